@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# Mullion: `make help` lists the targets. Everything built goes to build/, nothing else is written.
+
+BUILD  := build
+CC     ?= gcc
+ifeq ($(origin CC),default)
+CC     := gcc
+endif
+PYTHON := /usr/bin/python3
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wframe-larger-than=1024 -Werror \
+        -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith
+
+# ---- The hypervisor --------------------------------------------------------------------------
+# core/ compiles three ways from the one list CORE: freestanding into mullion.elf, hosted with
+# sanitizers for the unit tests, hosted with libFuzzer.
+CORE := $(sort $(wildcard core/*.c))
+HW   := $(sort $(wildcard arch/x86/*.c drivers/*.c))
+ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
+
+HV_FLAGS := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
+            -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
+            -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
+            -fno-optimize-sibling-calls -MMD -MP $(WARN)
+HV_LD    := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+            -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+
+HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
+
+.PHONY: all
+all: $(BUILD)/mullion.elf ## build/mullion.elf, the hypervisor
+
+$(BUILD)/hv/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HV_FLAGS) -c $< -o $@
+
+$(BUILD)/hv/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c $< -o $@
+
+# The image carries its own symbol table, so that a panic names functions: linked once with an
+# empty table to learn the addresses (the table comes last in .rodata and moves nothing before
+# it), once with the real one.
+$(BUILD)/symbols-empty.S: tests/rig/symbols.py
+	@mkdir -p $(@D)
+	$(PYTHON) $< < /dev/null > $@
+
+$(BUILD)/mullion-nosyms.elf: $(HV_OBJ) $(BUILD)/symbols-empty.S linker.ld
+	$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols-empty.S
+
+$(BUILD)/symbols.S: $(BUILD)/mullion-nosyms.elf tests/rig/symbols.py
+	nm -n $< | $(PYTHON) tests/rig/symbols.py > $@
+
+$(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S linker.ld
+	$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
+
+# ---- core/ on the host -----------------------------------------------------------------------
+HOST_FLAGS := -std=gnu11 -O1 -g -I. -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
+UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+
+$(BUILD)/unit/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_FLAGS) -c $< -o $@
+
+$(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o $(UNIT_CORE)
+	$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka
+
+.PHONY: unit
+unit: $(UNIT_TESTS) ## host unit tests of core/ under ASan and UBSan
+	@set -e; for t in $(UNIT_TESTS); do echo "== $$t"; $$t; done
+
+FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) tests/unit/host_stub.c)
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+$(BUILD)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -c $< -o $@
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_CORE)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^
+
+-include guests/guests.mk
+-include tests/tests.mk
+
+.PHONY: clean help
+clean: ## remove build/ but keep downloaded packages
+	@if [ -d $(BUILD) ]; then find $(BUILD) -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +; fi
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

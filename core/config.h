@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy of the whole system, from one INI-like text. The same parser runs at boot and, as
+ * `make confcheck`, on the host. config.c knows the text; config_check.c knows what is right. */
+#ifndef CORE_CONFIG_H
+#define CORE_CONFIG_H
+
+#include "core/err.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/range.h"
+#include "core/types.h"
+
+#define CONFIG_MAX_WINDOWS 8
+
+enum when_done { DONE_HALT, DONE_POWEROFF, DONE_REBOOT };
+enum on_exit { EXIT_STOP, EXIT_RESTART };
+enum bad_access { BAD_ACCESS_IGNORE, BAD_ACCESS_STOP };
+
+/* Every key, so that a complaint made later can name the line. 0 = not given. */
+enum config_key {
+    KEY_CPUS,
+    KEY_MEMORY,
+    KEY_KERNEL,
+    KEY_INITRD,
+    KEY_CMDLINE,
+    KEY_CONSOLE,
+    KEY_ON_EXIT,
+    KEY_BAD_ACCESS,
+    KEY_LOAD,
+    KEY_PORTS,
+    KEY_MMIO,
+    KEY_COUNT,
+};
+
+struct partition_config {
+    char name[MAX_NAME];
+    unsigned line; /* of the section header */
+    unsigned line_of[KEY_COUNT];
+    uint64_t cpus; /* bit n = core n of the boot log */
+    uint64_t memory_bytes;
+    bool identity;         /* RAM at guest-physical = host-physical, plus a private low MiB */
+    char kernel[MAX_NAME]; /* names of modules; "" = not given */
+    char initrd[MAX_NAME];
+    char cmdline[MAX_CMDLINE];
+    bool vuart; /* console = vuart */
+    enum on_exit on_exit;
+    enum bad_access bad_access;
+    bool has_load; /* load = address: the kernel is a flat binary */
+    uint64_t load;
+    struct range ports[CONFIG_MAX_WINDOWS]; /* I/O ports granted */
+    unsigned nr_ports;
+    struct range mmio[CONFIG_MAX_WINDOWS]; /* device windows granted, identity-mapped */
+    unsigned nr_mmio;
+};
+
+struct system_config {
+    const char *file;      /* name used in messages */
+    uint16_t console_port; /* 0 = console = none */
+    unsigned console_line; /* line of the key, 0 = default */
+    bool prefix;           /* each line with its partition's name in front */
+    unsigned prefix_line;
+    bool poll_input; /* read input by a slow timer where no interrupt pin is known */
+    enum when_done when_done;
+    struct partition_config partitions[MAX_PARTITIONS];
+    unsigned nr_partitions;
+};
+
+/* Parse text[0..length) into *out. Complains about every line that is wrong, then returns
+ * ERR_MALFORMED if there was any. `file` must outlive *out. Pure; boot CPU only by use. */
+must_check enum err config_parse(const char *text, size_t length, const char *file,
+                                 struct system_config *out, struct report *report);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one seam from core/ down to the machine: implemented by arch/x86/host.c and, for the unit
+ * tests and fuzzers, by tests/unit/host_stub.c. Nothing else in core/ may be undefined at link
+ * time. */
+#ifndef CORE_HOST_H
+#define CORE_HOST_H
+
+#include "core/types.h"
+
+/* Write one piece of log text (a whole line, with its newline). Any CPU, any context. */
+void host_write(const char *text, size_t bytes);
+
+/* Our own fault: say where, stop the machine. Never for a guest's fault. */
+_Noreturn void host_panic(const char *file, int line, const char *what);
+
+/* Pointer to physical memory, or NULL if [at, at + bytes) is not mapped on this CPU. */
+void *host_phys(hpa_t at, uint64_t bytes);
+
+/* Time-stamp counter, in ticks. */
+uint64_t host_now(void);
+
+/* Index of the CPU this runs on, 0 = boot core. */
+unsigned host_cpu(void);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hypervisor's own words, one line a call, and the counted errors of a user's input. */
+#ifndef CORE_LOG_H
+#define CORE_LOG_H
+
+#include "core/types.h"
+
+#define LOG_LINE_MAX 200 /* bytes of one line with its newline; longer ones end in "..." */
+
+/* Format one line and hand it to host_write with a newline. Any CPU, any context. */
+void log_line(const char *format, ...) printf_like(1, 2);
+
+/* A list of complaints about one input. Everything wrong is reported before anyone gives up. */
+struct report {
+    unsigned errors;
+};
+
+/* "file:line: message"; line 0 leaves the number out. */
+void report_error(struct report *report, const char *file, unsigned line, const char *format, ...)
+    printf_like(4, 5);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
+#include <stdio.h>
+
+#include "core/str.h"
+#include "tests/unit/unit.h"
+
+/* Every format the code base may use must print what libc prints. */
+#define same(...)                                                                                  \
+    do {                                                                                           \
+        char ours[256], theirs[256];                                                               \
+        size_t n = str_format(ours, sizeof(ours), __VA_ARGS__);                                    \
+        assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                        \
+        assert_string_equal(ours, theirs);                                                         \
+    } while (0)
+
+static void test_format_like_libc(void **state)
+{
+    (void)state;
+    same("plain");
+    same("%d %i %u", -5, INT_MIN, UINT_MAX);
+    same("%ld %lu %zu", LONG_MIN, ULONG_MAX, (size_t)7);
+    same("%x %X %lx", 0xbeefu, 0xBEEFu, 0xfedcba9876543210ul);
+    same("[%8x] [%-8x] [%08x]", 0x12u, 0x12u, 0x12u);
+    same("[%5d] [%-5d] [%05d]", -12, -12, -12);
+    same("%c%c", 'o', 'k');
+    same("[%s] [%6s] [%-6s] [%.2s]", "abc", "abc", "abc", "abc");
+    same("[%.*s] [%*d]", 2, "xyz", 4, 9);
+    same("100%%");
+    same("%p", (void *)0x1234);
+}
+
+static void test_format_cuts(void **state)
+{
+    char small[4];
+
+    (void)state;
+    assert_int_equal(str_format(small, sizeof(small), "%s", "abcdef"), 3);
+    assert_string_equal(small, "abc");
+    assert_int_equal(str_format(small, 1, "x"), 0);
+    assert_string_equal(small, "");
+}
+
+static void test_numbers(void **state)
+{
+    uint64_t v = 1;
+
+    (void)state;
+    assert_true(str_to_u64("0", 1, &v) && v == 0);
+    assert_true(str_to_u64("18446744073709551615", 20, &v) && v == UINT64_MAX);
+    assert_false(str_to_u64("18446744073709551616", 20, &v));
+    assert_true(str_to_u64("0xfFfFfFfFfFfFfFfF", 18, &v) && v == UINT64_MAX);
+    assert_false(str_to_u64("0x10000000000000000", 19, &v));
+    assert_false(str_to_u64("", 0, &v));
+    assert_false(str_to_u64("0x", 2, &v));
+    assert_false(str_to_u64("12a", 3, &v));
+    assert_false(str_to_u64("-1", 2, &v));
+}
+
+static void test_copy_and_equal(void **state)
+{
+    char to[4];
+
+    (void)state;
+    assert_true(str_copy(to, sizeof(to), "abcxyz", 3));
+    assert_string_equal(to, "abc");
+    assert_false(str_copy(to, sizeof(to), "abcd", 4));
+    assert_string_equal(to, "abc");
+    assert_true(str_equal("", ""));
+    assert_false(str_equal("a", "ab"));
+    assert_false(str_equal("ab", "a"));
+    assert_int_equal(str_length("four"), 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_format_like_libc),
+        cmocka_unit_test(test_format_cuts),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_copy_and_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
