@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's own ACPI tables: a legacy-free PC (hardware-reduced) with its vCPUs, one IOAPIC and,
+ * if it has one, the virtual UART. Writes guest memory of kind REGION_TABLES only, keeps no state.
+ */
+#ifndef CORE_ACPI_GEN_H
+#define CORE_ACPI_GEN_H
+
+#include "core/err.h"
+#include "core/guest_map.h"
+#include "core/types.h"
+
+struct acpi_gen_request {
+    const struct guest_map *map; /* holds one REGION_TABLES, below 1 MiB so that guests scan it */
+    unsigned nr_vcpus;           /* local APIC ids 0 .. nr_vcpus - 1 */
+    bool vuart;
+};
+
+/* ERR_NOT_FOUND: no REGION_TABLES. ERR_FULL: it is too small. Logged. */
+must_check enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp);
+
+#endif

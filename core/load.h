@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest images: which format is it, put it into guest memory, say how the CPU has to start. Writes
+ * nothing but guest memory, keeps no state: a partition that restarts is loaded again. */
+#ifndef CORE_LOAD_H
+#define CORE_LOAD_H
+
+#include "core/err.h"
+#include "core/guest_map.h"
+#include "core/types.h"
+
+struct load_image {
+    const char *name; /* for messages */
+    const void *data;
+    uint64_t bytes; /* 0 = none */
+};
+
+struct load_request {
+    const char *partition; /* for messages */
+    const struct guest_map *map;
+    struct load_image kernel;
+    struct load_image initrd;
+    const char *initrd_args; /* rest of the module's string, handed on with multiboot; "" if none */
+    const char *cmdline;     /* "" if none */
+    bool has_load;           /* the kernel is a flat binary for `load` */
+    uint64_t load;
+    gpa_t rsdp; /* of the guest's ACPI tables; 0 = none */
+};
+
+enum start_mode {
+    START_REAL,      /* cs.base = cs << 4, likewise the others; 64 KiB limits */
+    START_PROTECTED, /* 32-bit, flat segments of base 0 and limit 4 GiB, paging off */
+    START_LONG,      /* 64-bit, flat segments, CR0.PG, CR4.PAE, EFER.LME and LMA set, cr3 valid */
+};
+
+/* The state a partition's first vCPU starts in. Interrupts are off, registers not named are 0. */
+struct guest_start {
+    enum start_mode mode;
+    uint64_t rip, rsp;
+    uint64_t rax, rbx, rsi;
+    uint64_t cr3;       /* START_LONG only, else 0 */
+    uint64_t gdt_base;  /* the table in guest memory that cs and ds select from */
+    uint16_t gdt_limit; /* 0 with START_REAL: no table */
+    uint16_t cs, ds;    /* selectors; ss, es, fs, gs as ds */
+};
+
+/* Complains in one line, with partition and image, about what it does not take. Pure but for the
+ * guest memory in request->map. */
+must_check enum err load_guest(const struct load_request *request, struct guest_start *out);
+
+#endif
