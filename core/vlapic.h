@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the guest's view of its local APIC differs from the real one, which it owns: identity,
+ * mode, logical address, IPIs, and what the LVT may ask for. The real one is always in x2APIC mode.
+ * Pure: verdicts out, the caller touches hardware. A vCPU writes only its own struct vlapic; others
+ * may read it (vlapic_route) at any time. */
+#ifndef CORE_VLAPIC_H
+#define CORE_VLAPIC_H
+
+#include "core/types.h"
+#include "core/vioapic.h"
+
+/* Register index: offset in the xAPIC page >> 4, and MSR number - 800H. */
+enum vlapic_reg {
+    APIC_ID = 0x02,
+    APIC_VERSION = 0x03,
+    APIC_TPR = 0x08,
+    APIC_PPR = 0x0a,
+    APIC_EOI = 0x0b,
+    APIC_LDR = 0x0d,
+    APIC_DFR = 0x0e, /* xAPIC only */
+    APIC_SVR = 0x0f,
+    APIC_ISR = 0x10, /* 8 registers each: ISR, TMR, IRR */
+    APIC_TMR = 0x18,
+    APIC_IRR = 0x20,
+    APIC_ESR = 0x28,
+    APIC_LVT_CMCI = 0x2f,
+    APIC_ICR = 0x30,
+    APIC_ICR_HIGH = 0x31, /* xAPIC only */
+    APIC_LVT_TIMER = 0x32,
+    APIC_LVT_THERMAL = 0x33,
+    APIC_LVT_PMC = 0x34,
+    APIC_LVT_LINT0 = 0x35,
+    APIC_LVT_LINT1 = 0x36,
+    APIC_LVT_ERROR = 0x37,
+    APIC_INITIAL_COUNT = 0x38,
+    APIC_CURRENT_COUNT = 0x39,
+    APIC_DIVIDE = 0x3e,
+    APIC_SELF_IPI = 0x3f, /* x2APIC only */
+};
+
+enum vlapic_mode { VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC };
+
+#define VLAPIC_LVTS 7 /* CMCI, then 32H..37H */
+
+struct vlapic {
+    uint32_t id; /* index of the vCPU in its partition */
+    enum vlapic_mode mode;
+    uint64_t base_msr; /* IA32_APIC_BASE as the guest reads it */
+    uint64_t icr;
+    uint32_t ldr; /* as the guest reads it in the present mode */
+    uint32_t dfr;
+    uint32_t svr;
+    uint32_t lvt[VLAPIC_LVTS];
+    bool tsc_deadline;
+    uint32_t refused; /* requests dropped: moved base, SMI or INIT in an LVT, IPIs never sent */
+};
+
+enum vlapic_verdict {
+    VLAPIC_DONE,     /* read: the value is given; write: absorbed */
+    VLAPIC_HARDWARE, /* read: give the guest real register `reg`; write: as `effect` says */
+    VLAPIC_IPI,      /* write: effect->value is an ICR for vlapic_route */
+    VLAPIC_RESET,    /* APIC_BASE write: put the real registers into their reset state */
+    VLAPIC_GP,
+};
+
+struct vlapic_effect {
+    unsigned reg; /* real register to write, and the value: never one that faults */
+    uint64_t value;
+};
+
+/* State after power-up: xAPIC mode, software-disabled. tsc_deadline: the real timer has the mode.
+ */
+void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline);
+
+/* What INIT does: registers as after reset, mode and id stay. The caller resets the real ones. */
+void vlapic_init_signal(struct vlapic *v);
+
+/* `via` is VLAPIC_XAPIC for the page, VLAPIC_X2APIC for an MSR. The way that is not open in the
+ * present mode: #GP for an MSR, all ones and ignored for the page. */
+must_check enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via,
+                                           unsigned reg, uint64_t *value);
+must_check enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg,
+                                            uint64_t value, struct vlapic_effect *effect);
+
+/* WRMSR of IA32_APIC_BASE. DONE, RESET or GP; v->mode is the new mode. The page cannot be moved. */
+must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value,
+                                                 bool x2apic_allowed);
+
+struct ipi {
+    enum { IPI_NONE, IPI_FIXED, IPI_NMI, IPI_INIT, IPI_SIPI } kind;
+    uint8_t vector;
+    uint64_t targets; /* bit n = vCPU n */
+};
+
+/* Who gets what from an ICR that vCPU `self` wrote. all[n] is vCPU n of the partition. */
+void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self, uint64_t icr,
+                  struct ipi *out);
+void vlapic_route_message(const struct vlapic *const *all, unsigned count,
+                          const struct irq_message *message, struct ipi *out);
+
+#endif

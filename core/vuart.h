@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A 16550A between a guest and two byte rings: what the guest sends we put into `tx`, what it
+ * receives we take from `rx`. Pure state; the caller holds one lock around all calls for one
+ * device, the other ends of the rings need none. */
+#ifndef CORE_VUART_H
+#define CORE_VUART_H
+
+#include "core/ring.h"
+#include "core/types.h"
+
+#define VUART_FIFO 16 /* what a 16550A driver may write after it saw THRE */
+
+struct vuart {
+    struct ring *tx; /* we produce */
+    struct ring *rx; /* we consume */
+    uint8_t ier, lcr, mcr, scr, dll, dlm;
+    uint8_t rx_trigger; /* bytes: below it IIR says timeout, from it on data available */
+    bool fifo;
+    bool thre_event;     /* the transmitter became empty and nobody acknowledged it */
+    bool line;           /* interrupt line as vuart_irq last saw it */
+    bool tx_waiting;     /* THRE reads 0: fewer than VUART_FIFO bytes of room in tx */
+    uint8_t modem_lines; /* MSR bits 7:4 as last seen, to find changes */
+    uint8_t modem_delta; /* MSR bits 3:0, cleared by reading */
+    uint32_t rx_dropped; /* rx->dropped as of the last LSR read: more means overrun */
+    uint8_t loop[VUART_FIFO];
+    uint8_t loop_head, loop_used;
+};
+
+/* Power-on state. The rings keep what is in them. */
+void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx);
+
+/* reg is 0..7, the port's offset from the base. */
+uint8_t vuart_read(struct vuart *u, unsigned reg);
+void vuart_write(struct vuart *u, unsigned reg, uint8_t value);
+
+/* True if the interrupt line rose since the last call: deliver one edge. To be called after every
+ * read and write, after bytes were put into rx, and after tx was drained while vuart_tx_wanted. */
+bool vuart_irq(struct vuart *u);
+
+/* Consumer of tx, any CPU, no lock, after it took bytes: is the guest waiting for room that is
+ * there now? Then somebody must call vuart_irq under the device's lock. */
+bool vuart_tx_wanted(const struct vuart *u);
+
+#endif
