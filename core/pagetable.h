@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one page-table builder. What differs between the host's long mode and EPT is const data.
+ * Tables come from a frames allocator and are reached through host_phys; flushing any TLB is the
+ * caller's. One CPU at a time. */
+#ifndef CORE_PAGETABLE_H
+#define CORE_PAGETABLE_H
+
+#include "core/err.h"
+#include "core/frames.h"
+#include "core/types.h"
+
+#define PT_READ               1u
+#define PT_WRITE              2u
+#define PT_EXEC               4u
+#define PT_UC                 8u /* uncached; without it write-back */
+#define PT_RW                 (PT_READ | PT_WRITE)
+#define PT_RX                 (PT_READ | PT_EXEC)
+#define PT_RWX                (PT_RW | PT_EXEC)
+
+#define PT_LEVEL_BYTES(level) (PAGE_SIZE << (9 * ((level)-1))) /* that one entry spans */
+
+/* Bits of an entry. `read`, `write`, `exec` are set in a leaf that allows it, `no_exec` in one that
+ * does not allow execution; a format has either exec or no_exec. */
+struct pt_format {
+    const char *name;
+    uint64_t used;  /* any of these: the entry is in use */
+    uint64_t table; /* entry that points to a table */
+    uint64_t leaf;  /* every leaf */
+    uint64_t large; /* leaf above level 1 */
+    uint64_t read, write, exec, no_exec;
+    uint64_t type_mask, type_wb, type_uc;
+    bool sign_extended; /* addresses are canonical */
+    bool write_exec;    /* a page may be writable and executable */
+};
+
+extern const struct pt_format pt_host; /* supervisor pages, W^X, PAT as after reset */
+extern const struct pt_format pt_ept;
+
+struct pagetable {
+    const struct pt_format *format;
+    struct frames *frames;
+    hpa_t root;
+    unsigned levels;   /* 4 */
+    unsigned max_leaf; /* biggest page: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB */
+    uint64_t bytes;    /* of table memory, the root included */
+};
+
+struct pt_leaf {
+    uint64_t from;
+    hpa_t to;
+    uint64_t bytes; /* size of the page */
+    unsigned attributes;
+};
+
+must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned levels,
+                            unsigned max_leaf, struct frames *frames);
+
+/* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space,
+ * attributes the format refuses (no PT_READ; write and execute), or something is mapped there
+ * already. After an error a part may be mapped. */
+must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes,
+                           unsigned attributes);
+
+/* Change what is mapped, all of it, splitting big pages at the edges; attributes 0 unmap. ERR_RANGE
+ * as above, or if some of it is not mapped. */
+must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes,
+                               unsigned attributes);
+
+/* The page that holds `from`; false if none. */
+bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out);
+
+/* Visit every page in order of address (canonical halves: low one first). Start with *cursor = 0;
+ * false at the end. */
+bool pt_next(const struct pagetable *pt, uint64_t *cursor, struct pt_leaf *out);
+
+#endif
