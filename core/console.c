@@ -308,18 +308,6 @@ uint32_t console_input(struct console *c, uint8_t byte)
     return UINT32_C(1) << c->focus;
 }
 
-uint32_t console_tx_resumed(struct console *c)
-{
-    uint32_t resumed = 0;
-
-    for (unsigned i = 0; i < MAX_PARTITIONS; i++) {
-        if (c->partitions[i].tx != NULL && ring_resumed(c->partitions[i].tx)) {
-            resumed |= UINT32_C(1) << i;
-        }
-    }
-    return resumed;
-}
-
 bool console_log(struct console *c, unsigned cpu, const char *line, size_t bytes)
 {
     struct console_log *log = &c->logs[cpu];

@@ -4,7 +4,7 @@
  * the caller's buffer; never touches a device and takes no lock.
  *
  * Producers (a partition's virtual UART, each CPU's log) run on any CPU beside everything else.
- * console_pump, console_input and console_tx_resumed run under one lock, which is the caller's.
+ * console_pump and console_input run under one lock, which is the caller's.
  *
  * Every line starts with "NAME| ". The focused partition's unfinished line is shown as it grows;
  * any other line waits until it is whole or too long for its buffer. Where a line must be shown
@@ -83,8 +83,5 @@ bool console_wants_output(const struct console *c);
 
 /* A byte from the serial line. Returns the partitions that now have input, bit n = partition n. */
 uint32_t console_input(struct console *c, uint8_t byte);
-
-/* After console_pump: the partitions whose ring_wait on tx has come true, bit n = partition n. */
-uint32_t console_tx_resumed(struct console *c);
 
 #endif

@@ -12,7 +12,6 @@ struct ring {
     uint32_t head;    /* bytes ever put; written by the producer, wraps */
     uint32_t dropped; /* bytes refused for want of room; written by the producer, wraps */
     uint32_t tail;    /* bytes ever taken; written by the consumer, wraps */
-    uint32_t waiting; /* the producer wants to hear when there is room again */
     uint8_t bytes[RING_BYTES];
 };
 
@@ -67,27 +66,6 @@ static inline bool ring_take(struct ring *r, uint8_t *byte)
     *byte = r->bytes[tail % RING_BYTES];
     __atomic_store_n(&r->tail, tail + 1, __ATOMIC_RELEASE);
     return true;
-}
-
-/* Producer only: ask for word (ring_resumed) once the ring is no more than half full. False if it
- * is that already, and then no word need come. */
-static inline bool ring_wait(struct ring *r)
-{
-    __atomic_store_n(&r->waiting, 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* flag before tail here, tail before flag there */
-    if (ring_used(r) > RING_BYTES / 2) {
-        return true;
-    }
-    __atomic_store_n(&r->waiting, 0, __ATOMIC_RELAXED);
-    return false;
-}
-
-/* Consumer only, after taking: true once for each ring_wait that has come true. */
-static inline bool ring_resumed(struct ring *r)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&r->waiting, __ATOMIC_RELAXED) != 0 && ring_used(r) <= RING_BYTES / 2 &&
-           __atomic_exchange_n(&r->waiting, 0, __ATOMIC_RELAXED) != 0;
 }
 
 #endif

@@ -305,18 +305,6 @@ static void test_raw(void **state)
     assert_int_equal(linux_rx.bytes[0], CONSOLE_FOCUS_KEY);
 }
 
-static void test_resumed(void **state)
-{
-    (void)state;
-    while (ring_put(&jitter_tx, '\n')) {
-    }
-    assert_true(ring_wait(&jitter_tx));
-    assert_int_equal(console_tx_resumed(&con), 0);
-    console_pump(&con, sent, sizeof(sent));
-    assert_int_equal(console_tx_resumed(&con), 1u << JITTER);
-    assert_int_equal(console_tx_resumed(&con), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,7 +323,6 @@ int main(void)
         cmocka_unit_test_setup(test_losses_are_told, setup),
         cmocka_unit_test_setup(test_log_is_whole_or_dropped, setup),
         cmocka_unit_test_setup_teardown(test_raw, setup_raw, NULL),
-        cmocka_unit_test_setup(test_resumed, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
