@@ -127,11 +127,16 @@ static enum err pt_new_table(struct pagetable *pt, hpa_t *at)
 {
     enum err err = frames_alloc(pt->frames, PAGE_SIZE, PAGE_SIZE, at);
 
-    if (err == ERR_OK) {
-        memset(pt_table(*at), 0, PAGE_SIZE);
-        pt->bytes += PAGE_SIZE;
+    if (err != ERR_OK) {
+        return err;
     }
-    return err;
+    if (host_phys(*at, PAGE_SIZE) == NULL) {
+        log_line("%s page table: a table at 0x%lx is out of reach", pt->format->name, at->v);
+        return ERR_NO_MEMORY;
+    }
+    memset(pt_table(*at), 0, PAGE_SIZE);
+    pt->bytes += PAGE_SIZE;
+    return ERR_OK;
 }
 
 enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned levels,

@@ -252,7 +252,11 @@ static void test_no_memory_is_passed_on(void **state)
     assert_int_equal(pt_map(&pt, PAGE_1G, hpa(0), PAGE_1G, PT_READ), ERR_OK);
     assert_int_equal(pt_protect(&pt, PAGE_1G, PAGE_2M, PT_RW), ERR_NO_MEMORY);
     expect_leaf(PAGE_1G, PAGE_1G, 0, PAGE_1G, PT_READ);
-    free->count = 0;
+    stub_phys_set(TABLES_BASE + PAGE_SIZE, memory, PAGE_SIZE);
+    free->ranges[0] = (struct range){TABLES_BASE, PAGE_SIZE};
+    free->count = 1;
+    assert_int_equal(pt_init(&pt, &pt_ept, 4, 3, &frames), ERR_NO_MEMORY);
+    assert_non_null(strstr(stub_log, "out of reach"));
     assert_int_equal(pt_init(&pt, &pt_ept, 4, 3, &frames), ERR_NO_MEMORY);
 }
 
