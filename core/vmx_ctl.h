@@ -35,7 +35,6 @@ enum vmx_word {
 #define SECONDARY_XSAVES         (UINT32_C(1) << 20)
 #define SECONDARY_USER_WAIT      (UINT32_C(1) << 26)
 #define SECONDARY_ENCLV          (UINT32_C(1) << 28)
-#define SECONDARY_PCONFIG        (UINT32_C(1) << 27)
 #define ENTRY_IA32E_GUEST        (UINT32_C(1) << 9)
 
 /* Raw values, each read only where the CPU has it (bit in `have`), 0 elsewhere. */
