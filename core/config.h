@@ -10,7 +10,11 @@
 #include "core/range.h"
 #include "core/types.h"
 
+#define CONFIG_MAX_BYTES   KIB(64) /* of the whole text */
 #define CONFIG_MAX_WINDOWS 8
+#define CONFIG_MAX_NAME    15 /* characters of a partition's name: it goes before each line */
+#define CONFIG_MAX_MEMORY  GIB(65536)
+#define CONFIG_MAX_ADDRESS BIT(48) /* what page tables of four levels reach */
 
 enum when_done { DONE_HALT, DONE_POWEROFF, DONE_REBOOT };
 enum on_exit { EXIT_STOP, EXIT_RESTART };

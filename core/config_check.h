@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that must hold between partitions, and between the configuration and the machine, in
+ * one file. What a single value must look like is config_parse's. */
+#ifndef CORE_CONFIG_CHECK_H
+#define CORE_CONFIG_CHECK_H
+
+#include "core/boot_info.h"
+#include "core/config.h"
+#include "core/platform.h"
+
+/* What is known of the machine. A fact that is not known is not checked against. */
+struct machine {
+    unsigned nr_cpus;                /* as the boot log lists them; 0 = not known */
+    uint64_t online;                 /* bit n = core n runs; all ones before they are started */
+    uint64_t free_bytes;             /* RAM that partitions can have; 0 = not known */
+    const struct boot_info *boot;    /* modules and memory map; NULL = not known */
+    const struct platform *platform; /* NULL = not known */
+};
+
+/* Complain about everything that is wrong, then return ERR_RANGE if anything was. `config` is what
+ * config_parse returned with ERR_OK. */
+must_check enum err config_check(const struct system_config *config, const struct machine *machine,
+                                 struct report *report);
+
+#endif

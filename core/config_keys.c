@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the value of each key looks like. Whether a value fits the machine and the other partitions
+ * is not known here: config_check.c. */
+#include "core/config_keys.h"
+
+#include "core/guest_layout.h"
+#include "core/str.h"
+
+#define SHOWN_BYTES 40 /* of a key or value repeated in a message */
+
+/* ---- Pieces of text -------------------------------------------------------------------------- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct text text_trim(struct text t)
+{
+    while (t.length > 0 && is_blank(t.at[0])) {
+        t.at++;
+        t.length--;
+    }
+    while (t.length > 0 && is_blank(t.at[t.length - 1])) {
+        t.length--;
+    }
+    return t;
+}
+
+struct text text_cut(struct text *rest, char separator, bool *found)
+{
+    struct text head = *rest;
+    size_t i = 0;
+
+    while (i < rest->length &&
+           (separator == ' ' ? !is_blank(rest->at[i]) : rest->at[i] != separator)) {
+        i++;
+    }
+    *found = i < rest->length;
+    head.length = i;
+    i += *found;
+    *rest = text_trim((struct text){rest->at + i, rest->length - i});
+    return text_trim(head);
+}
+
+bool text_is(struct text t, const char *word)
+{
+    return t.length == str_length(word) && memcmp(t.at, word, t.length) == 0;
+}
+
+static bool text_number(struct text t, uint64_t *value)
+{
+    return str_to_u64(t.at, t.length, value);
+}
+
+/* A number of bytes or an address, perhaps with K, M or G behind it. */
+static bool text_size(struct text t, uint64_t *value)
+{
+    static const char units[] = {'K', 'M', 'G'};
+    unsigned shift = 0;
+
+    for (unsigned i = 0; t.length > 0 && shift == 0 && i < ARRAY_SIZE(units); i++) {
+        if ((t.at[t.length - 1] & ~0x20) == units[i]) { /* either case */
+            shift = 10 * (i + 1);
+            t.length--;
+        }
+    }
+    if (!text_number(t, value) || *value > UINT64_MAX >> shift) {
+        return false;
+    }
+    *value <<= shift;
+    return true;
+}
+
+/* "first" or "first-last". */
+static bool text_span(struct text t, uint64_t *first, uint64_t *last)
+{
+    bool found;
+    struct text head = text_cut(&t, '-', &found);
+
+    if (!text_number(head, first)) {
+        return false;
+    }
+    *last = *first;
+    return !found || (text_number(t, last) && *first <= *last);
+}
+
+/* The index of t in words; *choice stays as it is if it is none of them. */
+static bool text_pick(struct text t, const char *const *words, unsigned count, unsigned *choice)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (text_is(t, words[i])) {
+            *choice = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void config_complain(const struct config_parser *p, const char *format, ...)
+{
+    char what[LOG_LINE_MAX];
+    bool cut = p->value.length > SHOWN_BYTES;
+    va_list args;
+
+    va_start(args, format);
+    str_vformat(what, sizeof(what), format, args);
+    va_end(args);
+    report_error(p->report, p->out->file, p->line, "%.*s = %.*s%s: %s",
+                 (int)(p->key.length > SHOWN_BYTES ? SHOWN_BYTES : p->key.length), p->key.at,
+                 (int)(cut ? SHOWN_BYTES : p->value.length), p->value.at, cut ? "..." : "", what);
+}
+
+/* ---- [system] -------------------------------------------------------------------------------- */
+
+static bool parse_yes_no(const struct config_parser *p, bool *value)
+{
+    static const char *const words[] = {"no", "yes"};
+    unsigned choice = 0;
+    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
+
+    *value = choice == 1;
+    return ok;
+}
+
+static bool parse_system_console(struct config_parser *p)
+{
+    static const char *const words[] = {"none", "com1", "com2", "com3", "com4"};
+    static const uint16_t ports[] = {0, 0x3f8, 0x2f8, 0x3e8, 0x2e8};
+    uint64_t port;
+    unsigned choice;
+
+    p->out->console_line = p->line;
+    if (text_pick(p->value, words, ARRAY_SIZE(words), &choice)) {
+        port = ports[choice];
+    } else if (!text_number(p->value, &port) || port == 0 || port > UINT16_MAX - 7) {
+        return false; /* a UART has eight ports */
+    }
+    p->out->console_port = (uint16_t)port;
+    return true;
+}
+
+static bool parse_prefix(struct config_parser *p)
+{
+    p->out->prefix_line = p->line;
+    return parse_yes_no(p, &p->out->prefix);
+}
+
+static bool parse_poll_input(struct config_parser *p)
+{
+    return parse_yes_no(p, &p->out->poll_input);
+}
+
+static bool parse_when_done(struct config_parser *p)
+{
+    static const char *const words[] = {
+        [DONE_HALT] = "halt", [DONE_POWEROFF] = "poweroff", [DONE_REBOOT] = "reboot"};
+    unsigned choice = 0;
+    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
+
+    p->out->when_done = (enum when_done)choice;
+    return ok;
+}
+
+/* ---- [partition NAME] ------------------------------------------------------------------------ */
+
+static bool parse_cpus(struct config_parser *p)
+{
+    struct text rest = p->value;
+    bool more = true;
+
+    while (more) {
+        uint64_t n, last;
+
+        if (!text_span(text_cut(&rest, ',', &more), &n, &last)) {
+            return false;
+        }
+        if (last >= MAX_CPUS) {
+            config_complain(p, "Mullion knows %u cores (0-%u)", MAX_CPUS, MAX_CPUS - 1);
+            return true;
+        }
+        for (; n <= last; n++) {
+            if ((p->partition->cpus & BIT(n)) != 0) {
+                config_complain(p, "core %lu is in the list twice; once is enough", n);
+                return true;
+            }
+            p->partition->cpus |= BIT(n);
+        }
+    }
+    return true;
+}
+
+static bool parse_memory(struct config_parser *p)
+{
+    struct text rest = p->value;
+    bool found;
+    uint64_t bytes;
+
+    if (!text_size(text_cut(&rest, ' ', &found), &bytes) || (found && !text_is(rest, "identity"))) {
+        return false;
+    }
+    if (bytes < GUEST_MIN_BYTES || bytes > CONFIG_MAX_MEMORY || bytes % PAGE_SIZE != 0) {
+        config_complain(p, "must be %luM to %luG in steps of 4K", GUEST_MIN_BYTES >> 20,
+                        CONFIG_MAX_MEMORY >> 30);
+    }
+    p->partition->memory_bytes = bytes;
+    p->partition->identity = found;
+    return true;
+}
+
+static bool parse_module(const struct config_parser *p, char *name)
+{
+    for (size_t i = 0; i < p->value.length; i++) {
+        if (is_blank(p->value.at[i]) || p->value.at[i] == '/') {
+            return false;
+        }
+    }
+    return str_copy(name, MAX_NAME, p->value.at, p->value.length);
+}
+
+static bool parse_kernel(struct config_parser *p)
+{
+    return parse_module(p, p->partition->kernel);
+}
+
+static bool parse_initrd(struct config_parser *p)
+{
+    return parse_module(p, p->partition->initrd);
+}
+
+static bool parse_cmdline(struct config_parser *p)
+{
+    if (!str_copy(p->partition->cmdline, MAX_CMDLINE, p->value.at, p->value.length)) {
+        config_complain(p, "%zu characters; at most %u fit", p->value.length, MAX_CMDLINE - 1);
+    }
+    return true;
+}
+
+static bool parse_console(struct config_parser *p)
+{
+    static const char *const words[] = {"none", "vuart"};
+    unsigned choice = 0;
+    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
+
+    p->partition->vuart = choice == 1;
+    return ok;
+}
+
+static bool parse_on_exit(struct config_parser *p)
+{
+    static const char *const words[] = {[EXIT_STOP] = "stop", [EXIT_RESTART] = "restart"};
+    unsigned choice = 0;
+    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
+
+    p->partition->on_exit = (enum on_exit)choice;
+    return ok;
+}
+
+static bool parse_bad_access(struct config_parser *p)
+{
+    static const char *const words[] = {[BAD_ACCESS_IGNORE] = "ignore", [BAD_ACCESS_STOP] = "stop"};
+    unsigned choice = 0;
+    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
+
+    p->partition->bad_access = (enum bad_access)choice;
+    return ok;
+}
+
+static bool parse_load(struct config_parser *p)
+{
+    p->partition->has_load = true;
+    return text_size(p->value, &p->partition->load);
+}
+
+/* False: one item too many, and said so. */
+static bool add_window(const struct config_parser *p, struct range *windows, unsigned *count,
+                       struct range window)
+{
+    if (*count == CONFIG_MAX_WINDOWS) {
+        config_complain(p, "more than %u in the list", CONFIG_MAX_WINDOWS);
+        return false;
+    }
+    windows[(*count)++] = window;
+    return true;
+}
+
+static bool parse_ports(struct config_parser *p)
+{
+    struct text rest = p->value;
+    bool more = true;
+
+    while (more) {
+        uint64_t first, last;
+
+        if (!text_span(text_cut(&rest, ',', &more), &first, &last) || last > UINT16_MAX) {
+            return false;
+        }
+        if (!add_window(p, p->partition->ports, &p->partition->nr_ports,
+                        (struct range){first, last - first + 1})) {
+            break;
+        }
+    }
+    return true;
+}
+
+static bool parse_mmio(struct config_parser *p)
+{
+    static const struct range all = {0, CONFIG_MAX_ADDRESS};
+    struct text rest = p->value;
+    bool more = true;
+
+    while (more) {
+        struct text size = text_cut(&rest, ',', &more), base;
+        struct range window;
+        bool found;
+
+        base = text_cut(&size, '+', &found);
+        if (!found || !text_size(base, &window.base) || !text_size(size, &window.size)) {
+            return false;
+        }
+        if ((window.base | window.size) % PAGE_SIZE != 0 || !range_contains(all, window)) {
+            config_complain(p, "0x%lx+0x%lx must be one or more pages of 4K and end by 0x%lx",
+                            window.base, window.size, CONFIG_MAX_ADDRESS);
+        } else if (!add_window(p, p->partition->mmio, &p->partition->nr_mmio, window)) {
+            break;
+        }
+    }
+    return true;
+}
+
+/* ---- The tables ------------------------------------------------------------------------------ */
+
+#define YES_NO_FORM "yes or no"
+#define MODULE_FORM "the name of a GRUB module: one word, at most 31 characters, no directory"
+
+static const struct config_key_row system_rows[] = {
+    {"console", "com1, com2, com3, com4, an I/O port such as 0x3f8, or none", parse_system_console,
+     false},
+    {"prefix", YES_NO_FORM, parse_prefix, false},
+    {"when_done", "halt, poweroff or reboot", parse_when_done, false},
+    {"poll_input", YES_NO_FORM, parse_poll_input, false},
+};
+
+static const struct config_key_row partition_rows[KEY_COUNT] = {
+    [KEY_CPUS] = {"cpus", "a list of cores such as 0 or 1-2,4", parse_cpus, true},
+    [KEY_MEMORY] = {"memory", "a size such as 512M, perhaps with the word identity behind it",
+                    parse_memory, true},
+    [KEY_KERNEL] = {"kernel", MODULE_FORM, parse_kernel, true},
+    [KEY_INITRD] = {"initrd", MODULE_FORM, parse_initrd, false},
+    [KEY_CMDLINE] = {"cmdline", "text; without any, leave the line out", parse_cmdline, false},
+    [KEY_CONSOLE] = {"console", "vuart or none", parse_console, false},
+    [KEY_ON_EXIT] = {"on_exit", "restart or stop", parse_on_exit, false},
+    [KEY_BAD_ACCESS] = {"bad_access", "ignore or stop", parse_bad_access, false},
+    [KEY_LOAD] = {"load", "an address such as 0x100000", parse_load, false},
+    [KEY_PORTS] = {"ports", "a list of I/O ports such as 0x2f8-0x2ff,0x378", parse_ports, false},
+    [KEY_MMIO] = {"mmio", "a list of address+size such as 0xfebf0000+64K", parse_mmio, false},
+};
+
+_Static_assert(ARRAY_SIZE(system_rows) <= KEY_COUNT, "config_parser has a line for each");
+
+const struct config_keys config_system_keys = {"[system]", system_rows, ARRAY_SIZE(system_rows)};
+const struct config_keys config_partition_keys = {"[partition NAME]", partition_rows, KEY_COUNT};

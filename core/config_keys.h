@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keys of the configuration text: name, form and parse function of each. Only config.c needs
+ * it.
+ */
+#ifndef CORE_CONFIG_KEYS_H
+#define CORE_CONFIG_KEYS_H
+
+#include "core/config.h"
+
+struct text { /* a piece of the configuration, not terminated */
+    const char *at;
+    size_t length;
+};
+
+struct config_parser {
+    struct system_config *out;
+    struct report *report;
+    unsigned line;
+    struct text key, value;             /* of this line */
+    const struct config_keys *keys;     /* of the section this line is in; NULL = no section */
+    unsigned *line_of;                  /* for each key of the section, 0 = not given yet */
+    struct partition_config *partition; /* what the section speaks of; NULL = the system */
+    unsigned line_of_system_key[KEY_COUNT];
+    unsigned system_line; /* of [system] */
+    bool skip;            /* the section is unknown and has been complained about */
+};
+
+struct config_key_row {
+    const char *name;
+    const char *form; /* completes "must be ..." */
+    /* False: the value has not that form. About anything else it complains itself. */
+    bool (*parse)(struct config_parser *p);
+    bool required;
+};
+
+struct config_keys {
+    const char *section; /* as the user writes it */
+    const struct config_key_row *rows;
+    unsigned count;
+};
+
+extern const struct config_keys config_system_keys,
+    config_partition_keys; /* the latter by enum config_key */
+
+bool text_is(struct text t, const char *word);
+struct text text_trim(struct text t);
+
+/* Cut *rest at the first `separator` (' ' stands for any blank): returns what is before it, leaves
+ * what is behind it, both trimmed. Without one everything is before it. */
+struct text text_cut(struct text *rest, char separator, bool *found);
+
+/* "file:line: key = value: ..." */
+void config_complain(const struct config_parser *p, const char *format, ...) printf_like(2, 3);
+
+#endif

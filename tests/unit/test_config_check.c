@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/config_check.h"
+#include "tests/unit/host_stub.h"
+#include "tests/unit/unit.h"
+
+static struct system_config config;
+static struct boot_info boot;
+static struct platform platform;
+static struct machine machine;
+
+static void add_module(const char *name, uint64_t bytes)
+{
+    struct module *m = &boot.modules[boot.nr_modules++];
+
+    strcpy(m->name, name);
+    m->bytes = bytes;
+}
+
+static void add_memory(uint64_t base, uint64_t size, enum memory_kind kind)
+{
+    boot.memory[boot.nr_memory++] = (struct memory_range){{base, size}, kind};
+}
+
+/* A PC with four cores, 4 GiB and an ACPI like a chipset's. */
+static int setup(void **state)
+{
+    (void)state;
+    memset(&boot, 0, sizeof(boot));
+    memset(&platform, 0, sizeof(platform));
+    add_module("mullion.conf", 1000);
+    add_module("k", MIB(1));
+    add_module("i", MIB(3));
+    add_memory(0, KIB(640), MEMORY_RAM);
+    add_memory(MIB(1), GIB(2) - MIB(2), MEMORY_RAM);
+    add_memory(GIB(2) - MIB(1), MIB(1), MEMORY_NVS);
+    add_memory(0xb0000000, MIB(256), MEMORY_RESERVED);
+    add_memory(GIB(4), GIB(2), MEMORY_RAM);
+    platform.lapic = hpa(0xfee00000);
+    platform.nr_ioapics = 2;
+    platform.ioapics[0].at = hpa(0xfec00000);
+    platform.ioapics[1].at = hpa(0xfec10000);
+    platform.hpet = hpa(0xfed00000);
+    platform.nr_ecam = 1;
+    platform.ecam[0].base = hpa(0xb0000000);
+    platform.ecam[0].bus_first = 1;
+    platform.ecam[0].bus_last = 255;
+    platform.pm1a_cnt = (struct acpi_address){SPACE_IO, 16, 0x1804};
+    platform.pm_timer = (struct acpi_address){SPACE_IO, 32, 0x408};
+    platform.reset_reg = (struct acpi_address){SPACE_IO, 8, 0xa19};
+    platform.pm1b_cnt = (struct acpi_address){SPACE_MEMORY, 16, 0xfe000804};
+    machine = (struct machine){4, UINT64_MAX, GIB(4) + 5, &boot, &platform};
+    return 0;
+}
+
+static enum err check(const char *text)
+{
+    struct report report = {0};
+    enum err err;
+
+    stub_log_clear();
+    err = config_parse(text, strlen(text), "c", &config, &report);
+    assert_string_equal(stub_log, "");
+    assert_int_equal(err, ERR_OK);
+    err = config_check(&config, &machine, &report);
+    assert_int_equal(err == ERR_OK, report.errors == 0);
+    return err;
+}
+
+static void good(const char *text)
+{
+    enum err err = check(text);
+
+    assert_string_equal(stub_log, "");
+    assert_int_equal(err, ERR_OK);
+}
+
+static void bad(const char *text, const char *log)
+{
+    enum err err = check(text);
+
+    assert_string_equal(stub_log, log);
+    assert_int_equal(err, ERR_RANGE);
+}
+
+#define A       "[partition a]\nkernel=k\nmemory=8M\ncpus=1\n" /* lines 1 to 4 */
+#define B(rest) "[partition b]\nkernel=k\nmemory=8M\ncpus=" rest
+
+static void test_good(void **state)
+{
+    (void)state;
+    good(A "console=vuart\nmmio=0xfe001000+4K,0xc0000000+64K,0xa0000+128K,0xfed01000+4K,"
+           "0xb0000000+1M\n"
+           "ports=0x2f8-0x2ff,0x80,0x62-0x63,0x1780-0x17ff,0x1880,0x404-0x407,0x40c,0xa18\n" B(
+               "2-3,0\nconsole=vuart\nload=1M\ninitrd=i\nports=0x400-0x403\n"
+               "mmio=0xc0010000+4K\n"));
+}
+
+static void test_nothing_to_run(void **state)
+{
+    (void)state;
+    bad("[system]\n", "c: nothing to run; a section [partition NAME] says what to\n");
+}
+
+static void test_cores(void **state)
+{
+    (void)state;
+    bad("[partition a]\nkernel=k\nmemory=8M\ncpus=1-9\n",
+        "c:4: cpus = 1-9: this machine has 4 cores (0-3)\n");
+    bad(A B("0-2\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=0-3,9\n",
+        "c:8: cpus = 0-2: core 1 cannot be partition b's, already partition a's (line 4)\n"
+        "c:12: cpus = 0-3,9: this machine has 4 cores (0-3)\n"
+        "c:12: cpus = 0-3,9: core 1 cannot be partition d's, already partition a's (line 4)\n"
+        "c:12: cpus = 0-3,9: cores 0-2 cannot be partition d's, already partition b's (line 8)\n");
+    machine.online = 0x9;
+    bad(A B("2-4\n"), "c:4: cpus = 1: core 1 did not start\n"
+                      "c:8: cpus = 2-4: this machine has 4 cores (0-3)\n"
+                      "c:8: cpus = 2-4: core 2 did not start\n");
+    machine.nr_cpus = 1;
+    bad(A, "c:4: cpus = 1: this machine has 1 core (0)\n");
+    machine.nr_cpus = 64;
+    machine.online = UINT64_MAX;
+    good(A B("63\n"));
+}
+
+static void test_modules(void **state)
+{
+    (void)state;
+    bad("[partition a]\nkernel=vmlinuz\nmemory=8M\ncpus=1\ninitrd=j\n",
+        "c:2: kernel = vmlinuz: no such module; GRUB loaded mullion.conf, k, i\n"
+        "c:5: initrd = j: no such module; GRUB loaded mullion.conf, k, i\n");
+    good("[partition a]\nkernel=k\nmemory=4M\ncpus=1\ninitrd=i\n");
+    bad("[partition a]\nkernel=k\nmemory=4092K\ncpus=1\ninitrd=i\n",
+        "c:3: memory = 4092K: kernel and initrd alone have 4M\n");
+    bad("[partition a]\nkernel=i\nmemory=2M\ncpus=1\n",
+        "c:3: memory = 2M: kernel and initrd alone have 3M\n");
+    boot.nr_modules = 0;
+    bad(A, "c:2: kernel = k: no such module; GRUB loaded no modules\n");
+}
+
+static void test_module_list_is_cut(void **state)
+{
+    (void)state;
+    while (boot.nr_modules < MAX_MODULES) {
+        add_module("a-module-with-quite-a-long-name", 1);
+    }
+    assert_int_equal(check("[partition a]\nkernel=x\nmemory=8M\ncpus=1\n"), ERR_RANGE);
+    assert_int_equal(strlen(stub_log), LOG_LINE_MAX);
+    assert_string_equal(stub_log + LOG_LINE_MAX - 4, "...\n");
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    good("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n");
+    bad("[partition a]\nkernel=k\nmemory=4194308K\ncpus=1\n" B("2\n"),
+        "c:3: memory = 4194308K: this machine has 4G for partitions\n");
+    bad("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n" B("2\n"),
+        "c: the partitions want 4104M of memory together; this machine has 4G for them\n");
+    machine.free_bytes = 5000;
+    bad(A, "c:3: memory = 8M: this machine has 5000 for partitions\n");
+}
+
+static void test_load(void **state)
+{
+    (void)state;
+    bad(A "load=0x7c00\n", "c:5: load = 0x7c00: the kernel would be at 0x7c00-0x107bff; the "
+                           "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+}
+
+static void test_load_borders(void **state)
+{
+    (void)state;
+    boot.modules[1].bytes = KIB(640);
+    good(A "load=0\n");
+    bad(A "load=1\n", "c:5: load = 0x1: the kernel would be at 0x1-0xa0000; the partition's RAM is "
+                      "0x0-0x9ffff, 0x100000-0x7fffff\n");
+    good(A "load=1M\n");
+    good(A "load=0x760000\n");
+    bad(A "load=0x760001\n", "c:5: load = 0x760001: the kernel would be at 0x760001-0x800000; the "
+                             "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+    bad(A "load=0xffffffffffffffff\n",
+        "c:5: load = 0xffffffffffffffff: the kernel would be at 0xffffffffffffffff-0x9fffe; the "
+        "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+    good("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0x107f60000\n");
+    bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0x107f60001\n",
+        "c:5: load = 0x107f60001: the kernel would be at 0x107f60001-0x108000000; the partition's "
+        "RAM is 0x0-0x9ffff, 0x100000-0xbfffffff, 0x100000000-0x107ffffff\n");
+    good("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=0\n");
+    bad("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=1M\n",
+        "c:5: load = 0x100000: the kernel would be at 0x100000-0x19ffff; the partition's RAM is "
+        "0x0-0x9ffff\n");
+    machine.boot = NULL;
+    bad(A "load=0xa0000\n", "c:5: load = 0xa0000: the kernel would be at 0xa0000; the partition's "
+                            "RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+}
+
+static void test_console(void **state)
+{
+    (void)state;
+    good("[system]\nprefix=no\n" A "console=vuart\n" B("2\n"));
+    bad("[system]\nprefix=no\n" A "console=vuart\n" B(
+            "2\nconsole=vuart\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=3\nconsole=vuart\n",
+        "c:2: prefix = no: partitions a and b both have console = vuart; only names tell their "
+        "lines apart\n");
+}
+
+/* One port or list in partition a. */
+static void bad_ports(const char *ports, const char *what)
+{
+    char text[256], log[256];
+
+    snprintf(text, sizeof(text), "%sports=%s\n", A, ports);
+    snprintf(log, sizeof(log), "c:5: ports = %s: %s\n", ports, what);
+    bad(text, log);
+}
+
+static void test_machine_ports(void **state)
+{
+    static const struct {
+        const char *ports, *what;
+    } rows[] = {
+        {"0x1f", "0x0-0x1f is the DMA controller, which writes to any memory"},
+        {"0x21", "0x20-0x21 is the interrupt controller"},
+        {"0x43-0x50", "0x40-0x43 is the timer"},
+        {"0x60", "0x60 is the keyboard controller, which can reset the machine"},
+        {"0x61", "0x61 is the timer's gate and the machine's error bits"},
+        {"0x64", "0x64 is the keyboard controller, which can reset the machine"},
+        {"0x71", "0x70-0x77 is the clock's memory and the NMI mask"},
+        {"0x81", "0x81-0x8f is the DMA controller, which writes to any memory"},
+        {"0x92", "0x92 is the fast reset port"},
+        {"0x93-0xa0", "0xa0-0xa1 is the interrupt controller"},
+        {"0xb3", "0xb2-0xb3 is the SMI port"},
+        {"0xdf", "0xc0-0xdf is the DMA controller, which writes to any memory"},
+        {"0xf4", "0xf4-0xf7 is an emulator's exit port"},
+        {"0x4d1", "0x4d0-0x4d1 is the interrupt controller"},
+        {"0x510-0x511", "0x510-0x51b is an emulator's fw_cfg, which writes to any memory"},
+        {"0x604", "0x600-0x67f is an emulator's power management"},
+        {"0xcf9", "0xcf8-0xcff is PCI configuration and the reset port"},
+        {"0x8900", "0x8900 is an emulator's exit port"},
+        {"0x3ff", "0x3f8-0x3ff is the system console (console in [system])"},
+        {"0x1800", "0x1800-0x187f is power management"},
+        {"0x40b", "0x408-0x40b is the ACPI timer"},
+        {"0xa19", "0xa19 is the reset register"},
+        {"0x0-0xffff", "0x3f8-0x3ff is the system console (console in [system])"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        bad_ports(rows[i].ports, rows[i].what);
+    }
+    machine.platform = NULL;
+    good(A "ports=0x1800,0x40b,0xa19\n");
+}
+
+static void test_ports_of_others(void **state)
+{
+    (void)state;
+    bad("[system]\nconsole=0x1000\n" A "ports=0xfff,0x1007\n",
+        "c:7: ports = 0x1007: 0x1000-0x1007 is the system console (console in [system])\n");
+    bad("[system]\nconsole=none\n" A "console=vuart\nports=0x3f8\n",
+        "c:8: ports = 0x3f8: 0x3f8-0x3ff is the partition's own console = vuart\n");
+    good("[system]\nconsole=none\n" A "ports=0x3f8\n" B("2\nconsole=vuart\n"));
+    bad(A "ports=0x100,0x300-0x30f,0x308,0x320\n" B("2\nports=0x310,0x307-0x309,0x100\n"),
+        "c:5: ports = 0x308: 0x300-0x30f is in the list already\n"
+        "c:10: ports = 0x100: 0x100 is given to partition a in line 5\n"
+        "c:10: ports = 0x307-0x309: 0x300-0x30f is given to partition a in line 5\n");
+}
+
+static void bad_mmio(const char *mmio, const char *what)
+{
+    char text[256], log[256];
+
+    snprintf(text, sizeof(text), "%smmio=%s\n", A, mmio);
+    snprintf(log, sizeof(log), "c:5: mmio = %s: %s\n", mmio, what);
+    bad(text, log);
+}
+
+static void test_machine_windows(void **state)
+{
+    (void)state;
+    bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
+    bad_mmio("0xfec10000+64K", "0xfec10000+4K is an I/O APIC");
+    bad_mmio("0xfeef0000+64K", "0xfee00000+1M is the local APICs and interrupt messages");
+    bad_mmio("0xe0000+4K", "0xe0000+128K is the partition's ACPI tables");
+    bad_mmio("0x9f000+8K", "0x0+640K is the partition's own memory");
+    bad_mmio("0x7ff000+4K", "0x100000+7M is the partition's own memory");
+    bad_mmio("0x800000+4K", "0x100000+2046M is memory of this machine, not a device");
+    bad_mmio("0x7ff00000+4K", "0x7ff00000+1M is memory of this machine, not a device");
+    bad_mmio("0xfed00000+8K", "0xfed00000+4K is the HPET");
+    bad_mmio("0xb0100000+4K", "0xb0100000+255M is PCI configuration space");
+    bad_mmio("0xfe000000+4K", "0xfe000000+4K is power management");
+    platform.lapic = hpa(0xfd000000);
+    bad_mmio("0xfd000000+4K", "0xfd000000+4K is the local APIC");
+    machine.platform = NULL;
+    machine.boot = NULL;
+    good(A "mmio=0x800000+4K,0xb0100000+4K,0xfed00000+4K,0xfe000000+4K,0xfec10000+4K\n");
+    bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
+}
+
+static void test_windows_of_others(void **state)
+{
+    (void)state;
+    bad(A "mmio=0xc0000000+8K,0xd0000000+4K,0xc0001000+4K\n" B(
+            "2\nmmio=0xc0000000+4K,0xc0002000+4K\n"),
+        "c:5: mmio = 0xc0001000+4K: 0xc0000000+8K is in the list already\n"
+        "c:10: mmio = 0xc0000000+4K: 0xc0000000+8K is given to partition a in line 5\n");
+    bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nmmio=0x200000000+4K,0x107fff000+4K,"
+        "0xbffff000+4K\n",
+        "c:5: mmio = 0xbffff000+4K: 0x100000+3071M is the partition's own memory\n"
+        "c:5: mmio = 0x107fff000+4K: 0x100000000+128M is the partition's own memory\n");
+    good("[partition a]\nkernel=k\nmemory=3G identity\ncpus=1\nmmio=0x80000000+4K\n");
+}
+
+/* At a desk nothing is known of the machine. */
+static void test_no_machine(void **state)
+{
+    (void)state;
+    machine = (struct machine){0};
+    good("[partition a]\nkernel=x\ninitrd=y\nmemory=65536G\ncpus=0-63\n");
+    bad(A B("1\n"),
+        "c:8: cpus = 1: core 1 cannot be partition b's, already partition a's (line 4)\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_good, setup),
+        cmocka_unit_test_setup(test_nothing_to_run, setup),
+        cmocka_unit_test_setup(test_cores, setup),
+        cmocka_unit_test_setup(test_modules, setup),
+        cmocka_unit_test_setup(test_module_list_is_cut, setup),
+        cmocka_unit_test_setup(test_memory, setup),
+        cmocka_unit_test_setup(test_load, setup),
+        cmocka_unit_test_setup(test_load_borders, setup),
+        cmocka_unit_test_setup(test_console, setup),
+        cmocka_unit_test_setup(test_machine_ports, setup),
+        cmocka_unit_test_setup(test_ports_of_others, setup),
+        cmocka_unit_test_setup(test_machine_windows, setup),
+        cmocka_unit_test_setup(test_windows_of_others, setup),
+        cmocka_unit_test_setup(test_no_machine, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
