@@ -63,4 +63,15 @@ struct platform {
     bool has_dmar;
 };
 
+struct irq_route {
+    uint32_t gsi;
+    unsigned ioapic; /* index into platform.ioapics */
+    unsigned pin;    /* of that IOAPIC; whether it has so many only its registers say */
+    bool active_low;
+};
+
+/* Where an ISA interrupt arrives. False if no IOAPIC serves it. */
+must_check bool platform_isa_route(const struct platform *platform, unsigned irq,
+                                   struct irq_route *out);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A byte ring with one producer and one consumer, which may be on different CPUs. No lock: each
- * index has one writer. A full ring refuses and counts; it never overwrites. */
+ * index has one writer. A full ring refuses and counts; it never overwrites. All zero = empty. */
 #ifndef CORE_RING_H
 #define CORE_RING_H
 
@@ -10,7 +10,7 @@
 
 struct ring {
     uint32_t head;    /* bytes ever put; written by the producer, wraps */
-    uint32_t dropped; /* bytes refused for want of room; written by the producer */
+    uint32_t dropped; /* bytes refused for want of room; written by the producer, wraps */
     uint32_t tail;    /* bytes ever taken; written by the consumer, wraps */
     uint8_t bytes[RING_BYTES];
 };
@@ -27,18 +27,26 @@ static inline uint32_t ring_room(const struct ring *r)
     return RING_BYTES - ring_used(r);
 }
 
-/* Producer only. False, and counted, if there is no room. */
-static inline bool ring_put(struct ring *r, uint8_t byte)
+/* Producer only. All of it or, counted, nothing; the consumer never sees a part. */
+static inline bool ring_put_all(struct ring *r, const uint8_t *bytes, uint32_t count)
 {
     uint32_t head = r->head;
 
-    if (ring_room(r) == 0) {
-        __atomic_store_n(&r->dropped, r->dropped + 1, __ATOMIC_RELAXED);
+    if (ring_room(r) < count) {
+        __atomic_store_n(&r->dropped, r->dropped + count, __ATOMIC_RELAXED);
         return false;
     }
-    r->bytes[head % RING_BYTES] = byte;
-    __atomic_store_n(&r->head, head + 1, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; i < count; i++) {
+        r->bytes[(head + i) % RING_BYTES] = bytes[i];
+    }
+    __atomic_store_n(&r->head, head + count, __ATOMIC_RELEASE);
     return true;
+}
+
+/* Producer only. False, and counted, if there is no room. */
+static inline bool ring_put(struct ring *r, uint8_t byte)
+{
+    return ring_put_all(r, &byte, 1);
 }
 
 /* Consumer only: the byte `ahead` places from the oldest, without taking it. ahead < ring_used. */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a guest may write to CR0, CR4, EFER and XCR0, and which bits of CR0 and CR4 exit at all.
+ * Pure: numbers in, a verdict and numbers out. The caller moves them to and from the VMCS. */
+#ifndef CORE_CR_POLICY_H
+#define CORE_CR_POLICY_H
+
+#include "core/cpuid_policy.h"
+#include "core/types.h"
+
+#define CR0_PE         BIT(0)
+#define CR0_MP         BIT(1)
+#define CR0_EM         BIT(2)
+#define CR0_TS         BIT(3)
+#define CR0_ET         BIT(4)
+#define CR0_NE         BIT(5)
+#define CR0_WP         BIT(16)
+#define CR0_AM         BIT(18)
+#define CR0_NW         BIT(29)
+#define CR0_CD         BIT(30)
+#define CR0_PG         BIT(31)
+
+#define CR4_VME        BIT(0)
+#define CR4_PVI        BIT(1)
+#define CR4_TSD        BIT(2)
+#define CR4_DE         BIT(3)
+#define CR4_PSE        BIT(4)
+#define CR4_PAE        BIT(5)
+#define CR4_MCE        BIT(6)
+#define CR4_PGE        BIT(7)
+#define CR4_PCE        BIT(8)
+#define CR4_OSFXSR     BIT(9)
+#define CR4_OSXMMEXCPT BIT(10)
+#define CR4_UMIP       BIT(11)
+#define CR4_VMXE       BIT(13)
+#define CR4_SMXE       BIT(14)
+#define CR4_FSGSBASE   BIT(16)
+#define CR4_PCIDE      BIT(17)
+#define CR4_OSXSAVE    BIT(18)
+#define CR4_SMEP       BIT(20)
+#define CR4_SMAP       BIT(21)
+#define CR4_PKE        BIT(22)
+
+#define EFER_SCE       BIT(0)
+#define EFER_LME       BIT(8)
+#define EFER_LMA       BIT(10)
+#define EFER_NXE       BIT(11)
+
+/* Bits VMX operation forces to 1 (fixed0) or 0 (clear in fixed1), from the four MSRs. */
+struct cr_fixed {
+    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+};
+
+/* Per vCPU, made once. The masks are the VMCS guest/host masks: a bit in them is ours, the guest
+ * reads it from the shadow and a write that would change it exits. */
+struct cr_policy {
+    uint64_t cr0_mask, cr4_mask;
+    uint64_t cr0_force; /* ORed into the guest's CR0 to make the real one */
+    uint64_t cr4_force;
+    uint64_t cr4_allowed; /* bits the guest may set */
+    uint64_t efer_allowed;
+    uint64_t xcr0_allowed;
+    unsigned phys_bits;
+};
+
+/* The guest's own view: registers as it would read them (shadow bits where the mask owns them). */
+struct cr_state {
+    uint64_t cr0, cr3, cr4, efer;
+    bool cs_long; /* CS.L */
+};
+
+/* After CR_OK: what to put into the VMCS. Real = for the guest-state field, the new guest view is
+ * the read shadow. */
+struct cr_change {
+    uint64_t real, shadow;
+    uint64_t efer;  /* guest EFER; LMA follows CR0.PG */
+    bool long_mode; /* the "IA-32e mode guest" entry control */
+    bool
+        load_pdptes; /* PAE paging: read the four at CR3, check with cr_pdptes_valid, else #GP(0) */
+    bool flush;      /* what the CPU would have flushed: INVVPID single context */
+};
+
+enum cr_verdict { CR_OK, CR_GP };
+
+void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed,
+                    const struct cpuid_table *cpuid);
+
+/* Real register for a guest view, e.g. at reset. */
+static inline uint64_t cr0_real(const struct cr_policy *p, uint64_t guest)
+{
+    return (guest & ~(CR0_CD | CR0_NW)) | p->cr0_force;
+}
+
+static inline uint64_t cr4_real(const struct cr_policy *p, uint64_t guest)
+{
+    return guest | p->cr4_force;
+}
+
+/* The guest's view of a register whose real value is `real`. */
+static inline uint64_t cr_view(uint64_t real, uint64_t shadow, uint64_t mask)
+{
+    return (real & ~mask) | (shadow & mask);
+}
+
+/* MOV to CR0. For LMSW and CLTS pass the value from the two functions below. */
+must_check enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now,
+                                     uint64_t value, struct cr_change *out);
+must_check enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state *now,
+                                     uint64_t value, struct cr_change *out);
+
+/* LMSW reaches the low four bits and cannot clear PE. */
+static inline uint64_t cr0_after_lmsw(uint64_t cr0, uint16_t source)
+{
+    return (cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | (source & (CR0_PE | CR0_MP | CR0_EM | CR0_TS));
+}
+
+static inline uint64_t cr0_after_clts(uint64_t cr0)
+{
+    return cr0 & ~CR0_TS;
+}
+
+/* WRMSR of EFER; *efer is the new value for the guest-state field. */
+must_check enum cr_verdict efer_write(const struct cr_policy *policy, const struct cr_state *now,
+                                      uint64_t value, uint64_t *efer);
+
+/* XSETBV at CPL 0: `index` is ECX. On CR_OK the caller executes it. */
+must_check enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index,
+                                      uint64_t value);
+
+/* No present entry has a reserved bit set. */
+bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's serial port, a 16550A or what looks like one. One port, no lock: the caller has the
+ * console's. Without uart_init's success every function does nothing. */
+#ifndef DRIVERS_UART16550_H
+#define DRIVERS_UART16550_H
+
+#include "core/types.h"
+
+/* 115200 baud, 8 bits, no parity, FIFO on, no interrupts. False if no UART answers there. */
+bool uart_init(uint16_t port);
+
+/* Send one byte, waiting for the UART as long as it can rightly take. For boot and panic. */
+void uart_put(uint8_t byte);
+
+/* Bytes that uart_send may be called with now. */
+unsigned uart_tx_room(void);
+void uart_send(uint8_t byte);
+
+/* False if nothing was received. */
+bool uart_get(uint8_t *byte);
+
+void uart_irq_enable(bool rx, bool tx);
+
+/* The last act of a handler: whatever is pending by now or comes next makes a new edge. Keep tx
+ * enabled only while there is something to send, or an idle transmitter interrupts for ever. */
+void uart_irq_ack(void);
+
+#endif
