@@ -8,12 +8,25 @@ CC     := gcc
 endif
 PYTHON := /usr/bin/python3
 
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wframe-larger-than=1024 -Werror \
         -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith
+
+# ---- Debian packages: tests/packages.txt names them, each step installs what it misses ----------
+$(BUILD)/packages/%: tests/packages.txt tests/rig/packages.sh
+	@tests/rig/packages.sh $< $*
+	@mkdir -p $(@D) && touch $@
+
+TO_BUILD := $(BUILD)/packages/build
+TO_FETCH := $(BUILD)/packages/fetch
+TO_RUN   := $(BUILD)/packages/run
+TO_TEST  := $(BUILD)/packages/test
 
 # ---- The hypervisor --------------------------------------------------------------------------
 # core/ compiles three ways from the one list CORE: freestanding into mullion.elf, hosted with
@@ -34,29 +47,35 @@ HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
 .PHONY: all
 all: $(BUILD)/mullion.elf ## build/mullion.elf, the hypervisor
 
-$(BUILD)/hv/%.c.o: %.c
+$(BUILD)/hv/%.c.o: %.c Makefile | $(TO_BUILD)
 	@mkdir -p $(@D)
-	$(CC) $(HV_FLAGS) -c $< -o $@
+	@echo "  CC   $@"
+	$(Q)$(CC) $(HV_FLAGS) -c $< -o $@
 
-$(BUILD)/hv/%.S.o: %.S
+$(BUILD)/hv/%.S.o: %.S Makefile | $(TO_BUILD)
 	@mkdir -p $(@D)
-	$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c $< -o $@
+	@echo "  AS   $@"
+	$(Q)$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c $< -o $@
 
 # The image carries its own symbol table, so that a panic names functions: linked once with an
 # empty table to learn the addresses (the table comes last in .rodata and moves nothing before
 # it), once with the real one.
-$(BUILD)/symbols-empty.S: tests/rig/symbols.py
+$(BUILD)/symbols-empty.S: tests/rig/symbols.py | $(TO_BUILD)
 	@mkdir -p $(@D)
-	$(PYTHON) $< < /dev/null > $@
+	@echo "  GEN  $@"
+	$(Q)$(PYTHON) $< < /dev/null > $@
 
 $(BUILD)/mullion-nosyms.elf: $(HV_OBJ) $(BUILD)/symbols-empty.S linker.ld
-	$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols-empty.S
+	@echo "  LD   $@"
+	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols-empty.S
 
 $(BUILD)/symbols.S: $(BUILD)/mullion-nosyms.elf tests/rig/symbols.py
-	nm -n $< | $(PYTHON) tests/rig/symbols.py > $@
+	@echo "  GEN  $@"
+	$(Q)nm -n $< | $(PYTHON) tests/rig/symbols.py > $@
 
 $(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S linker.ld
-	$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
+	@echo "  LD   $@"
+	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
 
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
@@ -64,30 +83,38 @@ UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=a
 UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-$(BUILD)/unit/%.o: %.c
+$(BUILD)/unit/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)
 	@mkdir -p $(@D)
-	$(CC) $(UNIT_FLAGS) -c $< -o $@
+	@echo "  CC   $@"
+	$(Q)$(CC) $(UNIT_FLAGS) -c $< -o $@
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o $(UNIT_CORE)
-	$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka
+	@echo "  LD   $@"
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka
 
-.PHONY: unit
-unit: $(UNIT_TESTS) ## host unit tests of core/ under ASan and UBSan
-	@set -e; for t in $(UNIT_TESTS); do echo "== $$t"; $$t; done
+UNIT_RUNS  := $(patsubst $(BUILD)/unit/%,unit-%,$(UNIT_TESTS))
+.PHONY: unit $(UNIT_RUNS)
+unit: $(UNIT_RUNS) ## host unit tests of core/ under ASan and UBSan
+
+$(UNIT_RUNS): unit-%: $(BUILD)/unit/%
+	@$< > $<.log 2>&1 || { cat $<.log; false; }
+	@sed -n 's/^.*PASSED.*\] \(.*\)/unit $*: \1 passed/p' $<.log
 
 FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) tests/unit/host_stub.c)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-$(BUILD)/fuzz/%.o: %.c
+$(BUILD)/fuzz/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) -c $< -o $@
+	@echo "  CC   $@"
+	$(Q)clang $(FUZZ_FLAGS) -c $< -o $@
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_CORE)
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^
+	@echo "  LD   $@"
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^
 
--include guests/guests.mk
--include tests/tests.mk
+include guests/guests.mk
+include tests/tests.mk
 
 .PHONY: clean help
 clean: ## remove build/ but keep downloaded packages

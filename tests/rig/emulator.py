@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine in software: Bochs, which has VMX, or QEMU, which has UEFI (and VMX where KVM nests).
+
+One Machine is one run. Its COM1 is a pty; a thread reads it all the time, because an emulator whose
+pty is full stands still. Nothing outlives a Machine: close() ends the emulator's process group, and
+the kernel kills the emulator should its parent die first.
+"""
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import tty
+from typing import NamedTuple
+
+from console import Console
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WITNESS = os.path.join(TOP, "build/rig/witness.so")
+
+BOCHS_MODEL = "corei7_skylake_x"
+TICKS_PER_SECOND = 50_000_000  # Bochs executes and counts this many per emulated second
+WALL_PER_CPU_SECOND = 10       # how much slower than its CPU time a run may be on a busy host
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
+
+BOCHSRC = """\
+config_interface: textconfig
+display_library: sdl2
+cpu: model={model}, count={cpus}:1:1, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=0, quantum=16
+memory: guest={memory}, host={memory}
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={iso}, status=inserted
+boot: cdrom
+clock: sync=none, time0=1700000000, rtc_sync=0
+log: {directory}/bochs.log
+panic: action=fatal
+com1: enabled=1, mode=term, dev={tty}
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+speaker: enabled=0
+"""
+
+# The BIOS waits 3 s for a key before it boots, 4 s of our time with 4 CPUs. At its timer interrupt
+# (F000:FEA5 in every PC BIOS; a breakpoint there is seen at the second instruction) the debugger
+# moves the clock that it waits by, a few times.
+BIOS_TIMER = 0xffea6
+BIOS_CLOCK = 0x46c
+BIOS_TICKS_TO_SKIP = 9
+
+
+class NotSeen(AssertionError):
+    """What a test waited for did not come."""
+
+
+class Found(NamedTuple):
+    index: int  # of the line
+    match: re.Match
+
+
+def bochs_script():
+    """Debugger commands: hurry the BIOS, run, and quit when the run ends or SIGINT stops it."""
+    lines = [f"pb {BIOS_TIMER:#x}", "c", "c"]
+    for tick in range(BIOS_TICKS_TO_SKIP - 2):
+        lines += ["c", f"setpmem {BIOS_CLOCK:#x} 4 {0x164000 + tick * 0x100:#x}"]
+    return "\n".join(lines + ["d 1", "c", "q", ""])
+
+
+def host_has_nested_vmx():
+    """May we use KVM, and does this CPU have VMX for it to hand on?"""
+    try:
+        with open("/sys/module/kvm_intel/parameters/nested", encoding="ascii") as file:
+            nested = file.read().strip() in ("Y", "1")
+        return nested and os.access("/dev/kvm", os.R_OK | os.W_OK)
+    except OSError:
+        return False
+
+
+class Machine:
+    """start it by constructing it; use it as a context manager or close() it."""
+
+    def __init__(self, iso, directory, emulator="bochs", cpus=4, memory=512, model=None,
+                 uefi=False, kvm=False, extra=()):
+        self.directory = os.path.abspath(directory)
+        self.console = Console()
+        self.on_output = None  # called with each piece of output, on the reader's thread
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.makedirs(self.directory)
+        self._pty, child_end = pty.openpty()
+        tty.setraw(child_end)
+        os.set_blocking(self._pty, False)
+        build = self._bochs if emulator == "bochs" else self._qemu
+        self.emulator = emulator
+        command, environment = build(os.path.abspath(iso), os.ttyname(child_end), cpus, memory,
+                                     model, uefi, kvm, list(extra))
+        self._changed = threading.Condition()
+        self._started = time.monotonic()
+        with open(self._path("stdout"), "wb") as out, open(self._path("stderr"), "wb") as err:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *command], stdin=subprocess.DEVNULL,
+                stdout=out, stderr=err, env={**os.environ, **environment}, cwd=self.directory,
+                start_new_session=True)
+        self._child_end = child_end  # kept open: a pty nobody has open yet reads as an error
+        self._cpu_seconds = 0.0
+        self._closed = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    # ---- what to run ------------------------------------------------------------------------
+    def _path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _bochs(self, iso, tty_name, cpus, memory, model, _uefi, _kvm, extra):
+        text = BOCHSRC.format(model=model or BOCHS_MODEL, cpus=cpus, ips=TICKS_PER_SECOND,
+                              memory=memory, iso=iso, directory=self.directory, tty=tty_name)
+        with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
+            file.write("\n".join([text, *extra, ""]))
+        with open(self._path("script"), "w", encoding="utf-8") as file:
+            file.write(bochs_script())
+        environment = {"SDL_VIDEODRIVER": "dummy"}
+        if os.path.exists(WITNESS):
+            environment |= {"LD_PRELOAD": WITNESS, "MULLION_WITNESS": self._path("witness")}
+        return ["bochs-bin", "-q", "-f", self._path("bochsrc"), "-rc", self._path("script")], \
+            environment
+
+    def _qemu(self, iso, tty_name, cpus, memory, model, uefi, kvm, extra):
+        command = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nodefaults",
+                   "-d", "cpu_reset", "-D", self._path("qemu.log"),
+                   "-m", str(memory), "-smp", str(cpus), "-cdrom", iso, "-vga", "std",
+                   "-chardev", f"serial,id=com1,path={tty_name}", "-serial", "chardev:com1"]
+        if kvm:
+            command += ["-accel", "kvm", "-cpu", model or "host"]
+        else:
+            command += ["-accel", "tcg", "-cpu", model or "max"]
+        if uefi:
+            shutil.copy(OVMF_VARS, self._path("vars.fd"))
+            command += ["-machine", "q35",
+                        "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}",
+                        "-drive", f"if=pflash,format=raw,file={self._path('vars.fd')}"]
+        return command + extra, {}
+
+    # ---- its output -------------------------------------------------------------------------
+    def _read(self):
+        while True:
+            over = self._process.poll() is not None
+            readable = select.select([self._pty], [], [], 0 if over else 0.2)[0]
+            if not readable:
+                if over:
+                    break
+                continue
+            data = os.read(self._pty, 65536)
+            with self._changed:
+                self.console.feed(data)
+                self._changed.notify_all()
+            if self.on_output:
+                self.on_output(data)
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def running(self):
+        """True until the emulator has ended and all its output is read."""
+        return self._reader.is_alive()
+
+    def cpu_seconds(self):
+        """CPU time of the emulator: the clock by which a run can be late, however busy the host."""
+        try:
+            with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            self._cpu_seconds = max(self._cpu_seconds, spent)
+        except (OSError, IndexError):
+            pass
+        return self._cpu_seconds
+
+    def _wait(self, done, timeout, what):
+        """Until done() is not None: its value. timeout in seconds of the emulator's CPU time."""
+        cpu_end = self.cpu_seconds() + timeout
+        wall_end = time.monotonic() + timeout * WALL_PER_CPU_SECOND
+        with self._changed:
+            while True:
+                over = not self.running
+                result = done()
+                if result is not None:
+                    return result
+                if over:
+                    raise NotSeen(f"the run ended ({self.ending()}) without {what}\n{self.tail()}")
+                if self.cpu_seconds() > cpu_end or time.monotonic() > wall_end:
+                    raise NotSeen(f"no {what} within {timeout} s\n{self.tail()}")
+                self._changed.wait(0.5)
+
+    def here(self):
+        """A mark: the index of the next line to come."""
+        with self._changed:
+            return len(self.console.lines)
+
+    def find(self, pattern, name=None, since=0):
+        """First line (of `name`) that matches, or None."""
+        with self._changed:
+            for index, line in enumerate(self.console.all()[since:], since):
+                match = re.search(pattern, line.text) if name in (None, line.name) else None
+                if match:
+                    return Found(index, match)
+        return None
+
+    def wait_for(self, pattern, name=None, since=0, timeout=60):
+        """The first line, whole or open, of `name` from mark `since` on that matches."""
+        who = f" from {name}" if name else ""
+        return self._wait(lambda: self.find(pattern, name, since), timeout,
+                          f"line matching {pattern!r}{who}")
+
+    def wait_for_end(self, timeout=60):
+        """Until the guest ends the run. Returns ending()."""
+        self._wait(lambda: None if self.running else True, timeout, "end of the run")
+        return self.ending()
+
+    def lines(self, name=None, since=0):
+        """The texts of the complete lines, of one partition or of all."""
+        with self._changed:
+            return [line.text for line in self.console.lines[since:] if name in (None, line.name)]
+
+    def tail(self, count=30):
+        with self._changed:
+            text = self.console.raw.decode("utf-8", "replace")
+        lines = [repr(line) for line in text.split("\n")[-count:]]
+        return f"the last lines of {self.directory}:\n" + "\n".join(lines)
+
+    # ---- its input --------------------------------------------------------------------------
+    def send(self, data):
+        """Type into COM1."""
+        data = data.encode() if isinstance(data, str) else data
+        while data:
+            select.select([], [self._pty], [], 1)
+            try:
+                data = data[os.write(self._pty, data):]
+            except BlockingIOError:
+                if not self.running:
+                    return
+
+    # ---- its end ----------------------------------------------------------------------------
+    def ending(self):
+        """'running', 'closed' (by us), 'poweroff', 'triple fault' or what the emulator said."""
+        if self._process.poll() is None:
+            return "running"
+        if self._closed:
+            return "closed"
+        known = self._bochs_ending() if self.emulator == "bochs" else self._qemu_ending()
+        return known or f"status {self._process.returncode}: " + self._said("stderr")[-500:]
+
+    def _said(self, name):
+        try:
+            with open(self._path(name), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def _bochs_ending(self):
+        said = self._said("stderr") + self._said("bochs.log")
+        for words, ending in (("shutdown requested", "poweroff"),
+                              ("soft power off", "poweroff"),
+                              ("with no resolution", "triple fault")):
+            if words in said:
+                return ending
+        return None
+
+    def _qemu_ending(self):
+        if "Triple fault" in self._said("qemu.log"):
+            return "triple fault"
+        return "poweroff" if self._process.returncode == 0 else None
+
+    def close(self):
+        """End the run if it has not ended. SIGINT first: Bochs then takes the next line of its
+        script, and by the quit at the end of it writes its last figures."""
+        for number in [signal.SIGINT] * 2 * BIOS_TICKS_TO_SKIP + [signal.SIGKILL]:
+            if self._process.poll() is None:
+                self._closed = True
+                os.killpg(self._process.pid, number)
+                try:
+                    self._process.wait(0.3 if number == signal.SIGINT else None)
+                except subprocess.TimeoutExpired:
+                    pass
+        self._reader.join(10)
+        for end in (self._pty, self._child_end):
+            if end is not None:
+                os.close(end)
+        self._pty = self._child_end = None
+
+    # ---- its figures ------------------------------------------------------------------------
+    def witness(self):
+        """Rows of tests/rig/witness.c, [(ticks, {(cpu, reason): exits})]: one for each line of the
+        console, and one for the end of the run if it has ended."""
+        return [_witness_row(row) for row in self._said("witness").split("\n")[:-1]]
+
+    def exits(self):
+        """{reason: count} over all CPUs, as the emulator saw them until its last row."""
+        total = {}
+        for (_, reason), count in (self.witness() or [(0, {})])[-1][1].items():
+            total[reason] = total.get(reason, 0) + count
+        return total
+
+
+def _witness_row(row):
+    nanoseconds, *cells = row.split()
+    counts = {}
+    for cell in cells:
+        cpu, reason, count = cell.split(":")
+        counts[int(cpu), int(reason)] = int(count)
+    return int(nanoseconds) * TICKS_PER_SECOND // 10**9, counts

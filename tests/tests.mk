@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo's image, the machines it runs on, and every check. Included by the top-level Makefile.
+
+# Parts of one check run side by side, unless the caller already said how many jobs there may be.
+JOBS     := $(shell nproc)
+PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) --no-print-directory --output-sync=target
+
+# ---- The image -------------------------------------------------------------------------------
+$(GUEST)/linux/vmlinuz $(GUEST)/linux/busybox: | $(TO_BUILD) $(TO_FETCH)
+
+DEMO_CONF    := guests/mullion.conf
+DEMO_MODULES := vmlinuz=$(GUEST)/linux/vmlinuz initrd.img=$(GUEST)/linux/initrd.img \
+                jitter.elf=$(GUEST)/jitter.elf
+modules_files = $(foreach module,$(1),$(lastword $(subst =, ,$(module))))
+
+$(BUILD)/mullion.iso: $(BUILD)/mullion.elf $(DEMO_CONF) $(call modules_files,$(DEMO_MODULES)) \
+                      boot/grub.cfg tests/rig/iso.py
+	@echo "  ISO  $@"
+	$(Q)$(PYTHON) tests/rig/iso.py -o $@ --kernel $< --config $(DEMO_CONF) $(DEMO_MODULES)
+
+.PHONY: iso
+iso: $(BUILD)/mullion.iso ## build/mullion.iso, which GRUB boots from BIOS and UEFI
+
+# ---- Run it ----------------------------------------------------------------------------------
+$(BUILD)/rig/witness.so: tests/rig/witness.c | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) -std=gnu11 -O2 $(filter-out -Wframe%,$(WARN)) -shared -fPIC -o $@ $<
+
+.PHONY: run
+run: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## the demo in a terminal [EMU=bochs|qemu CPUS=4 MODEL=...]
+	@$(PYTHON) tests/rig/run.py --iso $< --emu "$(EMU)" --cpus "$(or $(CPUS),4)" --model "$(MODEL)"
+
+# ---- Checks ----------------------------------------------------------------------------------
+HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
+SOURCES := $(CORE) $(HW) $(HEADERS) \
+           $(sort $(wildcard guests/*.c guests/*.h tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.c))
+SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
+
+.PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts
+check: | $(TO_BUILD) $(TO_TEST) ## both compilers, unit tests, the rules of the house
+	+@$(MAKE) $(PARALLEL) check-gcc check-clang unit check-house check-headers check-format \
+	    check-cppcheck check-scripts
+
+check-gcc:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc all > $(BUILD)/check-gcc.log 2>&1 || \
+	    { cat $(BUILD)/check-gcc.log; false; }
+	@echo "gcc: builds without a warning"
+
+check-clang:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang all > $(BUILD)/check-clang.log 2>&1 || \
+	    { cat $(BUILD)/check-clang.log; false; }
+	@echo "clang: builds without a warning"
+
+check-house: $(patsubst %,$(BUILD)/hv/%.o,$(CORE))
+	@$(PYTHON) tests/rig/house.py $^
+
+check-headers:
+	@set -e; for header in $(HEADERS); do \
+	    $(CC) $(filter-out -MMD -MP,$(HV_FLAGS)) -fsyntax-only -x c $$header; done
+	@echo "headers: each of the $(words $(HEADERS)) compiles alone"
+
+check-format:
+	@clang-format --dry-run -Werror $(SOURCES)
+	@echo "format: $(words $(SOURCES)) files as .clang-format says"
+
+check-cppcheck:
+	@cppcheck --quiet --std=c11 --platform=unix64 --enable=warning,performance,portability \
+	    --inline-suppr --suppress=missingIncludeSystem --error-exitcode=1 -I. $(CORE) $(HW)
+	@echo "cppcheck: nothing found"
+
+check-scripts:
+	@shellcheck $(SCRIPTS)
+	@echo "shellcheck: nothing found in $(words $(SCRIPTS)) scripts"
+
+# ---- Fuzzing ---------------------------------------------------------------------------------
+FUZZ_SECONDS := 60
+FUZZ_RUNS    := $(patsubst $(BUILD)/fuzz/%,run-%,$(FUZZERS))
+
+.PHONY: fuzz fuzz-short $(FUZZ_RUNS)
+fuzz: ## each fuzzer for a minute [FUZZ_SECONDS=60]
+	+@$(MAKE) $(PARALLEL) $(FUZZ_RUNS) FUZZ_SECONDS=$(FUZZ_SECONDS)
+
+fuzz-short:
+	+@$(MAKE) $(PARALLEL) $(FUZZ_RUNS) FUZZ_SECONDS=2
+
+$(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
+	@mkdir -p $(BUILD)/corpus/$*
+	@cd $(BUILD)/corpus && ../fuzz/$* -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	    -verbosity=0 -artifact_prefix=$*- $* > $*.log 2>&1 || { cat $*.log; false; }
+	@echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/corpus/$*.log) inputs, none broke it"
+
+# ---- System tests ----------------------------------------------------------------------------
+.PHONY: system test
+system: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --durations=10 \
+	    $(PYTEST) tests/system
+
+test: ## all there is: check, a short fuzz, the system tests
+	+@$(MAKE) --no-print-directory check
+	+@$(MAKE) --no-print-directory fuzz-short
+	+@$(MAKE) --no-print-directory system
+
+# ---- Figures ---------------------------------------------------------------------------------
+.PHONY: figures
+figures: $(BUILD)/mullion.elf ## lines, sizes of the image
+	@$(PYTHON) tests/rig/house.py --lines
+	@size $<
+	@stat -c '%n: %s bytes' $<
