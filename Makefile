@@ -35,7 +35,7 @@ CORE := $(sort $(wildcard core/*.c))
 HW   := $(sort $(wildcard arch/x86/*.c drivers/*.c))
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
-HV_FLAGS := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
+HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
             -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
             -fno-optimize-sibling-calls -MMD -MP $(WARN)
@@ -77,8 +77,18 @@ $(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S linker.ld
 	@echo "  LD   $@"
 	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
 
+# The guests' DSDT: ASL -> AML -> a C array that core/acpi_gen.c includes.
+$(BUILD)/gen/dsdt_aml.h: core/dsdt.asl
+	@mkdir -p $(@D)
+	iasl -vs -ve -p $(BUILD)/gen/dsdt $< > $(BUILD)/gen/dsdt.log || { cat $(BUILD)/gen/dsdt.log; false; }
+	{ echo 'static const uint8_t dsdt_aml[] = {'; od -An -v -tx1 $(BUILD)/gen/dsdt.aml | \
+	  sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } > $@
+
+$(BUILD)/hv/core/acpi_gen.c.o $(BUILD)/unit/core/acpi_gen.o $(BUILD)/fuzz/core/acpi_gen.o: \
+    $(BUILD)/gen/dsdt_aml.h
+
 # ---- core/ on the host -----------------------------------------------------------------------
-HOST_FLAGS := -std=gnu11 -O1 -g -I. -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
+HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
 UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
