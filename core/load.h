@@ -9,7 +9,7 @@
 #include "core/types.h"
 
 struct load_image {
-    const char *name; /* for messages */
+    const char *name; /* for messages; shorter than MAX_NAME, "" if there is no image */
     const void *data;
     uint64_t bytes; /* 0 = none */
 };
@@ -20,7 +20,7 @@ struct load_request {
     struct load_image kernel;
     struct load_image initrd;
     const char *initrd_args; /* rest of the module's string, handed on with multiboot; "" if none */
-    const char *cmdline;     /* "" if none */
+    const char *cmdline;     /* "" if none; both shorter than MAX_CMDLINE */
     bool has_load;           /* the kernel is a flat binary for `load` */
     uint64_t load;
     gpa_t rsdp; /* of the guest's ACPI tables; 0 = none */

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bzImage made by hand goes where the boot protocol says, finds around it what the protocol
+ * promises, and is refused with a reason when it cannot. */
+#include "core/load.h"
+#include "core/range.h"
+#include "tests/unit/guest_memory.h"
+
+#define SETUP_SECTS  3u
+#define PAYLOAD_AT   ((SETUP_SECTS + 1) * 512)
+#define PAYLOAD      KIB(300)
+#define KERNEL_BYTES (PAYLOAD_AT + PAYLOAD)
+#define INIT_SIZE    MIB(1)
+#define INITRD_BYTES (KIB(100) + 5)
+
+#define XLF_64       1u
+#define XLF_ABOVE_4G 2u
+
+static uint8_t kernel[KERNEL_BYTES], initrd[INITRD_BYTES];
+static struct load_request request;
+static struct guest_start start;
+
+static void put(unsigned offset, uint64_t value, unsigned bytes)
+{
+    memcpy(kernel + offset, &value, bytes);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < KERNEL_BYTES; i++) {
+        kernel[i] = (uint8_t)(i * 7 + (i >> 8));
+    }
+    for (size_t i = 0; i < INITRD_BYTES; i++) {
+        initrd[i] = (uint8_t)(i * 13 + (i >> 8));
+    }
+    memset(kernel + 0x1F1, 0, 0x290 - 0x1F1);
+    put(0x1F1, SETUP_SECTS, 1);
+    put(0x1FE, 0xAA55, 2);
+    put(0x200, 0x6AEB, 2); /* a short jump: the header ends at 26CH */
+    memcpy(kernel + 0x202, "HdrS", 4);
+    put(0x206, 0x020F, 2);
+    put(0x22C, 0x7FFFFFFF, 4); /* initrd_addr_max */
+    put(0x230, MIB(2), 4);     /* kernel_alignment */
+    put(0x234, 1, 1);          /* relocatable */
+    put(0x236, XLF_64 | XLF_ABOVE_4G, 2);
+    put(0x238, 2047, 4); /* cmdline_size */
+    put(0x258, MIB(16), 8);
+    put(0x260, INIT_SIZE, 4);
+    put(0x268, 0xCAFE, 4); /* kernel_info: beyond what the loader knows by name */
+    memory_reset();
+    request = (struct load_request){
+        .partition = "tester",
+        .map = &map,
+        .kernel = {"vmlinuz", kernel, KERNEL_BYTES},
+        .initrd = {"initrd.img", initrd, INITRD_BYTES},
+        .initrd_args = "",
+        .cmdline = "console=ttyS0 quiet",
+        .rsdp = gpa(0xE0000),
+    };
+    return 0;
+}
+
+static void load(void)
+{
+    stub_log_clear();
+    if (load_guest(&request, &start) != ERR_OK) {
+        fail_msg("log: %s", stub_log);
+    }
+    memory_tables_untouched();
+}
+
+/* Walk the guest's page tables as the processor would. */
+static uint64_t translate(uint64_t va)
+{
+    uint64_t at = start.cr3;
+
+    for (int shift = 39; shift >= 21; shift -= 9) {
+        uint64_t entry = memory_value(at + (va >> shift & 511) * 8, 8);
+
+        assert_int_equal(entry & 3, 3);
+        at = entry & 0x000FFFFFFFFFF000;
+        if (entry & 0x80) {
+            assert_int_equal(shift, 21);
+            return at | (va & (MIB(2) - 1));
+        }
+    }
+    fail_msg("0x%lx: no large page at the end of the walk", (unsigned long)va);
+    return 0;
+}
+
+static void kernel_is_at(uint64_t at)
+{
+    assert_int_equal(start.rip, at + 0x200);
+    assert_memory_equal(memory_at(at, PAYLOAD), kernel + PAYLOAD_AT, PAYLOAD);
+    assert_int_equal(translate(start.rip), start.rip);
+    assert_int_equal(translate(at + INIT_SIZE - 1), at + INIT_SIZE - 1);
+}
+
+static void test_state_at_entry(void **state)
+{
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    load();
+    kernel_is_at(MIB(16));
+    assert_int_equal(start.mode, START_LONG);
+    assert_int_equal(start.cs, 0x10);
+    assert_int_equal(start.ds, 0x18);
+    assert_int_equal(memory_value(start.gdt_base + 0x10, 8), 0x00AF9B000000FFFF);
+    assert_int_equal(memory_value(start.gdt_base + 0x18, 8), 0x00CF93000000FFFF);
+    assert_true(start.gdt_limit >= 0x1F);
+    for (uint64_t va = 0; va < GIB(4); va += MIB(2)) {
+        assert_int_equal(translate(va), va);
+    }
+}
+
+static void test_boot_params(void **state)
+{
+    uint64_t params, cmdline;
+
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    load();
+    params = start.rsi;
+    assert_int_equal(params % PAGE_SIZE, 0);
+    assert_int_equal(memory_value(params + 0x70, 8), 0xE0000);
+    assert_int_equal(memory_value(params + 0x210, 1), 0xFF);
+    assert_int_equal(memory_value(params + 0x1FE, 2), 0xAA55);
+    assert_int_equal(memory_value(params + 0x206, 2), 0x020F);
+    assert_int_equal(memory_value(params + 0x268, 4), 0xCAFE);
+    for (unsigned i = 0; i < 0x40; i++) { /* screen_info: no screen */
+        assert_int_equal(memory_value(params + i, 1), 0);
+    }
+    cmdline = memory_value(params + 0x228, 4) | memory_value(params + 0xC8, 4) << 32;
+    assert_string_equal((char *)memory_at(cmdline, 20), request.cmdline);
+}
+
+static void test_initrd_is_high_but_within_reach(void **state)
+{
+    uint64_t at;
+
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    memory_add(GIB(5), MIB(2), REGION_RAM);
+    load();
+    at = memory_value(start.rsi + 0x218, 4) | memory_value(start.rsi + 0xC0, 4) << 32;
+    assert_int_equal(at, align_down(MIB(32) - INITRD_BYTES, PAGE_SIZE));
+    assert_int_equal(memory_value(start.rsi + 0x21C, 4), INITRD_BYTES);
+    assert_memory_equal(memory_at(at, INITRD_BYTES), initrd, INITRD_BYTES);
+
+    put(0x22C, MIB(20) - 1, 4); /* initrd_addr_max */
+    load();
+    at = memory_value(start.rsi + 0x218, 4);
+    assert_int_equal(at, align_down(MIB(20) - INITRD_BYTES, PAGE_SIZE));
+
+    request.initrd.bytes = 0;
+    load();
+    assert_int_equal(memory_value(start.rsi + 0x218, 8), 0);
+}
+
+static void test_e820(void **state)
+{
+    static const struct {
+        uint64_t base, size;
+        uint32_t type;
+    } want[] = {
+        {0, KIB(640), 1},    {0xE0000, KIB(128), 3},  {MIB(1), MIB(31), 1},
+        {GIB(5), MIB(2), 1}, {0xFEC00000, KIB(4), 2}, {0xFEE00000, KIB(4), 2},
+    };
+
+    (void)state;
+    memory_add(MIB(1), MIB(15), REGION_RAM);
+    memory_add(MIB(16), MIB(16), REGION_RAM); /* two pieces of host memory, one to the guest */
+    memory_add(GIB(5), MIB(2), REGION_RAM);
+    assert_int_equal(guest_map_add(&map, (struct guest_region){gpa(0xFD000000), hpa(0xFD000000),
+                                                               MIB(1), REGION_DEVICE}),
+                     ERR_OK);
+    load();
+    assert_int_equal(memory_value(start.rsi + 0x1E8, 1), ARRAY_SIZE(want));
+    for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
+        uint64_t at = start.rsi + 0x2D0 + i * 20;
+
+        assert_int_equal(memory_value(at, 8), want[i].base);
+        assert_int_equal(memory_value(at + 8, 8), want[i].size);
+        assert_int_equal(memory_value(at + 16, 4), want[i].type);
+    }
+}
+
+/* Identity partitions have a low megabyte and the rest wherever the host had room. */
+static void test_moves_to_where_the_ram_is(void **state)
+{
+    (void)state;
+    memory_add(0x5A301000, MIB(8), REGION_RAM);
+    load();
+    kernel_is_at(0x5A400000);
+    assert_int_equal(memory_value(start.rsi + 0x218, 4),
+                     align_down(0x5A301000 + MIB(8) - INITRD_BYTES, PAGE_SIZE));
+
+    put(0x234, 0, 1); /* not relocatable */
+    memory_refused(&request, ERR_NO_MEMORY, "vmlinuz: no room: wants 1024 KiB of RAM at 0x1000000");
+}
+
+static void test_above_4_gib(void **state)
+{
+    uint64_t at = GIB(509) + MIB(1022); /* over the end of a GiB */
+
+    (void)state;
+    memory_add(at, MIB(8), REGION_RAM);
+    put(0x260, MIB(3), 4);
+    load();
+    kernel_is_at(at);
+    assert_int_equal(translate(at + MIB(3) - 1), at + MIB(3) - 1);
+    assert_int_equal(translate(0), 0);
+    assert_int_equal(translate(GIB(4) - 1), GIB(4) - 1);
+    at += MIB(8) - INITRD_BYTES;
+    assert_int_equal(memory_value(start.rsi + 0x218, 4), (uint32_t)align_down(at, PAGE_SIZE));
+    assert_int_equal(memory_value(start.rsi + 0xC0, 4), at >> 32);
+
+    put(0x236, XLF_64, 2);
+    memory_refused(&request, ERR_NO_MEMORY, "no room");
+}
+
+static void test_ram_that_page_tables_cannot_reach(void **state)
+{
+    (void)state;
+    memory_add(GIB(511), MIB(8), REGION_RAM);
+    memory_refused(&request, ERR_NO_MEMORY, "no room");
+}
+
+/* A restart finds dirty memory and must leave the same machine as the first start. */
+static void test_loads_again(void **state)
+{
+    static uint8_t first[WINDOW];
+    struct guest_start start_first;
+
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    load();
+    start_first = start;
+    memcpy(first, window, sizeof(first));
+    for (uint64_t i = 0; i < WINDOW; i++) {
+        if (window[i] != 0xA5) {
+            window[i] ^= 0xFF;
+        }
+    }
+    load();
+    assert_memory_equal(&start, &start_first, sizeof(start));
+    assert_memory_equal(window, first, sizeof(first));
+}
+
+static void test_refusals(void **state)
+{
+    static char long_cmdline[301];
+
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    request.cmdline = memset(long_cmdline, 'x', 300);
+    put(0x238, 300, 4);
+    load();
+    put(0x238, 299, 4);
+    memory_refused(&request, ERR_RANGE,
+                   "vmlinuz: a command line of 300 bytes; this kernel takes 299");
+    request.cmdline = "";
+
+    put(0x206, 0x020B, 2);
+    memory_refused(&request, ERR_UNSUPPORTED, "no 64-bit entry (boot protocol 2.11");
+    put(0x206, 0x020C, 2);
+    put(0x236, XLF_ABOVE_4G, 2);
+    memory_refused(&request, ERR_UNSUPPORTED, "xloadflags 0x2");
+    put(0x236, XLF_64, 2);
+
+    put(0x230, 0x1800, 4);
+    memory_refused(&request, ERR_MALFORMED, "kernel_alignment 0x1800");
+    put(0x230, 0, 4);
+    memory_refused(&request, ERR_MALFORMED, "kernel_alignment 0x0");
+    put(0x230, MIB(2), 4);
+
+    request.kernel.bytes = PAYLOAD_AT + 0x200;
+    memory_refused(&request, ERR_MALFORMED, "cut short");
+    request.kernel.bytes = KERNEL_BYTES;
+
+    put(0x260, 0xFFFFF000, 4);
+    memory_refused(&request, ERR_NO_MEMORY, "no room: wants 4194300 KiB");
+    put(0x260, INIT_SIZE, 4);
+
+    request.initrd.bytes = MIB(33);
+    memory_refused(&request, ERR_NO_MEMORY, "initrd.img: no room for 33792 KiB of initrd");
+    request.initrd.bytes = INITRD_BYTES;
+
+    request.has_load = true;
+    memory_refused(&request, ERR_UNSUPPORTED,
+                   "load = is for flat binaries; this is a Linux kernel");
+    request.has_load = false;
+    map.regions[0].bytes = KIB(64);
+    memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_state_at_entry, set_up),
+        cmocka_unit_test_setup(test_boot_params, set_up),
+        cmocka_unit_test_setup(test_initrd_is_high_but_within_reach, set_up),
+        cmocka_unit_test_setup(test_e820, set_up),
+        cmocka_unit_test_setup(test_moves_to_where_the_ram_is, set_up),
+        cmocka_unit_test_setup(test_above_4_gib, set_up),
+        cmocka_unit_test_setup(test_ram_that_page_tables_cannot_reach, set_up),
+        cmocka_unit_test_setup(test_loads_again, set_up),
+        cmocka_unit_test_setup(test_refusals, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
