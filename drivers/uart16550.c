@@ -95,6 +95,13 @@ void uart_put(uint8_t byte)
     }
 }
 
+void uart_drain(void)
+{
+    if (uart_port != 0) {
+        (void)uart_wait(LSR_TX_IDLE);
+    }
+}
+
 bool uart_get(uint8_t *byte)
 {
     if (uart_port == 0 || (uart_read(LSR) & LSR_RX_READY) == 0) {

@@ -16,6 +16,9 @@ void uart_put(uint8_t byte);
 unsigned uart_tx_room(void);
 void uart_send(uint8_t byte);
 
+/* Wait until all is on the wire: before the power goes. */
+void uart_drain(void);
+
 /* False if nothing was received. */
 bool uart_get(uint8_t *byte);
 
