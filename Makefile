@@ -100,7 +100,9 @@ $(BUILD)/unit/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o $(UNIT_CORE)
 	@echo "  LD   $@"
-	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka $(UNIT_LIBS)
+
+$(BUILD)/unit/test_insn: UNIT_LIBS := -lcapstone
 
 UNIT_RUNS  := $(patsubst $(BUILD)/unit/%,unit-%,$(UNIT_TESTS))
 .PHONY: unit $(UNIT_RUNS)

@@ -36,6 +36,7 @@ struct insn {
     bool reads_mem;     /* the old memory value goes into insn_execute */
     bool writes_mem;    /* insn_result.mem goes back */
     bool writes_reg;    /* insn_result.reg goes back to `reg` */
+    bool mem_first;     /* memory is the first (destination) operand, else the second */
     bool has_immediate; /* instead of a register */
     bool high_byte;     /* AH, CH, DH, BH: reg is 0..3 then */
     bool lock;          /* LOCK prefix; XCHG has none and locks too */
