@@ -28,8 +28,24 @@ $(BUILD)/rig/witness.so: tests/rig/witness.c | $(TO_BUILD)
 	$(Q)$(CC) -std=gnu11 -O2 $(filter-out -Wframe%,$(WARN)) -shared -fPIC -o $@ $<
 
 .PHONY: run
-run: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## the demo in a terminal [EMU=bochs|qemu CPUS=4 MODEL=...]
-	@$(PYTHON) tests/rig/run.py --iso $< --emu "$(EMU)" --cpus "$(or $(CPUS),4)" --model "$(MODEL)"
+run: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## the demo in a terminal [EMU=bochs|qemu CPUS=4 MEM=1024 MODEL=]
+	@$(PYTHON) tests/rig/run.py --iso $< --emu "$(EMU)" --cpus "$(or $(CPUS),4)" \
+	    --memory "$(or $(MEM),1024)" --model "$(MODEL)"
+
+# ---- The config, at the desk -----------------------------------------------------------------
+# The archive gives confcheck only what it needs of core/: it is its own host.
+$(BUILD)/unit/core.a: $(filter-out %/host_stub.o,$(UNIT_CORE))
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/confcheck: $(BUILD)/unit/tests/confcheck.o $(BUILD)/unit/core.a
+	@echo "  LD   $@"
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^
+
+.PHONY: confcheck
+confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file CPUS= MEM= MODULES=a,b]
+	@$< $(or $(CONF),$(DEMO_CONF)) $(if $(CPUS),cpus=$(CPUS)) $(if $(MEM),memory=$(MEM)) \
+	    $(if $(MODULES),modules=$(MODULES))
 
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
@@ -91,8 +107,10 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 	@echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/corpus/$*.log) inputs, none broke it"
 
 # ---- System tests ----------------------------------------------------------------------------
+TEST_GUESTS := $(GUEST)/crash.elf
+
 .PHONY: system test
-system: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --durations=10 \
 	    $(PYTEST) tests/system
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all system tests share: where things are, images, machines. A test file shares the boots it
+needs among its tests by fixtures of module scope; pytest runs a file on one worker."""
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, "tests/rig"))
+
+from emulator import Machine  # noqa: E402
+from iso import make_iso  # noqa: E402
+
+GUESTS = os.path.join(TOP, "build/guests")
+RUNS = os.path.join(TOP, "build/system")
+
+MODULES = {
+    "vmlinuz": "linux/vmlinuz",
+    "initrd.img": "linux/initrd.img",
+    "jitter.elf": "jitter.elf",
+    "crash.elf": "crash.elf",
+}
+
+
+class Lab:
+    """Makes images and boots them, all below one directory; ends what it started."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.machines = []
+        os.makedirs(directory, exist_ok=True)
+
+    def image(self, name, config, modules=(), cmdline=""):
+        """modules: names of MODULES. Returns the path of the image."""
+        out = os.path.join(self.directory, f"{name}.iso")
+        paths = {module: os.path.join(GUESTS, MODULES[module]) for module in modules}
+        make_iso(out, config, paths, cmdline)
+        return out
+
+    def boot(self, name, image, **machine):
+        """Start a machine; keywords as of Machine."""
+        machine = Machine(image, os.path.join(self.directory, name), **machine)
+        self.machines.append(machine)
+        return machine
+
+    def close(self):
+        for machine in self.machines:
+            machine.close()
+
+
+@pytest.fixture(scope="module")
+def lab(request):
+    made = Lab(os.path.join(RUNS, request.module.__name__))
+    yield made
+    made.close()
