@@ -183,7 +183,6 @@ static bool partition_turn(struct console *c, unsigned id)
             p->cr = true;
         } else {
             line_append(c, id, byte);
-            ended = c->staged > 0 && c->open != (int)id;
         }
     }
     return c->staged > 0;

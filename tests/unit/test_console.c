@@ -149,10 +149,10 @@ static void test_carriage_returns(void **state)
 static void test_line_editing(void **state)
 {
     (void)state;
-    put(&linux_tx, "\a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[");
-    expect("linux| \a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[");
+    put(&linux_tx, "\a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[C\x1b[");
+    expect("linux| \a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[C\x1b[");
     say(0, "x\n"); /* again without the bell and the question, but with the unfinished sequence */
-    expect("\r\x1b[Kmullion| x\r\nlinux| / # ls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[");
+    expect("\r\x1b[Kmullion| x\r\nlinux| / # ls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[C\x1b[");
     put(&linux_tx, "0m\n\x1b[H\x1b[2J# ");
     expect("0m\r\nlinux| \x1b[H\x1b[2J# ");
     say(0, "x\n"); /* the screen is not cleared again */
@@ -195,6 +195,7 @@ static void test_focus_skips_stopped(void **state)
     console_set_stopped(&con, JITTER, true);
     expect("jitter| last words\r\n");
     console_input(&con, CONSOLE_FOCUS_KEY);
+    assert_true(console_wants_output(&con));
     expect("mullion| input goes to third\r\n");
     console_set_stopped(&con, THIRD, true);
     expect("");
@@ -305,6 +306,162 @@ static void test_raw(void **state)
     assert_int_equal(linux_rx.bytes[0], CONSOLE_FOCUS_KEY);
 }
 
+/* ---- Any speakers, any room: what a terminal of endless width shows ---- */
+
+enum { SPEAKERS = 5, LINES = 500, TEXT_MAX = 600 };
+
+static struct speaker {
+    const char *prefix;
+    struct ring *ring;
+    bool log;
+    unsigned cpu;
+    char waiting[TEXT_MAX + 8]; /* a line not yet all in the ring */
+    size_t next;                /* the byte of it that goes first */
+    unsigned said, shown;       /* lines */
+    size_t at;                  /* bytes of line `shown` that are shown already */
+} speakers[SPEAKERS];
+
+static unsigned dice(unsigned sides)
+{
+    return (unsigned)rand() % sides;
+}
+
+/* Line `n` of a speaker, the same at every call; some are too long for the console's buffer. */
+static size_t line_text(const struct speaker *s, unsigned n, char *text)
+{
+    uint32_t seed = (n + 1) * 2654435761u + (uint32_t)(s - speakers) * 40503u;
+    size_t length = 12 + seed / 7 % 50;
+
+    if (!s->log && seed % 9 == 0) {
+        length = 150 + seed / 11 % (TEXT_MAX - 150);
+    }
+    for (size_t i = 0; i < length; i++) {
+        seed = seed * 1664525 + 1013904223;
+        text[i] = (char)('!' + (seed >> 16) % 90);
+    }
+    text[0] = (char)('A' + (s - speakers)); /* tells the two logs apart */
+    text[length] = '\0';
+    return length;
+}
+
+static void speaker_go_on(struct speaker *s)
+{
+    char text[TEXT_MAX];
+
+    if (s->waiting[s->next] == '\0' && s->said < LINES) {
+        line_text(s, s->said++, text);
+        snprintf(s->waiting, sizeof(s->waiting), "%s%s%s\n", !s->log && dice(4) == 0 ? "99%\r" : "",
+                 text, !s->log && dice(2) == 0 ? "\r" : "");
+        s->next = 0;
+    }
+    if (s->log && ring_room(s->ring) >= strlen(s->waiting + s->next)) {
+        say(s->cpu, s->waiting + s->next);
+        s->next = strlen(s->waiting);
+    }
+    for (unsigned n = s->log ? 0 : dice(120); n > 0 && s->waiting[s->next] != '\0'; n--) {
+        s->next += ring_room(s->ring) > 0 && ring_put(s->ring, (uint8_t)s->waiting[s->next]);
+    }
+}
+
+/* A row is the whole of its speaker's next line, or a piece of it if that is too long. */
+static void row_check(const char *row)
+{
+    struct speaker *s = speakers;
+    char text[TEXT_MAX];
+    size_t length, piece;
+
+    if (strncmp(row, "mullion| input goes to ", 23) == 0) {
+        return;
+    }
+    while (strncmp(row, s->prefix, strlen(s->prefix)) != 0 ||
+           (s->log && row[strlen(s->prefix)] != 'A' + (s - speakers))) {
+        assert_true(++s < speakers + SPEAKERS);
+    }
+    row += strlen(s->prefix);
+    piece = strlen(row);
+    if (piece == 0) {
+        return; /* a too long line was broken just before its end */
+    }
+    assert_true(s->shown < s->said);
+    length = line_text(s, s->shown, text);
+    assert_true(piece == length || (length > CONSOLE_LINE_BYTES && s->at + piece <= length));
+    assert_memory_equal(row, text + s->at, piece);
+    s->at += piece;
+    if (s->at == length) {
+        s->at = 0;
+        s->shown++;
+    }
+}
+
+static void terminal_byte(uint8_t byte)
+{
+    static char row[4096];
+    static size_t column;
+    static unsigned escape;
+
+    if (byte == 0x1b || escape > 0) {
+        assert_int_equal(byte, "\x1b[K"[escape]);
+        escape = (escape + 1) % 3;
+        if (escape == 0) {
+            memset(row + column, 0, sizeof(row) - column);
+        }
+    } else if (byte == '\r') {
+        column = 0;
+    } else if (byte == '\n') {
+        assert_int_equal(column, 0);
+        row_check(row);
+        memset(row, 0, sizeof(row));
+    } else {
+        assert_true(column < sizeof(row) - 1);
+        row[column++] = (char)byte;
+    }
+}
+
+static void random_run(unsigned seed)
+{
+    static const unsigned rooms[] = {1, 3, 16, 400};
+    bool done = false;
+
+    srand(seed);
+    for (unsigned i = 0; !done; i++) {
+        unsigned pumped, room = rooms[dice(ARRAY_SIZE(rooms))];
+
+        speaker_go_on(&speakers[dice(SPEAKERS)]);
+        if (dice(300) == 0) {
+            console_input(&con, CONSOLE_FOCUS_KEY);
+        }
+        pumped = console_pump(&con, sent, room);
+        for (unsigned k = 0; k < pumped; k++) {
+            terminal_byte(sent[k]);
+        }
+        assert_true(i < 1000000);
+        done = pumped < room;
+        for (unsigned k = 0; k < SPEAKERS; k++) {
+            done = done && speakers[k].said == LINES && ring_used(speakers[k].ring) == 0 &&
+                   speakers[k].waiting[speakers[k].next] == '\0';
+        }
+    }
+    for (unsigned k = 0; k < SPEAKERS; k++) {
+        assert_int_equal(speakers[k].shown, LINES);
+        assert_int_equal(speakers[k].ring->dropped, 0);
+    }
+}
+
+static void test_random(void **state)
+{
+    for (unsigned seed = 1; seed <= 8; seed++) {
+        setup(state);
+        console_add_partition(&con, THIRD, "third", &third_tx, &third_rx);
+        memset(speakers, 0, sizeof(speakers));
+        speakers[0] = (struct speaker){.prefix = "linux| ", .ring = &linux_tx};
+        speakers[1] = (struct speaker){.prefix = "jitter| ", .ring = &jitter_tx};
+        speakers[2] = (struct speaker){.prefix = "third| ", .ring = &third_tx};
+        speakers[3] = (struct speaker){.prefix = "mullion| ", .ring = &log0, .log = true};
+        speakers[4] = (struct speaker){.prefix = "mullion| ", .ring = &log3, .log = true, .cpu = 3};
+        random_run(seed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup(test_losses_are_told, setup),
         cmocka_unit_test_setup(test_log_is_whole_or_dropped, setup),
         cmocka_unit_test_setup_teardown(test_raw, setup_raw, NULL),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
