@@ -80,8 +80,9 @@ $(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S linker.ld
 # The guests' DSDT: ASL -> AML -> a C array that core/acpi_gen.c includes.
 $(BUILD)/gen/dsdt_aml.h: core/dsdt.asl
 	@mkdir -p $(@D)
-	iasl -vs -ve -p $(BUILD)/gen/dsdt $< > $(BUILD)/gen/dsdt.log || { cat $(BUILD)/gen/dsdt.log; false; }
-	{ echo 'static const uint8_t dsdt_aml[] = {'; od -An -v -tx1 $(BUILD)/gen/dsdt.aml | \
+	@echo "  ASL  $@"
+	$(Q)iasl -vs -ve -p $(BUILD)/gen/dsdt $< > $(BUILD)/gen/dsdt.log || { cat $(BUILD)/gen/dsdt.log; false; }
+	$(Q){ echo 'static const uint8_t dsdt_aml[] = {'; od -An -v -tx1 $(BUILD)/gen/dsdt.aml | \
 	  sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } > $@
 
 $(BUILD)/hv/core/acpi_gen.c.o $(BUILD)/unit/core/acpi_gen.o $(BUILD)/fuzz/core/acpi_gen.o: \
