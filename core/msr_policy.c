@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table says which MSRs a guest has; the bitmap and both verdicts are made from it. Touches no
+ * MSR and no VMCS. */
+#include "core/msr_policy.h"
+
+#include "core/str.h"
+
+enum action {
+    GP,
+    PASS,   /* native, no exit */
+    X2APIC, /* native in x2APIC mode, else the virtual APIC answers */
+    VALUE,  /* reads as a constant */
+    IGNORE, /* writes are swallowed */
+    STATE,  /* kept here */
+    ARCH,   /* the caller acts */
+};
+
+struct row {
+    uint32_t first, last;
+    uint8_t read, write; /* enum action */
+    uint8_t value;       /* for VALUE */
+    const char *reason;
+};
+
+#define TSC_ADJUST        0x3b
+#define BIOS_SIGN_ID      0x8b
+#define ARCH_CAPABILITIES 0x10a
+#define MISC_ENABLE       0x1a0
+#define DEBUGCTL          0x1d9
+#define MTRR_DEF_TYPE     0x2ff
+#define XSS               0xda0
+
+/* Sorted, no two rows overlap: row_find halves it. A row that only says GP is there for its reason.
+ */
+static const struct row rows[] = {
+    {0x10, 0x10, PASS, IGNORE, 0, "TSC: native; it cannot be moved, the deadline timer counts it"},
+    {0x17, 0x17, VALUE, GP, 0, "PLATFORM_ID: read at boot by microcode loaders"},
+    {0x1b, 0x1b, ARCH, ARCH, 0, "APIC_BASE: the mode is virtual, the real one stays in x2APIC"},
+    {0x34, 0x34, GP, GP, 0, "SMI_COUNT: shows the machine's activity"},
+    {0x3a, 0x3a, VALUE, GP, 1, "FEATURE_CONTROL: locked, no VMX, no SMX"},
+    {0x3b, 0x3b, STATE, STATE, 0, "TSC_ADJUST: reads back; moves nothing, as TSC"},
+    {0x48, 0x49, PASS, PASS, 0, "SPEC_CTRL, PRED_CMD: this core's; shown as the host has them"},
+    {0x79, 0x79, GP, IGNORE, 0, "BIOS_UPDT_TRIG: microcode is the machine's"},
+    {0x8b, 0x8b, STATE, IGNORE, 0, "BIOS_SIGN_ID: guests choose mitigations by it"},
+    {0xc1, 0xc8, GP, GP, 0, "PMC: no PMU"},
+    {0xe1, 0xe1, PASS, PASS, 0, "UMWAIT_CONTROL: this core's"},
+    {0xfe, 0xfe, VALUE, GP, 0, "MTRRCAP: MTRRs without ranges; Linux wants them for PAT"},
+    {0x10a, 0x10a, STATE, GP, 0, "ARCH_CAPABILITIES: bits that need no other MSR"},
+    {0x10b, 0x10b, PASS, PASS, 0, "FLUSH_CMD: flushes this core's L1D"},
+    {0x174, 0x176, PASS, PASS, 0, "SYSENTER_CS, ESP, EIP: VMCS guest state"},
+    {0x179, 0x179, VALUE, GP, 0, "MCG_CAP: no banks; machine checks are ours"},
+    {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
+    {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
+    {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
+    {0x277, 0x277, PASS, PASS, 0, "PAT: VMCS guest state"},
+    {0x2ff, 0x2ff, STATE, STATE, 0, "MTRR_DEF_TYPE: reads back; EPT decides the memory type"},
+    {0x38d, 0x391, GP, GP, 0, "FIXED_CTR_CTRL, PERF_GLOBAL_*: no PMU"},
+    {0x480, 0x493, GP, GP, 0, "VMX capabilities: no nesting"},
+    {0x560, 0x58f, GP, GP, 0, "RTIT_*: trace output would be a way around EPT"},
+    {0x6e0, 0x6e0, PASS, PASS, 0, "TSC_DEADLINE: the real timer"},
+    {0x800, 0x802, ARCH, ARCH, 0, "x2APIC id: virtual"},
+    {0x803, 0x803, X2APIC, X2APIC, 0, "version"},
+    {0x804, 0x807, ARCH, ARCH, 0, "reserved: #GP by the virtual APIC"},
+    {0x808, 0x808, X2APIC, X2APIC, 0, "TPR"},
+    {0x809, 0x809, ARCH, ARCH, 0, "reserved"},
+    {0x80a, 0x80b, X2APIC, X2APIC, 0, "PPR, EOI"},
+    {0x80c, 0x80f, ARCH, ARCH, 0, "LDR: from the virtual id; SVR: rare, watched"},
+    {0x810, 0x828, X2APIC, X2APIC, 0, "ISR, TMR, IRR, ESR"},
+    {0x829, 0x837, ARCH, ARCH, 0, "ICR: stays in the partition; LVT: delivery mode checked"},
+    {0x838, 0x839, X2APIC, X2APIC, 0, "timer counts"},
+    {0x83a, 0x83d, ARCH, ARCH, 0, "reserved"},
+    {0x83e, 0x83f, X2APIC, X2APIC, 0, "timer divisor, self IPI"},
+    {0x840, 0x8ff, ARCH, ARCH, 0, "reserved"},
+    {0xda0, 0xda0, VALUE, STATE, 0, "XSS: no supervisor state is shown, so only 0"},
+    {0xc0000080, 0xc0000080, PASS, ARCH, 0, "EFER: VMCS guest state; writes are checked"},
+    {0xc0000081, 0xc0000084, PASS, PASS, 0, "STAR, LSTAR, CSTAR, FMASK: we make no SYSCALL"},
+    {0xc0000100, 0xc0000101, PASS, PASS, 0, "FS_BASE, GS_BASE: VMCS guest state"},
+    {0xc0000102, 0xc0000103, PASS, PASS, 0, "KERNEL_GS_BASE, TSC_AUX: we use neither"},
+};
+
+static const struct row *row_find(uint32_t index)
+{
+    size_t low = 0, high = ARRAY_SIZE(rows);
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (index > rows[middle].last) {
+            low = middle + 1;
+        } else if (index < rows[middle].first) {
+            high = middle;
+        } else {
+            return &rows[middle];
+        }
+    }
+    return NULL;
+}
+
+/* "Enumeration of Architectural Capabilities": those that promise something about the core itself.
+ * Hidden are the bits that announce an MSR which a guest does not get: TSX_CTRL, MISC_PACKAGE_CTLS,
+ * ENERGY_FILTERING_CTL, DOITM, FB_CLEAR_CTRL, XAPIC_DISABLE_STATUS, OVERCLOCKING_STATUS, GDS_CTRL.
+ */
+#define ARCH_CAPABILITIES_SHOWN                                                                    \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) |   \
+     BIT(15) | BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(62))
+
+#define MISC_FAST_STRINGS    BIT(0)
+#define MISC_PERFMON         BIT(7)
+#define MISC_BTS_UNAVAILABLE (BIT(11) | BIT(12)) /* and PEBS */
+
+#define MTRR_TYPE_WB         6
+#define MTRR_FIXED_ENABLE    BIT(10)
+#define MTRR_ENABLE          BIT(11)
+
+#define DEBUGCTL_ALLOWED     (BIT(0) | BIT(1)) /* LBR: harmless without its MSRs; BTF */
+
+void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_capabilities)
+{
+    *out = (struct msr_state){
+        .misc_enable = MISC_FAST_STRINGS | MISC_BTS_UNAVAILABLE,
+        .mtrr_def_type = MTRR_ENABLE | MTRR_TYPE_WB,
+        .microcode = microcode,
+        .arch_capabilities = arch_capabilities & ARCH_CAPABILITIES_SHOWN,
+    };
+}
+
+static uint64_t state_read(const struct msr_state *s, uint32_t index)
+{
+    switch (index) {
+    case TSC_ADJUST:
+        return s->tsc_adjust;
+    case BIOS_SIGN_ID:
+        return s->microcode;
+    case ARCH_CAPABILITIES:
+        return s->arch_capabilities;
+    case MISC_ENABLE:
+        return s->misc_enable;
+    default:
+        return s->mtrr_def_type;
+    }
+}
+
+static bool mtrr_def_type_valid(uint64_t value)
+{
+    uint64_t type = value & 0xff;
+
+    return (value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) == 0 && type <= MTRR_TYPE_WB &&
+           type != 2 && type != 3;
+}
+
+static bool state_write(struct msr_state *s, uint32_t index, uint64_t value)
+{
+    switch (index) {
+    case TSC_ADJUST:
+        s->tsc_adjust = value;
+        return true;
+    case MISC_ENABLE: /* read-only bits keep their value, as on the machine */
+        if ((value & ~(MISC_FAST_STRINGS | MISC_PERFMON | MISC_BTS_UNAVAILABLE)) != 0) {
+            return false;
+        }
+        s->misc_enable = (value & MISC_FAST_STRINGS) | MISC_BTS_UNAVAILABLE;
+        return true;
+    case MTRR_DEF_TYPE:
+        if (!mtrr_def_type_valid(value)) {
+            return false;
+        }
+        s->mtrr_def_type = value;
+        return true;
+    default: /* XSS */
+        return value == 0;
+    }
+}
+
+/* PASS does not exit, so the last resort of both is #GP. */
+must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value)
+{
+    const struct row *row = row_find(index);
+
+    *value = 0;
+    switch (row == NULL ? GP : row->read) {
+    case VALUE:
+        *value = row->value;
+        return MSR_DONE;
+    case STATE:
+        *value = state_read(state, index);
+        return MSR_DONE;
+    case ARCH:
+    case X2APIC:
+        return MSR_ARCH;
+    default:
+        return MSR_GP;
+    }
+}
+
+must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value)
+{
+    const struct row *row = row_find(index);
+
+    switch (row == NULL ? GP : row->write) {
+    case IGNORE:
+        return MSR_DONE;
+    case STATE:
+        return state_write(state, index, value) ? MSR_DONE : MSR_GP;
+    case ARCH:
+    case X2APIC:
+        return index == DEBUGCTL && (value & ~DEBUGCTL_ALLOWED) != 0 ? MSR_GP : MSR_ARCH;
+    default:
+        return MSR_GP;
+    }
+}
+
+/* "MSR-Bitmap Address": reads of 0..1FFFH, reads of C0000000H.., then writes likewise. */
+#define BITMAP_HIGH  1024
+#define BITMAP_WRITE 2048
+
+static void bitmap_clear(uint8_t *page, uint32_t index)
+{
+    size_t at = (index >= 0xc0000000 ? BITMAP_HIGH : 0) + (index & 0x1fff) / 8;
+
+    page[at] &= (uint8_t) ~(1u << (index & 7));
+}
+
+static bool action_passes(uint8_t action, bool x2apic)
+{
+    return action == PASS || (action == X2APIC && x2apic);
+}
+
+void msr_bitmap_build(uint8_t page[4096], bool x2apic)
+{
+    memset(page, 0xff, 4096);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {
+            if (action_passes(rows[i].read, x2apic)) {
+                bitmap_clear(page, index);
+            }
+            if (action_passes(rows[i].write, x2apic)) {
+                bitmap_clear(page + BITMAP_WRITE, index);
+            }
+        }
+    }
+}
