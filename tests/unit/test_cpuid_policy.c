@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Row X08: what is shown bit by bit against a host that has everything, what a guest computes from
+ * it, and one golden file per recorded machine (GOLDEN_WRITE=1 writes them anew: read the diff). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpuid_policy.h"
+#include "core/cr_policy.h"
+#include "core/vmx_ctl.h"
+#include "tests/unit/machine.h"
+#include "tests/unit/unit.h"
+
+#define ALL_CONTROLS UINT32_MAX
+
+static struct cpuid_table table;
+static uint32_t regs[4];
+
+static void host_of_ones(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+{
+    memset(r, 0xff, 16);
+    if (leaf == 4 && subleaf >= 4) {
+        memset(r, 0, 16);
+    }
+}
+
+static void host_of_zeros(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+{
+    (void)leaf;
+    (void)subleaf;
+    memset(r, 0, 16);
+}
+
+static void build(unsigned vcpu, unsigned nr, uint32_t secondary, cpuid_fn *host)
+{
+    struct cpuid_view view = {
+        .vcpu = vcpu,
+        .nr_vcpus = nr,
+        .tsc_khz = 3400001,
+        .crystal_khz = 24000,
+        .invariant_tsc = true,
+        .secondary = secondary,
+    };
+
+    memset(&table, 0xa5, sizeof(table));
+    assert_int_equal(cpuid_build(&table, &view, host), ERR_OK);
+}
+
+static void look(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_live live = {.cr4 = 0, .xcr0 = 1, .apic_enabled = true};
+
+    memset(regs, 0xa5, sizeof(regs));
+    cpuid_lookup(&table, leaf, subleaf, &live, regs);
+}
+
+static void assert_leaf(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx, uint32_t ecx,
+                        uint32_t edx)
+{
+    look(leaf, subleaf);
+    assert_int_equal(regs[0], eax);
+    assert_int_equal(regs[1], ebx);
+    assert_int_equal(regs[2], ecx);
+    assert_int_equal(regs[3], edx);
+}
+
+static void test_shown_bits(void **state)
+{
+    uint32_t ones = UINT32_MAX;
+
+    (void)state;
+    build(2, 4, ALL_CONTROLS, host_of_ones);
+    assert_leaf(0, 0, 0x16, ones, ones, ones);
+    assert_leaf(1, 0, ones, 0x0204ff00, 0xf7fa3203, 0x1f8bbb7f);
+    assert_leaf(6, 0, 4, 0, 0, 0);
+    assert_leaf(7, 0, 2, 0xfdbf2ffb, 0x1a405f6f, 0xbc814d1c);
+    assert_leaf(7, 1, 0x00801cbf, 0, 0, 0x4430);
+    assert_leaf(7, 2, 0, 0, 0, 0x3f);
+    assert_leaf(0x80000000, 0, 0x80000008, 0, 0, 0);
+    assert_leaf(0x80000001, 0, 0, 0, 0x121, 0x2c100800);
+    assert_leaf(0x80000007, 0, 0, 0, 0, 0x100);
+    assert_leaf(0x80000008, 0, 0x30ff, 0, 0, 0);
+    look(0xd, 0);
+    assert_int_equal(regs[0], 0x2e7);
+    look(0xd, 1);
+    assert_int_equal(regs[0], 0xf);
+}
+
+/* Instructions that need a control are gone where the control is not there. */
+static void test_controls(void **state)
+{
+    (void)state;
+    build(0, 1, 0, host_of_ones);
+    assert_leaf(7, 0, 2, 0xfdbf2bfb, 0x1a005f4f, 0xbc814d1c);
+    assert_leaf(0x80000001, 0, 0, 0, 0x121, 0x24100800);
+    look(0xd, 1);
+    assert_int_equal(regs[0], 7);
+    look(1, 0);
+    assert_int_equal(regs[1], 0x0001ff00);
+    assert_int_equal(regs[3], 0x0f8bbb7f); /* no HTT with one */
+}
+
+/* Leaves not listed, and those beyond the maximum, read zeros on any host. */
+static void test_absent_leaves(void **state)
+{
+    static const uint32_t absent[] = {3,          5,          8,          9,          0xa,
+                                      0xc,        0xe,        0xf,        0x10,       0x11,
+                                      0x12,       0x13,       0x14,       0x17,       0x18,
+                                      0x19,       0x1a,       0x1d,       0x1f,       0x20,
+                                      0x3fffffff, 0x40000002, 0x400000ff, 0x40000102, 0x4fffffff,
+                                      0x7fffffff, 0x80000005, 0x80000009, 0x8000001f, 0xffffffff};
+
+    (void)state;
+    build(1, 2, ALL_CONTROLS, host_of_ones);
+    for (size_t i = 0; i < ARRAY_SIZE(absent); i++) {
+        assert_leaf(absent[i], 0, 0, 0, 0, 0);
+        assert_leaf(absent[i], 1, 0, 0, 0, 0);
+        assert_leaf(absent[i], UINT32_MAX, 0, 0, 0, 0);
+    }
+    assert_leaf(7, 3, 0, 0, 0, 0);
+    assert_leaf(4, 6, 0, 0, 0, 0);
+    assert_leaf(0xd, 10, 0, 0, 0, 0);
+    assert_leaf(0xd, UINT32_MAX, 0, 0, 0, 0);
+    look(0x80000001, 77); /* no subleaves: ECX does not count */
+    assert_int_equal(regs[3], 0x2c100800);
+}
+
+/* A leaf above the host's maximum is never asked for: Intel CPUs answer with another one. */
+static void short_host(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+{
+    assert_in_range(leaf & 0x7fffffff, 0, 1);
+    host_of_ones(leaf, subleaf, r);
+    if ((leaf & 0x7fffffff) == 0) {
+        r[0] = leaf | 1;
+    }
+}
+
+static void test_short_host(void **state)
+{
+    (void)state;
+    build(0, 1, ALL_CONTROLS, short_host);
+    assert_leaf(0, 0, 0x16, UINT32_MAX, UINT32_MAX, UINT32_MAX);
+    assert_leaf(7, 0, 0, 0, 0, 0);
+    assert_leaf(0x80000008, 0, 0, 0, 0, 0);
+    build(0, 1, ALL_CONTROLS, host_of_zeros);
+    assert_leaf(1, 0, 0, 0x00010000, 0x80000000, 0);
+    assert_leaf(0xd, 0, 0, 0, 0, 0); /* no XSAVE, no sizes */
+    assert_leaf(0xd, 1, 0, 0, 0, 0);
+}
+
+static void test_topology(void **state)
+{
+    static const struct {
+        unsigned nr, bits;
+    } sizes[] = {{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {64, 6}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        unsigned nr = sizes[i].nr, ids = (1u << sizes[i].bits) - 1;
+
+        build(nr - 1, nr, ALL_CONTROLS, host_of_ones);
+        assert_leaf(0xb, 0, 0, 1, 0x100, nr - 1);
+        assert_leaf(0xb, 1, sizes[i].bits, nr, 0x201, nr - 1);
+        assert_leaf(0xb, 2, 0, 0, 2, nr - 1);
+        assert_leaf(0xb, 0x1ff, 0, 0, 0xff, nr - 1);
+        look(4, 0); /* level 7 here: shared by all */
+        assert_int_equal(regs[0], 0x3fff | ids << 14 | ids << 26);
+    }
+    machine_load("corei7_skylake_x");
+    build(0, 3, ALL_CONTROLS, machine_cpuid);
+    assert_leaf(4, 0, 0x0c000121, 0x01c0003f, 0x3f, 0); /* L1: private */
+    assert_leaf(4, 2, 0x0c000143, 0x03c0003f, 0x3ff, 0);
+    assert_leaf(4, 3, 0x0c00c163, 0x0280003f, 0x2fff, 4); /* L3: four ids */
+    assert_leaf(4, 4, 0, 0, 0, 0);
+}
+
+static void test_live(void **state)
+{
+    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = false};
+
+    (void)state;
+    machine_load("corei7_skylake_x");
+    machine_cpuid_regs(7, 0)[2] |= 1 << 3; /* PKU, with its component */
+    machine_cpuid_regs(0xd, 0)[0] |= 0x200;
+    machine.cpuid[machine.nr_cpuid].leaf = 0xd;
+    machine.cpuid[machine.nr_cpuid].subleaf = 9;
+    machine.cpuid[machine.nr_cpuid].regs[0] = 8;
+    machine.cpuid[machine.nr_cpuid++].regs[1] = 0xa80;
+    build(0, 1, ALL_CONTROLS, machine_cpuid);
+    cpuid_lookup(&table, 1, 0, &live, regs);
+    assert_true((regs[2] & 1u << 27) != 0);
+    assert_true((regs[3] & 1u << 9) == 0);
+    look(1, 0);
+    assert_true((regs[2] & 1u << 27) == 0);
+    assert_true((regs[3] & 1u << 9) != 0);
+    live.cr4 = CR4_PKE;
+    cpuid_lookup(&table, 7, 0, &live, regs);
+    assert_int_equal(regs[2], 0x18);
+    cpuid_lookup(&table, 7, 1, &live, regs);
+    assert_int_equal(regs[2], 0);
+    look(7, 0);
+    assert_int_equal(regs[2], 0x08);
+    look(0xd, 0);
+    assert_int_equal(regs[0], 0x2e7);
+    assert_int_equal(regs[2], 0xa88);
+
+    machine.cpuid[machine.nr_cpuid - 1].regs[0] = 0; /* a component without an area */
+    build(0, 1, ALL_CONTROLS, machine_cpuid);
+    look(7, 0);
+    assert_int_equal(regs[2], 0);
+    look(0xd, 0);
+    assert_int_equal(regs[0], 0xe7);
+}
+
+static void test_xsave(void **state)
+{
+    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .apic_enabled = true};
+    static const struct {
+        uint64_t xcr0;
+        uint32_t standard, compact;
+    } sizes[] = {
+        {1, 576, 576}, {3, 576, 576}, {7, 0x340, 0x340}, {0xe7, 0xa80, 0x980}, {0x27, 0x480, 0x380},
+    };
+
+    (void)state;
+    machine_load("corei7_skylake_x");
+    build(0, 1, SECONDARY_XSAVES, machine_cpuid);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        live.xcr0 = sizes[i].xcr0;
+        cpuid_lookup(&table, 0xd, 0, &live, regs);
+        assert_int_equal(regs[0], 0xe7);
+        assert_int_equal(regs[1], sizes[i].standard);
+        assert_int_equal(regs[2], 0xa80);
+        assert_int_equal(regs[3], 0);
+        cpuid_lookup(&table, 0xd, 1, &live, regs);
+        assert_int_equal(regs[0], 0xf);
+        assert_int_equal(regs[1], sizes[i].compact);
+        assert_int_equal(regs[2], 0);
+    }
+    machine_cpuid_regs(0xd, 5)[2] |= 2; /* aligned */
+    machine_cpuid_regs(0xd, 2)[0] = 0x101;
+    build(0, 1, SECONDARY_XSAVES, machine_cpuid);
+    live.xcr0 = 0x27;
+    cpuid_lookup(&table, 0xd, 1, &live, regs);
+    assert_int_equal(regs[1], 0x3c0);
+
+    machine_cpuid_regs(0xd, 0)[0] = 0xc7; /* one of the three AVX-512 components missing */
+    build(0, 1, SECONDARY_XSAVES, machine_cpuid);
+    assert_int_equal(cpuid_static(&table, 0xd, 0, CPUID_EAX), 7);
+    assert_int_equal(cpuid_static(&table, 0xd, 6, CPUID_EAX), 0);
+    machine_cpuid_regs(0xd, 1)[0] = 1; /* XSAVEOPT only: there is no compact size */
+    build(0, 1, SECONDARY_XSAVES, machine_cpuid);
+    assert_leaf(0xd, 1, 1, 0, 0, 0);
+}
+
+/* Linux: unsigned int arithmetic, in kHz. */
+static uint32_t linux_tsc_khz(void)
+{
+    look(0x15, 0);
+    return regs[2] / 1000 * regs[1] / regs[0];
+}
+
+static void assert_tsc(uint32_t tsc_khz, uint32_t crystal_khz)
+{
+    struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = tsc_khz, .crystal_khz = crystal_khz};
+
+    assert_int_equal(cpuid_build(&table, &view, host_of_zeros), ERR_OK);
+    assert_int_equal(linux_tsc_khz(), tsc_khz);
+    assert_int_equal((uint64_t)regs[2] * regs[1] / regs[0] / 1000, tsc_khz); /* 64 bits, in Hz */
+    if (tsc_khz >= 50000 && tsc_khz < 10000000 && crystal_khz > 0 && crystal_khz < UINT32_MAX) {
+        assert_in_range(regs[2] / 1000, crystal_khz,
+                        crystal_khz + (crystal_khz < 200000 ? 50 : 999));
+    }
+    look(0x16, 0);
+    assert_int_equal(regs[0], (tsc_khz + 500) / 1000 & 0xffff);
+}
+
+static void test_tsc(void **state)
+{
+    static const uint32_t crystals[] = {0,     19200,  24000,   25000,     38400,
+                                        99998, 100000, 1000000, UINT32_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(crystals); i++) {
+        for (uint32_t tsc = 800000; tsc < 6000000; tsc += 49999) {
+            assert_tsc(tsc, crystals[i]);
+        }
+        for (uint32_t tsc = 2400000 - 30; tsc < 2400000 + 30; tsc++) {
+            assert_tsc(tsc, crystals[i]);
+        }
+        assert_tsc(50000, crystals[i]); /* an emulator */
+        assert_tsc(4294967, crystals[i]);
+    }
+    assert_tsc(1, 24000);
+    assert_tsc(UINT32_MAX, 24000);
+    build(0, 1, 0, host_of_zeros);
+    look(0x80000007, 0);
+    assert_int_equal(regs[3], 0x100);
+    assert_tsc(1000000, 24000);
+    look(0x80000007, 0); /* not invariant */
+    assert_int_equal(regs[3], 0);
+}
+
+/* What Linux looks for: a base in steps of 100H, and enough leaves above it. */
+static uint32_t hypervisor_base(const char signature[12], uint32_t leaves)
+{
+    for (uint32_t base = 0x40000000; base < 0x40010000; base += 0x100) {
+        look(base, 0);
+        if (memcmp(&regs[1], signature, 12) == 0 && regs[0] - base >= leaves) {
+            return base;
+        }
+    }
+    return 0;
+}
+
+static void test_hypervisor_leaves(void **state)
+{
+    (void)state;
+    build(0, 1, ALL_CONTROLS, host_of_ones);
+    assert_int_equal(hypervisor_base("KVMKVMKVM\0\0", 0), 0x40000100);
+    assert_int_equal(hypervisor_base("KVMKVMKVM\0\0", 1), 0x40000100);
+    assert_leaf(0x40000101, 0, 0, 0, 0, 0);
+    assert_int_equal(hypervisor_base("MullionVMX\0", 1), 0x40000000);
+    assert_int_equal(hypervisor_base("Microsoft Hv", 0), 0);
+    assert_leaf(0x40000001, 0, 0x10000, 0, 0, 0);
+}
+
+static void test_bad_views(void **state)
+{
+    struct cpuid_view good = {.vcpu = 0, .nr_vcpus = 1, .tsc_khz = 1000}, view;
+
+    (void)state;
+    assert_int_equal(cpuid_build(&table, &good, host_of_ones), ERR_OK);
+    view = good;
+    view.vcpu = 1;
+    assert_int_equal(cpuid_build(&table, &view, host_of_ones), ERR_RANGE);
+    view = good;
+    view.nr_vcpus = 0;
+    assert_int_equal(cpuid_build(&table, &view, host_of_ones), ERR_RANGE);
+    view.nr_vcpus = 65;
+    assert_int_equal(cpuid_build(&table, &view, host_of_ones), ERR_RANGE);
+    view = good;
+    view.tsc_khz = 0;
+    assert_int_equal(cpuid_build(&table, &view, host_of_ones), ERR_RANGE);
+}
+
+static void golden_text(char *text, size_t size)
+{
+    static const uint8_t subleaves[] = {[4] = 6, [7] = 3, [0xb] = 3, [0xd] = 10};
+    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = true};
+    static const uint32_t ranges[][2] = {
+        {0, 0x20}, {0x40000000, 0x40000002}, {0x40000100, 0x40000102}, {0x80000000, 0x80000009}};
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+        for (uint32_t leaf = ranges[i][0]; leaf <= ranges[i][1]; leaf++) {
+            unsigned count = leaf < ARRAY_SIZE(subleaves) ? subleaves[leaf] : 0;
+
+            for (unsigned sub = 0; sub < (count == 0 ? 1 : count); sub++) {
+                cpuid_lookup(&table, leaf, sub, &live, regs);
+                if ((regs[0] | regs[1] | regs[2] | regs[3]) == 0) {
+                    continue;
+                }
+                used +=
+                    (size_t)snprintf(text + used, size - used, "%08x %02x %08x %08x %08x %08x\n",
+                                     leaf, sub, regs[0], regs[1], regs[2], regs[3]);
+                assert_true(used < size);
+            }
+        }
+    }
+}
+
+static void golden_check(const char *name)
+{
+    static char ours[8192], theirs[8192];
+    struct vmx_controls controls;
+    struct vmx_caps caps;
+    char path[128];
+    FILE *file;
+    size_t n;
+
+    machine_load(name);
+    vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
+    assert_int_equal(vmx_ctl_resolve(&caps, &controls), ERR_OK);
+    build(1, 4, controls.word[VMX_SECONDARY], machine_cpuid);
+    golden_text(ours, sizeof(ours));
+    snprintf(path, sizeof(path), "tests/unit/data/cpuid_%s.txt", name);
+    if (getenv("GOLDEN_WRITE") != NULL) {
+        file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(ours, file);
+        fclose(file);
+        return;
+    }
+    file = fopen(path, "r");
+    assert_non_null(file);
+    n = fread(theirs, 1, sizeof(theirs) - 1, file);
+    fclose(file);
+    theirs[n] = '\0';
+    assert_string_equal(ours, theirs);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    golden_check("corei7_ivy_bridge_3770k");
+    golden_check("corei7_haswell_4770");
+    golden_check("corei7_skylake_x");
+    golden_check("corei7_icelake_u");
+    golden_check("tigerlake");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shown_bits),
+        cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_absent_leaves),
+        cmocka_unit_test(test_short_host),
+        cmocka_unit_test(test_topology),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_xsave),
+        cmocka_unit_test(test_tsc),
+        cmocka_unit_test(test_hypervisor_leaves),
+        cmocka_unit_test(test_bad_views),
+        cmocka_unit_test(test_golden),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
