@@ -23,7 +23,7 @@ static struct range clip(struct range r, uint64_t low, uint64_t high)
     uint64_t base = r.base < low ? low : r.base;
     uint64_t end = !range_valid(r) || range_end(r) > high ? high : range_end(r);
 
-    return (struct range){base, base < end ? end - base : 0};
+    return base < end ? (struct range){base, end - base} : (struct range){high, 0};
 }
 
 /* Move ranges[from..count) to ranges[to]. */
