@@ -269,7 +269,7 @@ bool pt_next(const struct pagetable *pt, uint64_t *cursor, struct pt_leaf *out)
     while (*cursor < PT_LEVEL_BYTES(pt->levels + 1)) {
         bool found = pt_lookup(pt, pt_extend(pt, *cursor), out);
 
-        *cursor = align_down(*cursor, out->bytes) + out->bytes;
+        *cursor += out->bytes; /* always at the start of an entry, whatever its level */
         if (found) {
             return true;
         }

@@ -276,7 +276,7 @@ static void test_proof_finds_shared_frames(void **state)
     add(0, MIB(32), maps[1].regions[0].hpa.v);
     expect_offence("shared with partition p1");
     setup_two(NULL);
-    add(1, MIB(32), maps[1].regions[1].hpa.v);
+    add(1, MIB(32), maps[1].regions[2].hpa.v);
     expect_offence("mapped twice");
 }
 
@@ -289,6 +289,9 @@ static void test_proof_finds_hypervisor(void **state)
     expect_offence("shared with the hypervisor");
     setup_two(NULL);
     add(1, MIB(32), MIB(3));
+    expect_offence("shared with the hypervisor");
+    setup_two(NULL);
+    add(1, MIB(32), GUEST_LAPIC_BASE); /* reserved, though not RAM */
     expect_offence("shared with the hypervisor");
     setup_two(NULL);
     assert_int_equal(frames_alloc(&frames, PAGE_SIZE, PAGE_SIZE, &mine), ERR_OK);
