@@ -82,7 +82,7 @@ static bool guest_map_holds(const struct guest_map *map, gpa_t at, uint64_t byte
 {
     for (uint64_t done = 0, part; done < bytes; done += part) {
         part = bytes - done;
-        if (at.v + done < at.v || guest_map_span(map, gpa(at.v + done), &part) == NULL) {
+        if (guest_map_span(map, gpa(at.v + done), &part) == NULL) {
             return false;
         }
     }
