@@ -119,6 +119,10 @@ test: ## all there is: check, a short fuzz, the system tests
 	+@$(MAKE) --no-print-directory fuzz-short
 	+@$(MAKE) --no-print-directory system
 
+.PHONY: bench
+bench: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## Linux's way to /init, with and without Mullion
+	@$(PYTHON) tests/bench/linux_boot.py
+
 # ---- Figures ---------------------------------------------------------------------------------
 .PHONY: figures
 figures: $(BUILD)/mullion.elf ## lines, sizes of the image

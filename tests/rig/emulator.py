@@ -31,7 +31,7 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
 BOCHSRC = """\
 config_interface: textconfig
 display_library: sdl2
-cpu: model={model}, count={cpus}:1:1, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=0, quantum=16
+cpu: model={model}, count={cpus}:1:1, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs={ignore_bad_msrs}, quantum=16
 memory: guest={memory}, host={memory}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
@@ -85,7 +85,8 @@ class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
     def __init__(self, iso, directory, emulator="bochs", cpus=4, memory=512, model=None,
-                 uefi=False, kvm=False, extra=()):
+                 uefi=False, kvm=False, any_msr=False, extra=()):
+        """any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
         self.on_output = None  # called with each piece of output, on the reader's thread
@@ -97,7 +98,7 @@ class Machine:
         build = self._bochs if emulator == "bochs" else self._qemu
         self.emulator = emulator
         command, environment = build(os.path.abspath(iso), os.ttyname(child_end), cpus, memory,
-                                     model, uefi, kvm, list(extra))
+                                     model, uefi, kvm, any_msr, list(extra))
         self._changed = threading.Condition()
         self._started = time.monotonic()
         with open(self._path("stdout"), "wb") as out, open(self._path("stderr"), "wb") as err:
@@ -121,9 +122,10 @@ class Machine:
     def _path(self, name):
         return os.path.join(self.directory, name)
 
-    def _bochs(self, iso, tty_name, cpus, memory, model, _uefi, _kvm, extra):
+    def _bochs(self, iso, tty_name, cpus, memory, model, _uefi, _kvm, any_msr, extra):
         text = BOCHSRC.format(model=model or BOCHS_MODEL, cpus=cpus, ips=TICKS_PER_SECOND,
-                              memory=memory, iso=iso, directory=self.directory, tty=tty_name)
+                              ignore_bad_msrs=int(any_msr), memory=memory, iso=iso,
+                              directory=self.directory, tty=tty_name)
         with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
             file.write("\n".join([text, *extra, ""]))
         with open(self._path("script"), "w", encoding="utf-8") as file:
@@ -134,7 +136,7 @@ class Machine:
         return ["bochs-bin", "-q", "-f", self._path("bochsrc"), "-rc", self._path("script")], \
             environment
 
-    def _qemu(self, iso, tty_name, cpus, memory, model, uefi, kvm, extra):
+    def _qemu(self, iso, tty_name, cpus, memory, model, uefi, kvm, _any_msr, extra):
         command = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nodefaults",
                    "-d", "cpu_reset", "-D", self._path("qemu.log"),
                    "-m", str(memory), "-smp", str(cpus), "-cdrom", iso, "-vga", "std",

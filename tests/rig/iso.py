@@ -13,7 +13,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 # All that boot/grub.cfg needs and what GRUB for UEFI asks for by itself; the rest of GRUB would be
 # 15 MB and half a second of emulation.
-GRUB_MODULES = "multiboot2 normal iso9660 all_video part_acorn part_amiga part_apple part_bsd " \
+GRUB_MODULES = "multiboot2 linux normal iso9660 all_video part_acorn part_amiga part_apple part_bsd " \
     "part_dfly part_dvh part_gpt part_msdos part_plan part_sun part_sunpc"
 
 
@@ -28,23 +28,32 @@ def grub_config(modules, cmdline):
 def make_iso(out, config_text, modules, cmdline="", kernel=None):
     """Write the image `out`. modules: name -> path of a file; kernel: path of mullion.elf;
     config_text None leaves the config out."""
-    kernel = kernel or os.path.join(TOP, "build/mullion.elf")
     for name in modules:
         if not re.fullmatch(r"[\w.+-]+", name):
             raise ValueError(f"{name!r} cannot be the name of a module")
+    files = {"mullion.elf": kernel or os.path.join(TOP, "build/mullion.elf"), **modules}
+    config = grub_config(modules, cmdline)
+    if config_text is None:
+        config = re.sub(r".*mullion\.conf mullion\.conf\n", "", config)
+    make_grub_iso(out, config, files, {"mullion.conf": config_text or ""})
+
+
+def make_linux_iso(out, kernel, initrd, cmdline):
+    """The same kernel without Mullion, to compare with."""
+    config = ("set timeout=0\nmenuentry linux {\n"
+              f"linux /boot/vmlinuz {cmdline}\ninitrd /boot/initrd.img\n}}\n")
+    make_grub_iso(out, config, {"vmlinuz": kernel, "initrd.img": initrd}, {})
+
+
+def make_grub_iso(out, config, files, texts):
+    """GRUB, its grub.cfg, and in /boot files (name -> path) and texts (name -> content)."""
     with tempfile.TemporaryDirectory(prefix="mullion-iso-") as tree:
         boot = os.path.join(tree, "boot")
         os.makedirs(os.path.join(boot, "grub"))
-        config = grub_config(modules, cmdline)
-        if config_text is None:
-            config = re.sub(r".*mullion\.conf mullion\.conf\n", "", config)
-        else:
-            with open(os.path.join(boot, "mullion.conf"), "w", encoding="utf-8") as file:
-                file.write(config_text)
-        with open(os.path.join(boot, "grub/grub.cfg"), "w", encoding="utf-8") as file:
-            file.write(config)
-        shutil.copy(kernel, os.path.join(boot, "mullion.elf"))
-        for name, path in modules.items():
+        for name, text in {**texts, "grub/grub.cfg": config}.items():
+            with open(os.path.join(boot, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        for name, path in files.items():
             shutil.copy(path, os.path.join(boot, name))
         done = subprocess.run(
             ["grub-mkrescue", f"--install-modules={GRUB_MODULES}", "--locales=", "--fonts=",
