@@ -45,6 +45,12 @@
 #define EFER_LMA       BIT(10)
 #define EFER_NXE       BIT(11)
 
+#define XCR0_X87       BIT(0)
+#define XCR0_SSE       BIT(1)
+#define XCR0_AVX       BIT(2)
+#define XCR0_AVX512    (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_PKRU      BIT(9)
+
 /* Bits VMX operation forces to 1 (fixed0) or 0 (clear in fixed1), from the four MSRs. */
 struct cr_fixed {
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;

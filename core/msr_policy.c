@@ -172,7 +172,7 @@ static bool state_write(struct msr_state *s, uint32_t index, uint64_t value)
 }
 
 /* PASS does not exit, so the last resort of both is #GP. */
-must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value)
+enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value)
 {
     const struct row *row = row_find(index);
 
@@ -192,7 +192,7 @@ must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t ind
     }
 }
 
-must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value)
+enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value)
 {
     const struct row *row = row_find(index);
 

@@ -126,6 +126,7 @@ static const struct requirement requirements[] = {
     {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50,
      "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
     {CAP_BASIC, BIT(48), 0, "64-bit VMCS addresses (IA32_VMX_BASIC bit 48)"},
+    NEEDS_BIT(CAP_MISC, 5, "EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)"),
     NEEDS_BIT(CAP_EPT_VPID, 6, "EPT 4-level walk (IA32_VMX_EPT_VPID_CAP bit 6)"),
     NEEDS_BIT(CAP_EPT_VPID, 14, "EPT write-back (IA32_VMX_EPT_VPID_CAP bit 14)"),
     NEEDS_BIT(CAP_EPT_VPID, 16, "EPT 2 MiB pages (IA32_VMX_EPT_VPID_CAP bit 16)"),
@@ -395,7 +396,7 @@ static uint32_t word_resolve(const struct vmx_caps *caps, enum vmx_word word, st
     return (ones & limits.may_be_1) | (limits.default1 & ~known) | limits.must_be_1;
 }
 
-must_check enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out)
+enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out)
 {
     struct misses misses = {0};
 

@@ -180,6 +180,9 @@ static void test_other_requirements(void **state)
     *machine_msr(0x480) = UINT64_C(0x00d910000000002b);
     assert_misses("64-bit VMCS addresses (IA32_VMX_BASIC bit 48)");
     machine_load("corei7_haswell_4770");
+    *machine_msr(0x485) &= ~BIT(5);
+    assert_misses("EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)");
+    machine_load("corei7_haswell_4770");
     machine_cpuid_regs(0x80000000, 0)[0] = 0x80000000; /* leaf 80000001H is not there at all */
     assert_misses("NX (CPUID.80000001H:EDX bit 20)");
 }

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows X06, X31, V023-V026: the masks, and every #GP of MOV to CR0 and CR4, LMSW, CLTS, WRMSR of
+ * EFER and XSETBV. */
+#include <string.h>
+
+#include "core/cr_policy.h"
+#include "core/vmx_ctl.h"
+#include "tests/unit/machine.h"
+#include "tests/unit/unit.h"
+
+#define PROTECTED (CR0_PE | CR0_ET | CR0_NE)
+#define PAGED     (PROTECTED | CR0_PG)
+
+static struct cr_policy policy;
+static struct cr_change change;
+
+static void load(const char *name)
+{
+    struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = 1000000, .secondary = UINT32_MAX};
+    struct cpuid_table cpuid;
+    struct cr_fixed fixed;
+    struct vmx_caps caps;
+
+    machine_load(name);
+    vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
+    fixed = vmx_cr_fixed(&caps);
+    assert_int_equal(cpuid_build(&cpuid, &view, machine_cpuid), ERR_OK);
+    cr_policy_init(&policy, &fixed, &cpuid);
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    load("corei7_skylake_x");
+    assert_int_equal(policy.cr0_force, 0x20);
+    assert_int_equal(policy.cr0_mask, 0x60000020);
+    assert_int_equal(policy.cr4_force, 0x2040);
+    assert_int_equal(policy.cr4_allowed, 0x3707ff);
+    assert_int_equal(policy.cr4_mask, ~UINT64_C(0x3707bf));
+    assert_int_equal(policy.efer_allowed, 0xd01);
+    assert_int_equal(policy.xcr0_allowed, 0xe7);
+    assert_int_equal(policy.phys_bits, 40);
+
+    load("corei7_ivy_bridge_3770k");
+    assert_int_equal(policy.cr4_allowed, 0x1707ff); /* no SMAP */
+    load("corei7_icelake_u");
+    assert_int_equal(policy.cr4_allowed, 0x370fff); /* UMIP */
+    load("tigerlake");
+    assert_int_equal(policy.cr4_allowed, 0x370fff); /* CET stays hidden */
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    load("corei7_skylake_x");
+    assert_int_equal(cr0_real(&policy, 0x60000010), 0x30); /* the state after RESET */
+    assert_int_equal(cr4_real(&policy, 0), 0x2040);
+    assert_int_equal(cr_view(0x80000031, 0x60000010, policy.cr0_mask), 0xe0000011);
+    assert_int_equal(cr_view(0x26e8, 0x2000, policy.cr4_mask), 0x26a8);
+}
+
+static struct cr_state state_of(uint64_t cr0, uint64_t cr4, uint64_t efer, bool cs_long)
+{
+    return (struct cr_state){.cr0 = cr0, .cr4 = cr4, .efer = efer, .cs_long = cs_long};
+}
+
+/* All combinations of what matters, against the rules in the order the SDM gives them. */
+static enum cr_verdict cr0_expected(const struct cr_state *s, uint64_t v)
+{
+    bool pg = v & CR0_PG, was = s->cr0 & CR0_PG;
+
+    if (pg && !(v & CR0_PE)) {
+        return CR_GP;
+    }
+    if (!(v & CR0_CD) && (v & CR0_NW)) {
+        return CR_GP;
+    }
+    if (pg && !was && (s->efer & EFER_LME) && !(s->cr4 & CR4_PAE)) {
+        return CR_GP;
+    }
+    if (pg && !was && (s->efer & EFER_LME) && s->cs_long) {
+        return CR_GP;
+    }
+    if (!pg && was && (s->cr4 & CR4_PCIDE)) {
+        return CR_GP;
+    }
+    if (!pg && was && (s->efer & EFER_LMA) && s->cs_long) {
+        return CR_GP;
+    }
+    return CR_OK;
+}
+
+static void check_cr0(const struct cr_state *s, uint64_t v)
+{
+    bool lma = (v & CR0_PG) != 0 && (s->efer & EFER_LME) != 0;
+    uint64_t changed = (s->cr0 ^ v) & (CR0_PG | CR0_CD | CR0_NW);
+    enum cr_verdict expected = cr0_expected(s, v);
+
+    assert_int_equal(cr0_write(&policy, s, v, &change), expected);
+    if (expected == CR_GP) {
+        return;
+    }
+    assert_int_equal(change.shadow, v | CR0_ET);
+    assert_int_equal(change.real, ((v | CR0_ET) & ~(CR0_CD | CR0_NW)) | CR0_NE);
+    assert_int_equal(change.efer, (s->efer & ~EFER_LMA) | (lma ? EFER_LMA : 0));
+    assert_int_equal(change.long_mode, lma);
+    assert_int_equal(change.load_pdptes,
+                     changed != 0 && (v & CR0_PG) && (s->cr4 & CR4_PAE) && !lma);
+    assert_int_equal(change.flush, ((s->cr0 ^ v) & CR0_PG) != 0);
+}
+
+static uint64_t pick(unsigned n, unsigned bit, uint64_t value)
+{
+    return (n >> bit & 1) != 0 ? value : 0;
+}
+
+static void test_cr0_matrix(void **state)
+{
+    (void)state;
+    load("corei7_skylake_x");
+    for (unsigned n = 0; n < 1u << 11; n++) {
+        bool pg = n & 1, lme = n & 2;
+        uint64_t now = CR0_ET | (pg ? CR0_PG | CR0_PE : pick(n, 2, CR0_PE));
+        uint64_t value = pick(n, 3, CR0_PE) | pick(n, 4, CR0_PG) | pick(n, 5, CR0_CD) |
+                         pick(n, 6, CR0_NW) | pick(n, 7, CR0_WP);
+        uint64_t cr4 = pick(n, 8, CR4_PAE) | pick(n, 9, CR4_PCIDE);
+        struct cr_state s =
+            state_of(now, cr4, lme ? EFER_LME | (pg ? EFER_LMA : 0) : EFER_NXE, n >> 10 & 1);
+
+        check_cr0(&s, value);
+    }
+}
+
+static void test_cr0_bits(void **state)
+{
+    struct cr_state s = state_of(PROTECTED, 0, 0, false);
+
+    (void)state;
+    load("corei7_skylake_x");
+    for (unsigned bit = 32; bit < 64; bit++) {
+        assert_int_equal(cr0_write(&policy, &s, PROTECTED | BIT(bit), &change), CR_GP);
+    }
+    assert_int_equal(cr0_write(&policy, &s, CR0_PE | 0x1ffaffc0, &change), CR_OK);
+    assert_int_equal(change.shadow, CR0_PE | CR0_ET); /* the reserved low ones do not stick */
+    assert_int_equal(change.real, PROTECTED);
+}
+
+static void test_lmsw_clts(void **state)
+{
+    (void)state;
+    assert_int_equal(cr0_after_lmsw(CR0_PG | CR0_PE | CR0_TS, 0), CR0_PG | CR0_PE);
+    assert_int_equal(cr0_after_lmsw(CR0_ET, 0xffff), CR0_ET | 0xf);
+    assert_int_equal(cr0_after_lmsw(CR0_WP | 0xe, 0xfff1), CR0_WP | 1);
+    assert_int_equal(cr0_after_clts(PAGED | CR0_TS), PAGED);
+}
+
+static enum cr_verdict try_cr4(struct cr_state s, uint64_t value)
+{
+    return cr4_write(&policy, &s, value, &change);
+}
+
+static void test_cr4(void **state)
+{
+    struct cr_state real = state_of(PROTECTED, 0, 0, false);
+    struct cr_state pae = state_of(PAGED, CR4_PAE, 0, false);
+    struct cr_state lng = state_of(PAGED, CR4_PAE, EFER_LME | EFER_LMA, true);
+
+    (void)state;
+    load("corei7_skylake_x");
+    for (unsigned bit = 0; bit < 64; bit++) { /* also VMXE, SMXE, UMIP, LA57, PKE, CET, PKS... */
+        bool fine = (policy.cr4_allowed & BIT(bit)) != 0 && BIT(bit) != CR4_PCIDE;
+
+        assert_int_equal(try_cr4(real, BIT(bit)), fine ? CR_OK : CR_GP);
+        if (fine) {
+            assert_int_equal(change.real, BIT(bit) | CR4_VMXE | CR4_MCE);
+            assert_int_equal(change.shadow, BIT(bit));
+            assert_false(change.load_pdptes);
+        }
+    }
+    assert_int_equal(try_cr4(lng, 0), CR_GP); /* PAE cannot go in long mode */
+    assert_int_equal(try_cr4(pae, 0), CR_OK);
+    assert_true(change.flush);
+    assert_int_equal(try_cr4(lng, CR4_PAE | CR4_PCIDE), CR_OK);
+    assert_true(change.long_mode);
+    assert_int_equal(change.efer, lng.efer);
+    assert_int_equal(try_cr4(pae, CR4_PAE | CR4_PCIDE), CR_GP); /* not in long mode */
+    lng.cr3 = 0x1001;
+    assert_int_equal(try_cr4(lng, CR4_PAE | CR4_PCIDE), CR_GP); /* PCID in use */
+    lng.cr4 |= CR4_PCIDE;
+    assert_int_equal(try_cr4(lng, CR4_PAE | CR4_PCIDE), CR_OK); /* is on already */
+    assert_false(change.flush);
+    assert_int_equal(try_cr4(lng, CR4_PAE), CR_OK);
+    assert_true(change.flush);
+}
+
+static void test_cr4_pdptes(void **state)
+{
+    struct cr_state pae = state_of(PAGED, CR4_PAE, 0, false);
+
+    (void)state;
+    load("corei7_skylake_x");
+    for (unsigned bit = 0; bit < 21; bit++) {
+        bool loads = BIT(bit) == CR4_PSE || BIT(bit) == CR4_PGE || BIT(bit) == CR4_SMEP;
+
+        if (BIT(bit) != CR4_PAE && try_cr4(pae, CR4_PAE | BIT(bit)) == CR_OK) {
+            assert_int_equal(change.load_pdptes, loads);
+            assert_int_equal(change.flush, loads);
+        }
+    }
+    pae.cr4 = 0;
+    assert_int_equal(try_cr4(pae, CR4_PAE), CR_OK);
+    assert_true(change.load_pdptes);
+    pae.cr0 = PROTECTED;
+    assert_int_equal(try_cr4(pae, CR4_PAE), CR_OK);
+    assert_false(change.load_pdptes);
+}
+
+static void test_efer(void **state)
+{
+    struct cr_state off = state_of(PROTECTED, CR4_PAE, EFER_NXE, false);
+    struct cr_state on = state_of(PAGED, CR4_PAE, EFER_LME | EFER_LMA, true);
+    uint64_t efer = 0;
+
+    (void)state;
+    load("corei7_skylake_x");
+    for (unsigned bit = 0; bit < 64; bit++) {
+        bool fine = bit == 0 || bit == 8 || bit == 10 || bit == 11; /* SVME (12) is not */
+
+        assert_int_equal(efer_write(&policy, &off, BIT(bit), &efer), fine ? CR_OK : CR_GP);
+        if (fine) {
+            assert_int_equal(efer, bit == 10 ? 0 : BIT(bit)); /* LMA is not writable */
+        }
+    }
+    assert_int_equal(efer_write(&policy, &on, EFER_NXE, &efer), CR_GP); /* LME while paging */
+    assert_int_equal(efer_write(&policy, &on, EFER_LME | EFER_SCE, &efer), CR_OK);
+    assert_int_equal(efer, EFER_LME | EFER_LMA | EFER_SCE);
+    off.cr0 = PAGED;
+    assert_int_equal(efer_write(&policy, &off, EFER_LME, &efer), CR_GP);
+    assert_int_equal(efer_write(&policy, &off, 0, &efer), CR_OK);
+
+    policy.efer_allowed &= ~EFER_NXE;
+    assert_int_equal(efer_write(&policy, &off, EFER_NXE, &efer), CR_GP);
+}
+
+static void test_xcr0(void **state)
+{
+    (void)state;
+    load("corei7_skylake_x");
+    for (uint64_t v = 0; v < 1024; v++) {
+        uint64_t avx512 = v & 0xe0;
+        bool fine = (v & 1) != 0 && (v & ~UINT64_C(0xe7)) == 0 && ((v & 4) == 0 || (v & 2) != 0) &&
+                    (avx512 == 0 || (avx512 == 0xe0 && (v & 6) == 6));
+
+        assert_int_equal(xcr0_write(&policy, 0, v), fine ? CR_OK : CR_GP);
+        assert_int_equal(xcr0_write(&policy, 1, v), CR_GP);
+        assert_int_equal(xcr0_write(&policy, 0, v | BIT(62)), CR_GP);
+    }
+    load("corei7_ivy_bridge_3770k");
+    assert_int_equal(xcr0_write(&policy, 0, 7), CR_OK);
+    assert_int_equal(xcr0_write(&policy, 0, 0xe7), CR_GP);
+}
+
+static void test_pdptes(void **state)
+{
+    (void)state;
+    for (unsigned which = 0; which < 4; which++) {
+        for (unsigned bit = 1; bit < 64; bit++) {
+            bool reserved = bit <= 2 || (bit >= 5 && bit <= 8) || bit >= 40;
+            uint64_t p[4] = {0x1001, 0, 0x3019, 0xffe000e01};
+
+            p[which] = BIT(bit); /* not present: anything goes */
+            assert_true(cr_pdptes_valid(p, 40));
+            p[which] |= 1;
+            assert_int_equal(cr_pdptes_valid(p, 40), !reserved);
+        }
+    }
+    assert_true(cr_pdptes_valid((uint64_t[4]){BIT(63) | 1, 0, 0, 0}, 64));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_masks),      cmocka_unit_test(test_views),
+        cmocka_unit_test(test_cr0_matrix), cmocka_unit_test(test_cr0_bits),
+        cmocka_unit_test(test_lmsw_clts),  cmocka_unit_test(test_cr4),
+        cmocka_unit_test(test_cr4_pdptes), cmocka_unit_test(test_efer),
+        cmocka_unit_test(test_xcr0),       cmocka_unit_test(test_pdptes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
