@@ -14,7 +14,7 @@ static void parse_unknown_key(const struct config_parser *p)
         used += str_format(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ",
                            p->keys->rows[i].name);
     }
-    config_complain(p, "unknown key; %s has %s", p->keys->section, known);
+    config_keys_complain(p, "unknown key; %s has %s", p->keys->section, known);
 }
 
 static void parse_value(struct config_parser *p, unsigned index)
@@ -22,21 +22,21 @@ static void parse_value(struct config_parser *p, unsigned index)
     const struct config_key_row *row = &p->keys->rows[index];
 
     if (p->line_of[index] != 0) {
-        config_complain(p, "already given in line %u", p->line_of[index]);
+        config_keys_complain(p, "already given in line %u", p->line_of[index]);
         return;
     }
     p->line_of[index] = p->line;
     if (p->value.length == 0) {
-        config_complain(p, "the value is missing; must be %s", row->form);
+        config_keys_complain(p, "the value is missing; must be %s", row->form);
     } else if (!row->parse(p)) {
-        config_complain(p, "must be %s", row->form);
+        config_keys_complain(p, "must be %s", row->form);
     }
 }
 
 static void parse_key(struct config_parser *p)
 {
     if (p->keys == NULL) {
-        config_complain(p, "before any section; put it under [system] or [partition NAME]");
+        config_keys_complain(p, "before any section; put it under [system] or [partition NAME]");
         return;
     }
     for (unsigned i = 0; i < p->keys->count; i++) {
@@ -73,7 +73,7 @@ static void begin_system(struct config_parser *p)
     } else {
         p->system_line = p->line;
     }
-    p->keys = &config_system_keys;
+    p->keys = &config_keys_system;
     p->line_of = p->line_of_system_key;
 }
 
@@ -94,7 +94,7 @@ static void check_name(const struct config_parser *p, struct text name)
     if (!name_valid(name)) {
         report_error(p->report, p->out->file, p->line,
                      "[partition %.*s]: the name must be 1 to %u letters, digits, - and _",
-                     (int)(name.length > 40 ? 40 : name.length), name.at, CONFIG_MAX_NAME);
+                     text_shown(name), name.at, CONFIG_MAX_NAME);
         return;
     }
     if (text_is(name, "mullion")) {
@@ -119,7 +119,7 @@ static void begin_partition(struct config_parser *p, struct text name)
     }
     p->partition = &p->out->partitions[p->out->nr_partitions++];
     p->partition->line = p->line;
-    p->keys = &config_partition_keys;
+    p->keys = &config_keys_partition;
     p->line_of = p->partition->line_of;
     check_name(p, name);
     (void)str_copy(p->partition->name, MAX_NAME, name.at, name.length);
@@ -148,8 +148,8 @@ static void parse_section(struct config_parser *p, struct text line)
         }
     }
     report_error(p->report, p->out->file, p->line,
-                 "%.*s: unknown section; there are [system] and [partition NAME]",
-                 (int)(line.length > 40 ? 40 : line.length), line.at);
+                 "%.*s: unknown section; there are [system] and [partition NAME]", text_shown(line),
+                 line.at);
     p->skip = true; /* its keys are not wrong by themselves */
 }
 
@@ -160,7 +160,7 @@ static void parse_section(struct config_parser *p, struct text line)
 static struct text cut_comment(struct text line)
 {
     for (size_t i = 0; i < line.length; i++) {
-        if (line.at[i] == '#' && (i == 0 || line.at[i - 1] == ' ' || line.at[i - 1] == '\t')) {
+        if (line.at[i] == '#' && (i == 0 || text_blank(line.at[i - 1]))) {
             line.length = i;
         }
     }
@@ -183,8 +183,8 @@ static void parse_line(struct config_parser *p, struct text line)
     p->key = text_cut(&p->value, '=', &found);
     if (!found) {
         report_error(p->report, p->out->file, p->line,
-                     "%.*s: neither a [section] nor key = value nor a # comment",
-                     (int)(line.length > 40 ? 40 : line.length), line.at);
+                     "%.*s: neither a [section] nor key = value nor a # comment", text_shown(line),
+                     line.at);
     } else if (!p->skip) {
         parse_key(p);
     }

@@ -82,7 +82,7 @@ static uint64_t check_module(const struct check *c, const struct partition_confi
     return 0;
 }
 
-/* Guest-physical RAM that is known before frames are given out. */
+/* Guest-physical RAM as far as it is known before frames are given out, in ascending order. */
 static unsigned guest_ram(const struct partition_config *p, struct range ram[3])
 {
     uint64_t below = p->memory_bytes < GUEST_HOLE_BASE ? p->memory_bytes : GUEST_HOLE_BASE;
@@ -96,7 +96,7 @@ static unsigned guest_ram(const struct partition_config *p, struct range ram[3])
 static void check_load(const struct check *c, const struct partition_config *p, uint64_t bytes)
 {
     struct range ram[3], image = {p->load, bytes > 0 ? bytes : 1};
-    unsigned count = guest_ram(p, ram);
+    unsigned count = guest_ram(p, ram) > 1 ? 2 : 1; /* nothing is loaded above 4 GiB */
     char taken[CONFIG_TEXT_BYTES], piece[CONFIG_TEXT_BYTES], where[LOG_LINE_MAX] = "";
     size_t used = 0;
 
@@ -104,10 +104,8 @@ static void check_load(const struct check *c, const struct partition_config *p, 
         if (range_contains(ram[i], image)) {
             return;
         }
-        if (ram[i].size > 0) {
-            used += str_format(where + used, sizeof(where) - used, "%s%s", i == 0 ? "" : ", ",
-                               config_print_span(piece, ram[i]));
-        }
+        used += str_format(where + used, sizeof(where) - used, "%s%s", i == 0 ? "" : ", ",
+                           config_print_span(piece, ram[i]));
     }
     report_error(c->report, c->config->file, p->line_of[KEY_LOAD],
                  "load = 0x%lx: the kernel would be at %s; the partition's RAM is %s", p->load,
@@ -142,12 +140,15 @@ static void check_memory(const struct check *c)
     config_print_size(there, free < MIB(1) ? free : align_down(free, MIB(1)));
     for (unsigned i = 0; i < c->config->nr_partitions; i++) {
         const struct partition_config *p = &c->config->partitions[i];
+        uint64_t bytes =
+            p->memory_bytes + (p->identity ? GUEST_RAM_BASE : 0); /* its low megabyte */
 
-        sum += p->memory_bytes;
-        if (p->memory_bytes > free) {
+        sum += bytes;
+        if (bytes > free) {
             report_error(c->report, c->config->file, p->line_of[KEY_MEMORY],
-                         "memory = %s: this machine has %s for partitions",
-                         config_print_size(wanted, p->memory_bytes), there);
+                         "memory = %s%s: this machine has %s for partitions",
+                         config_print_size(wanted, p->memory_bytes), p->identity ? " identity" : "",
+                         there);
         }
     }
     if (sum > free && c->report->errors == errors) {

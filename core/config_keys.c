@@ -6,109 +6,17 @@
 #include "core/guest_layout.h"
 #include "core/str.h"
 
-#define SHOWN_BYTES 40 /* of a key or value repeated in a message */
-
-/* ---- Pieces of text -------------------------------------------------------------------------- */
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct text text_trim(struct text t)
-{
-    while (t.length > 0 && is_blank(t.at[0])) {
-        t.at++;
-        t.length--;
-    }
-    while (t.length > 0 && is_blank(t.at[t.length - 1])) {
-        t.length--;
-    }
-    return t;
-}
-
-struct text text_cut(struct text *rest, char separator, bool *found)
-{
-    struct text head = *rest;
-    size_t i = 0;
-
-    while (i < rest->length &&
-           (separator == ' ' ? !is_blank(rest->at[i]) : rest->at[i] != separator)) {
-        i++;
-    }
-    *found = i < rest->length;
-    head.length = i;
-    i += *found;
-    *rest = text_trim((struct text){rest->at + i, rest->length - i});
-    return text_trim(head);
-}
-
-bool text_is(struct text t, const char *word)
-{
-    return t.length == str_length(word) && memcmp(t.at, word, t.length) == 0;
-}
-
-static bool text_number(struct text t, uint64_t *value)
-{
-    return str_to_u64(t.at, t.length, value);
-}
-
-/* A number of bytes or an address, perhaps with K, M or G behind it. */
-static bool text_size(struct text t, uint64_t *value)
-{
-    static const char units[] = {'K', 'M', 'G'};
-    unsigned shift = 0;
-
-    for (unsigned i = 0; t.length > 0 && shift == 0 && i < ARRAY_SIZE(units); i++) {
-        if ((t.at[t.length - 1] & ~0x20) == units[i]) { /* either case */
-            shift = 10 * (i + 1);
-            t.length--;
-        }
-    }
-    if (!text_number(t, value) || *value > UINT64_MAX >> shift) {
-        return false;
-    }
-    *value <<= shift;
-    return true;
-}
-
-/* "first" or "first-last". */
-static bool text_span(struct text t, uint64_t *first, uint64_t *last)
-{
-    bool found;
-    struct text head = text_cut(&t, '-', &found);
-
-    if (!text_number(head, first)) {
-        return false;
-    }
-    *last = *first;
-    return !found || (text_number(t, last) && *first <= *last);
-}
-
-/* The index of t in words; *choice stays as it is if it is none of them. */
-static bool text_pick(struct text t, const char *const *words, unsigned count, unsigned *choice)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (text_is(t, words[i])) {
-            *choice = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-void config_complain(const struct config_parser *p, const char *format, ...)
+void config_keys_complain(const struct config_parser *p, const char *format, ...)
 {
     char what[LOG_LINE_MAX];
-    bool cut = p->value.length > SHOWN_BYTES;
     va_list args;
 
     va_start(args, format);
     str_vformat(what, sizeof(what), format, args);
     va_end(args);
-    report_error(p->report, p->out->file, p->line, "%.*s = %.*s%s: %s",
-                 (int)(p->key.length > SHOWN_BYTES ? SHOWN_BYTES : p->key.length), p->key.at,
-                 (int)(cut ? SHOWN_BYTES : p->value.length), p->value.at, cut ? "..." : "", what);
+    report_error(p->report, p->out->file, p->line, "%.*s = %.*s%s: %s", text_shown(p->key),
+                 p->key.at, text_shown(p->value), p->value.at,
+                 p->value.length > TEXT_SHOWN ? "..." : "", what);
 }
 
 /* ---- [system] -------------------------------------------------------------------------------- */
@@ -176,12 +84,12 @@ static bool parse_cpus(struct config_parser *p)
             return false;
         }
         if (last >= MAX_CPUS) {
-            config_complain(p, "Mullion knows %u cores (0-%u)", MAX_CPUS, MAX_CPUS - 1);
+            config_keys_complain(p, "Mullion knows %u cores (0-%u)", MAX_CPUS, MAX_CPUS - 1);
             return true;
         }
         for (; n <= last; n++) {
             if ((p->partition->cpus & BIT(n)) != 0) {
-                config_complain(p, "core %lu is in the list twice; once is enough", n);
+                config_keys_complain(p, "core %lu is in the list twice; once is enough", n);
                 return true;
             }
             p->partition->cpus |= BIT(n);
@@ -200,8 +108,8 @@ static bool parse_memory(struct config_parser *p)
         return false;
     }
     if (bytes < GUEST_MIN_BYTES || bytes > CONFIG_MAX_MEMORY || bytes % PAGE_SIZE != 0) {
-        config_complain(p, "must be %luM to %luG in steps of 4K", GUEST_MIN_BYTES >> 20,
-                        CONFIG_MAX_MEMORY >> 30);
+        config_keys_complain(p, "must be %luM to %luG in steps of 4K", GUEST_MIN_BYTES >> 20,
+                             CONFIG_MAX_MEMORY >> 30);
     }
     p->partition->memory_bytes = bytes;
     p->partition->identity = found;
@@ -211,7 +119,7 @@ static bool parse_memory(struct config_parser *p)
 static bool parse_module(const struct config_parser *p, char *name)
 {
     for (size_t i = 0; i < p->value.length; i++) {
-        if (is_blank(p->value.at[i]) || p->value.at[i] == '/') {
+        if (text_blank(p->value.at[i]) || p->value.at[i] == '/') {
             return false;
         }
     }
@@ -231,7 +139,7 @@ static bool parse_initrd(struct config_parser *p)
 static bool parse_cmdline(struct config_parser *p)
 {
     if (!str_copy(p->partition->cmdline, MAX_CMDLINE, p->value.at, p->value.length)) {
-        config_complain(p, "%zu characters; at most %u fit", p->value.length, MAX_CMDLINE - 1);
+        config_keys_complain(p, "%zu characters; at most %u fit", p->value.length, MAX_CMDLINE - 1);
     }
     return true;
 }
@@ -266,10 +174,19 @@ static bool parse_bad_access(struct config_parser *p)
     return ok;
 }
 
+/* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above. */
 static bool parse_load(struct config_parser *p)
 {
+    uint64_t *load = &p->partition->load;
+
     p->partition->has_load = true;
-    return text_size(p->value, &p->partition->load);
+    if (!text_size(p->value, load)) {
+        return false;
+    }
+    if (*load >= GIB(4) || (*load < MIB(1) && *load % 16 != 0)) {
+        config_keys_complain(p, "must be a multiple of 16, or lie from 1M to 4G");
+    }
+    return true;
 }
 
 /* False: one item too many, and said so. */
@@ -277,7 +194,7 @@ static bool add_window(const struct config_parser *p, struct range *windows, uns
                        struct range window)
 {
     if (*count == CONFIG_MAX_WINDOWS) {
-        config_complain(p, "more than %u in the list", CONFIG_MAX_WINDOWS);
+        config_keys_complain(p, "more than %u in the list", CONFIG_MAX_WINDOWS);
         return false;
     }
     windows[(*count)++] = window;
@@ -319,8 +236,8 @@ static bool parse_mmio(struct config_parser *p)
             return false;
         }
         if ((window.base | window.size) % PAGE_SIZE != 0 || !range_contains(all, window)) {
-            config_complain(p, "0x%lx+0x%lx must be one or more pages of 4K and end by 0x%lx",
-                            window.base, window.size, CONFIG_MAX_ADDRESS);
+            config_keys_complain(p, "0x%lx+0x%lx must be one or more pages of 4K and end by 0x%lx",
+                                 window.base, window.size, CONFIG_MAX_ADDRESS);
         } else if (!add_window(p, p->partition->mmio, &p->partition->nr_mmio, window)) {
             break;
         }
@@ -358,5 +275,5 @@ static const struct config_key_row partition_rows[KEY_COUNT] = {
 
 _Static_assert(ARRAY_SIZE(system_rows) <= KEY_COUNT, "config_parser has a line for each");
 
-const struct config_keys config_system_keys = {"[system]", system_rows, ARRAY_SIZE(system_rows)};
-const struct config_keys config_partition_keys = {"[partition NAME]", partition_rows, KEY_COUNT};
+const struct config_keys config_keys_system = {"[system]", system_rows, ARRAY_SIZE(system_rows)};
+const struct config_keys config_keys_partition = {"[partition NAME]", partition_rows, KEY_COUNT};

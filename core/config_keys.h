@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keys of the configuration text: name, form and parse function of each. Only config.c needs
- * it.
+/* The keys of the configuration's text: name, form and parse function of each. For config.c alone.
  */
 #ifndef CORE_CONFIG_KEYS_H
 #define CORE_CONFIG_KEYS_H
 
 #include "core/config.h"
-
-struct text { /* a piece of the configuration, not terminated */
-    const char *at;
-    size_t length;
-};
+#include "core/text.h"
 
 struct config_parser {
     struct system_config *out;
@@ -39,17 +34,10 @@ struct config_keys {
     unsigned count;
 };
 
-extern const struct config_keys config_system_keys,
-    config_partition_keys; /* the latter by enum config_key */
-
-bool text_is(struct text t, const char *word);
-struct text text_trim(struct text t);
-
-/* Cut *rest at the first `separator` (' ' stands for any blank): returns what is before it, leaves
- * what is behind it, both trimmed. Without one everything is before it. */
-struct text text_cut(struct text *rest, char separator, bool *found);
+extern const struct config_keys config_keys_system;
+extern const struct config_keys config_keys_partition; /* rows by enum config_key */
 
 /* "file:line: key = value: ..." */
-void config_complain(const struct config_parser *p, const char *format, ...) printf_like(2, 3);
+void config_keys_complain(const struct config_parser *p, const char *format, ...) printf_like(2, 3);
 
 #endif

@@ -169,8 +169,10 @@ static void test_partition_values(void **state)
     assert_int_equal(p->mmio[0].size, 0x10000);
     assert_int_equal(p->mmio[1].base, 0xfd000000);
     assert_int_equal(p->mmio[1].size, 0x100000);
+    good("[partition b]\n" REQUIRED "load=0xffffffff\n"
+         "[partition c]\n" REQUIRED "load=0x100001\n");
     good(P "kernel=k\ncpus=0-63\nmemory=65536G\nmmio=0xfffffffff000+4K\n"
-           "ports=0-0xffff,1,2,3,4,5,6,7\nbad_access=ignore\nload=0");
+           "ports=0-0xffff,1-1,2,3,4,5,6,7\nbad_access=ignore\nload=0");
     assert_true(p->cpus == UINT64_MAX);
     assert_true(p->memory_bytes == UINT64_C(1) << 46);
     assert_int_equal(p->nr_ports, 8);
@@ -192,7 +194,7 @@ static void test_text_rules(void **state)
     assert_int_equal(p->line_of[KEY_CMDLINE], 8);
     good(P REQUIRED "cmdline = gr\xc3\xbc\xc3\x9f");
     assert_string_equal(p->cmdline, "gr\xc3\xbc\xc3\x9f");
-    good("[system]\n[partition aA9-_aA9-_aA9-]\n" REQUIRED "[partition mullion2]\ncpus=0\n"
+    good("[system]\n[partition azAZ09-_azAZ09-]\n" REQUIRED "[partition mullion2]\ncpus=0\n"
          "memory=2M\nkernel=k");
     assert_int_equal(config.nr_partitions, 2);
 }
@@ -205,12 +207,17 @@ static void test_not_text(void **state)
     assert_int_equal(parse_bytes("#\n#\0\n", 5), ERR_MALFORMED);
     assert_string_equal(stub_log, "c:2: byte 0x00 is not text; is this the right file?\n");
     bad("#\x1b[2J", "c:1: byte 0x1b is not text; is this the right file?\n");
+    bad("\x01\nx", "c:1: byte 0x01 is not text; is this the right file?\n");
+    bad("#\r#", "c:1: byte 0x0d is not text; is this the right file?\n");
     bad("#\x7f", "c:1: byte 0x7f is not text; is this the right file?\n");
     bad("#\r#\n", "c:1: byte 0x0d is not text; is this the right file?\n");
     good("#\r");
-    memset(big, '#', sizeof(big));
+    good("\xef\xbb\xbf");
+    bad("\xef\xbb", "c:1: \xef\xbb: neither a [section] nor key = value nor a # comment\n");
+    memset(big, 'x', sizeof(big));
     assert_int_equal(parse_bytes(big, sizeof(big)), ERR_MALFORMED);
     assert_string_equal(stub_log, "c: 65537 bytes; a configuration has at most 65536\n");
+    big[0] = '#';
     assert_int_equal(parse_bytes(big, sizeof(big) - 1), ERR_OK);
 }
 
@@ -337,15 +344,22 @@ static void test_bad_other_values(void **state)
         "c:3: poll_input = on: must be yes or no\n"
         "c:4: when_done = stop: must be halt, poweroff or reboot\n");
     bad_key("console = com1", "console = com1: must be vuart or none");
+    bad_key("console = 0123456789012345678901234567890123456789",
+            "console = 0123456789012345678901234567890123456789: must be vuart or none");
+    bad_key("console = 01234567890123456789012345678901234567890",
+            "console = 0123456789012345678901234567890123456789...: must be vuart or none");
     bad_key("on_exit = halt", "on_exit = halt: must be restart or stop");
     bad_key("bad_access = no", "bad_access = no: must be ignore or stop");
     bad_key("load = here", "load = here: must be an address such as 0x100000");
+    bad_key("load = 4G", "load = 4G: must be a multiple of 16, or lie from 1M to 4G");
+    bad_key("load = 0xfffff", "load = 0xfffff: must be a multiple of 16, or lie from 1M to 4G");
     bad_key("cmdline =", "cmdline = : the value is missing; must be text; without any, leave the "
                          "line out");
     bad_key("ports = 0x10000", "ports = 0x10000: must be a list of I/O ports such as "
                                "0x2f8-0x2ff,0x378");
     bad_key("ports = 2-1", "ports = 2-1: must be a list of I/O ports such as 0x2f8-0x2ff,0x378");
-    bad_key("ports = 1,2,3,4,5,6,7,8,9", "ports = 1,2,3,4,5,6,7,8,9: more than 8 in the list");
+    bad_key("ports = 1,2,3,4,5,6,7,8,9,10",
+            "ports = 1,2,3,4,5,6,7,8,9,10: more than 8 in the list");
     bad_key("mmio = 0x1000", "mmio = 0x1000: must be a list of address+size such as "
                              "0xfebf0000+64K");
     bad_key("mmio = 0x1000+", "mmio = 0x1000+: must be a list of address+size such as "
@@ -361,7 +375,7 @@ static void test_bad_other_values(void **state)
     bad_key("mmio = 0xfffffffffffff000+4K",
             "mmio = 0xfffffffffffff000+4K: 0xfffffffffffff000+0x1000 must be one or more pages of "
             "4K and end by 0x1000000000000");
-    bad_key("mmio = 0+4K,4K+4K,8K+4K,12K+4K,16K+4K,20K+4K,24K+4K,28K+4K,32K+4K",
+    bad_key("mmio = 0+4K,4K+4K,8K+4K,12K+4K,16K+4K,20K+4K,24K+4K,28K+4K,32K+4K,36K+4K",
             "mmio = 0+4K,4K+4K,8K+4K,12K+4K,16K+4K,20K+4K,24...: more than 8 in the list");
     memset(text, 'x', sizeof(text));
     memcpy(text, "cmdline = ", 10);

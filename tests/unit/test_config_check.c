@@ -98,6 +98,18 @@ static void test_good(void **state)
                "mmio=0xc0010000+4K\n"));
 }
 
+static void test_absent_registers(void **state)
+{
+    (void)state;
+    platform.pm1b_cnt = (struct acpi_address){SPACE_IO, 16, 0};
+    platform.ecam[0].bus_first = 9; /* firmware may say anything */
+    platform.ecam[0].bus_last = 7;
+    good(A "ports=0x62\nmmio=0xb0000000+256M\n");
+    platform.ecam[0].bus_last = 9;
+    bad(A "mmio=0xb0000000+256M\n",
+        "c:5: mmio = 0xb0000000+256M: 0xb0900000+1M is PCI configuration space\n");
+}
+
 static void test_nothing_to_run(void **state)
 {
     (void)state;
@@ -134,6 +146,7 @@ static void test_modules(void **state)
     good("[partition a]\nkernel=k\nmemory=4M\ncpus=1\ninitrd=i\n");
     bad("[partition a]\nkernel=k\nmemory=4092K\ncpus=1\ninitrd=i\n",
         "c:3: memory = 4092K: kernel and initrd alone have 4M\n");
+    good("[partition a]\nkernel=i\nmemory=3M\ncpus=1\n");
     bad("[partition a]\nkernel=i\nmemory=2M\ncpus=1\n",
         "c:3: memory = 2M: kernel and initrd alone have 3M\n");
     boot.nr_modules = 0;
@@ -159,6 +172,12 @@ static void test_memory(void **state)
         "c:3: memory = 4194308K: this machine has 4G for partitions\n");
     bad("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n" B("2\n"),
         "c: the partitions want 4104M of memory together; this machine has 4G for them\n");
+    machine.free_bytes = MIB(16);
+    good(A B("2\n"));
+    good("[partition a]\nkernel=k\nmemory=16M\ncpus=1\n");
+    good("[partition a]\nkernel=k\nmemory=15M identity\ncpus=1\n");
+    bad("[partition a]\nkernel=k\nmemory=16M identity\ncpus=1\n",
+        "c:3: memory = 16M identity: this machine has 16M for partitions\n");
     machine.free_bytes = 5000;
     bad(A, "c:3: memory = 8M: this machine has 5000 for partitions\n");
 }
@@ -175,19 +194,17 @@ static void test_load_borders(void **state)
     (void)state;
     boot.modules[1].bytes = KIB(640);
     good(A "load=0\n");
-    bad(A "load=1\n", "c:5: load = 0x1: the kernel would be at 0x1-0xa0000; the partition's RAM is "
-                      "0x0-0x9ffff, 0x100000-0x7fffff\n");
+    bad(A "load=16\n",
+        "c:5: load = 0x10: the kernel would be at 0x10-0xa000f; the partition's RAM is "
+        "0x0-0x9ffff, 0x100000-0x7fffff\n");
     good(A "load=1M\n");
     good(A "load=0x760000\n");
     bad(A "load=0x760001\n", "c:5: load = 0x760001: the kernel would be at 0x760001-0x800000; the "
                              "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
-    bad(A "load=0xffffffffffffffff\n",
-        "c:5: load = 0xffffffffffffffff: the kernel would be at 0xffffffffffffffff-0x9fffe; the "
-        "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
-    good("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0x107f60000\n");
-    bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0x107f60001\n",
-        "c:5: load = 0x107f60001: the kernel would be at 0x107f60001-0x108000000; the partition's "
-        "RAM is 0x0-0x9ffff, 0x100000-0xbfffffff, 0x100000000-0x107ffffff\n");
+    good("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0xbff60000\n");
+    bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0xbff60001\n",
+        "c:5: load = 0xbff60001: the kernel would be at 0xbff60001-0xc0000000; the partition's "
+        "RAM is 0x0-0x9ffff, 0x100000-0xbfffffff\n");
     good("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=0\n");
     bad("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=1M\n",
         "c:5: load = 0x100000: the kernel would be at 0x100000-0x19ffff; the partition's RAM is "
@@ -328,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_good, setup),
+        cmocka_unit_test_setup(test_absent_registers, setup),
         cmocka_unit_test_setup(test_nothing_to_run, setup),
         cmocka_unit_test_setup(test_cores, setup),
         cmocka_unit_test_setup(test_modules, setup),
