@@ -21,14 +21,11 @@ void config_keys_complain(const struct config_parser *p, const char *format, ...
 
 /* ---- [system] -------------------------------------------------------------------------------- */
 
-static bool parse_yes_no(const struct config_parser *p, bool *value)
+static bool parse_either(const struct config_parser *p, const char *no, const char *yes,
+                         bool *value)
 {
-    static const char *const words[] = {"no", "yes"};
-    unsigned choice = 0;
-    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
-
-    *value = choice == 1;
-    return ok;
+    *value = text_is(p->value, yes);
+    return *value || text_is(p->value, no);
 }
 
 static bool parse_system_console(struct config_parser *p)
@@ -51,23 +48,20 @@ static bool parse_system_console(struct config_parser *p)
 static bool parse_prefix(struct config_parser *p)
 {
     p->out->prefix_line = p->line;
-    return parse_yes_no(p, &p->out->prefix);
+    return parse_either(p, "no", "yes", &p->out->prefix);
 }
 
 static bool parse_poll_input(struct config_parser *p)
 {
-    return parse_yes_no(p, &p->out->poll_input);
+    return parse_either(p, "no", "yes", &p->out->poll_input);
 }
 
 static bool parse_when_done(struct config_parser *p)
 {
     static const char *const words[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "poweroff", [DONE_REBOOT] = "reboot"};
-    unsigned choice = 0;
-    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
 
-    p->out->when_done = (enum when_done)choice;
-    return ok;
+    return text_pick(p->value, words, ARRAY_SIZE(words), &p->out->when_done);
 }
 
 /* ---- [partition NAME] ------------------------------------------------------------------------ */
@@ -146,32 +140,21 @@ static bool parse_cmdline(struct config_parser *p)
 
 static bool parse_console(struct config_parser *p)
 {
-    static const char *const words[] = {"none", "vuart"};
-    unsigned choice = 0;
-    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
-
-    p->partition->vuart = choice == 1;
-    return ok;
+    return parse_either(p, "none", "vuart", &p->partition->vuart);
 }
 
 static bool parse_on_exit(struct config_parser *p)
 {
     static const char *const words[] = {[EXIT_STOP] = "stop", [EXIT_RESTART] = "restart"};
-    unsigned choice = 0;
-    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
 
-    p->partition->on_exit = (enum on_exit)choice;
-    return ok;
+    return text_pick(p->value, words, ARRAY_SIZE(words), &p->partition->on_exit);
 }
 
 static bool parse_bad_access(struct config_parser *p)
 {
     static const char *const words[] = {[BAD_ACCESS_IGNORE] = "ignore", [BAD_ACCESS_STOP] = "stop"};
-    unsigned choice = 0;
-    bool ok = text_pick(p->value, words, ARRAY_SIZE(words), &choice);
 
-    p->partition->bad_access = (enum bad_access)choice;
-    return ok;
+    return text_pick(p->value, words, ARRAY_SIZE(words), &p->partition->bad_access);
 }
 
 /* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above. */
