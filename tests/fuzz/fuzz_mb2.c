@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as multiboot2 information: nothing is read outside them, and what is accepted keeps the
- * promises of struct boot_info. */
+ * promises of struct boot_info. The same bytes are parsed a second time with sizes bent so that the
+ * tags follow one another to an end tag, which random bytes hardly ever do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,18 +47,53 @@ static void parse(const uint8_t *data, size_t size)
     require(out.rsdp_bytes == 0 || out.rsdp_bytes == 20 || out.rsdp_bytes == 36);
 }
 
+static void put_u32(uint8_t *to, size_t v)
+{
+    uint32_t v32 = (uint32_t)v;
+
+    memcpy(to, &v32, sizeof(v32));
+}
+
+static void bend(uint8_t *info, size_t size)
+{
+    size_t end = (size - 8) & ~(size_t)7;
+    uint32_t tag[2];
+
+    for (size_t at = 8; at < end; at += (tag[1] + 7) & ~7u) {
+        memcpy(tag, info + at, sizeof(tag));
+        tag[0] = tag[0] % 24 + 1; /* never the end tag */
+        tag[1] = 8 + tag[1] % 1200;
+        if (tag[0] == 6 && tag[1] % 4 != 0) { /* a memory map with entries of 24 or 32 bytes */
+            uint32_t entry = tag[1] % 4 == 1 ? 32 : 24;
+
+            tag[1] = 16 + entry * (1 + tag[1] % 8);
+            if (at + 16 <= end) {
+                put_u32(info + at + 8, entry);
+            }
+        }
+        tag[1] = tag[1] <= end - at ? tag[1] : (uint32_t)(end - at);
+        put_u32(info + at, tag[0]);
+        put_u32(info + at + 4, tag[1]);
+        if (tag[0] == 1 || tag[0] == 3) {
+            info[at + tag[1] - 1] = 0;
+        }
+    }
+    put_u32(info + end, 0);
+    put_u32(info + end + 4, 8);
+    put_u32(info, end + 8);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *copy;
-    uint32_t total = (uint32_t)size;
 
     parse(data, size);
-    if (size >= sizeof(total)) { /* and again with a true total size, to get deeper */
+    if (size >= 16) {
         copy = malloc(size);
         memcpy(copy, data, size);
-        memcpy(copy, &total, sizeof(total));
+        bend(copy, size);
         parse(copy, size);
         free(copy);
     }
