@@ -1,0 +1,831 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/acpi.h"
+#include "tests/unit/host_stub.h"
+#include "tests/unit/unit.h"
+
+/* ---- A firmware's memory, built by hand: tables one behind the other, none of them aligned ----
+ */
+
+#define BASE 0x7fe00001u
+static uint8_t memory[32768];
+static uint32_t used, table_at; /* offsets into it */
+static uint64_t listed[64];     /* addresses for the root table */
+static unsigned nr_listed;
+static struct boot_info info;
+static struct platform out;
+
+static void put(const void *bytes, size_t count)
+{
+    assert_true(used + count <= sizeof(memory));
+    memcpy(memory + used, bytes, count);
+    used += (uint32_t)count;
+}
+
+static void put_number(uint64_t v, size_t bytes)
+{
+    put(&v, bytes);
+}
+
+static void put_zeros(size_t bytes)
+{
+    while (bytes-- > 0) {
+        put_number(0, 1);
+    }
+}
+
+static void patch(uint32_t offset, uint64_t v, size_t bytes)
+{
+    memcpy(memory + table_at + offset, &v, bytes);
+}
+
+static uint8_t sum(const uint8_t *bytes, size_t count)
+{
+    uint8_t s = 0;
+
+    while (count-- > 0) {
+        s = (uint8_t)(s + *bytes++);
+    }
+    return s;
+}
+
+static void world_start(void)
+{
+    memset(&info, 0, sizeof(info));
+    memset(memory, 0xee, sizeof(memory));
+    used = nr_listed = 0;
+    stub_log_clear();
+}
+
+static void table_start(const char *signature)
+{
+    table_at = used;
+    put(signature, 4);
+    put_zeros(32);
+}
+
+static void table_seal(void)
+{
+    uint8_t *t = memory + table_at;
+    uint32_t length;
+
+    memcpy(&length, t + 4, 4);
+    t[9] = 0;
+    t[9] = (uint8_t)-sum(t, length);
+}
+
+static uint64_t table_end(void)
+{
+    patch(4, used - table_at, 4);
+    table_seal();
+    return BASE + table_at;
+}
+
+static void table_list(void)
+{
+    listed[nr_listed++] = table_end();
+}
+
+static uint64_t root_build(const char *signature, size_t width)
+{
+    table_start(signature);
+    for (unsigned i = 0; i < nr_listed; i++) {
+        put_number(listed[i], width);
+    }
+    return table_end();
+}
+
+static void rsdp_build(uint64_t rsdt, uint64_t xsdt)
+{
+    memset(info.rsdp, 0, sizeof(info.rsdp));
+    memcpy(info.rsdp, "RSD PTR ", 8);
+    info.rsdp[15] = xsdt != 0 ? 2 : 0;
+    info.rsdp_bytes = xsdt != 0 ? 36 : 20;
+    memcpy(info.rsdp + 16, &rsdt, 4);
+    memcpy(info.rsdp + 24, &xsdt, 8);
+    info.rsdp[8] = (uint8_t)-sum(info.rsdp, 20);
+    info.rsdp[32] = (uint8_t)-sum(info.rsdp, 36);
+}
+
+/* Parse from a heap copy of exactly the bytes used. */
+static enum err parse_built(void)
+{
+    uint8_t *copy = malloc(used);
+    enum err e;
+
+    memcpy(copy, memory, used);
+    stub_phys_set(BASE, copy, used);
+    e = acpi_parse(&info, &out);
+    stub_phys_set(0, NULL, 0);
+    free(copy);
+    return e;
+}
+
+static enum err parse(void)
+{
+    rsdp_build(root_build("RSDT", 4), 0);
+    return parse_built();
+}
+
+static void expect_log(const char *text)
+{
+    if (strstr(stub_log, text) == NULL) {
+        print_error("log is: %s", stub_log);
+        fail();
+    }
+}
+
+static void madt_start(void)
+{
+    table_start("APIC");
+    put_number(0xfee00000, 4);
+    put_number(1, 4);
+}
+
+static void madt_lapic(uint8_t uid, uint8_t apic_id, uint32_t flags)
+{
+    put((uint8_t[]){0, 8, uid, apic_id}, 4);
+    put_number(flags, 4);
+}
+
+static void madt_x2apic(uint32_t uid, uint32_t apic_id, uint32_t flags)
+{
+    put((uint8_t[]){9, 16, 0, 0}, 4);
+    put_number(apic_id, 4);
+    put_number(flags, 4);
+    put_number(uid, 4);
+}
+
+static void madt_ioapic(uint8_t id, uint32_t address, uint32_t gsi_base)
+{
+    put((uint8_t[]){1, 12, id, 0}, 4);
+    put_number(address, 4);
+    put_number(gsi_base, 4);
+}
+
+static void madt_override(uint8_t bus, uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    put((uint8_t[]){2, 10, bus, irq}, 4);
+    put_number(gsi, 4);
+    put_number(flags, 2);
+}
+
+/* What every machine needs; the tests add the table they are about. */
+static void world_small(void)
+{
+    world_start();
+    madt_start();
+    madt_lapic(7, 3, 1);
+    table_list();
+}
+
+static void put_gas(uint8_t space, uint8_t bits, uint64_t address)
+{
+    put((uint8_t[]){space, bits, 0, 0}, 4);
+    put_number(address, 8);
+}
+
+static void put_fadt_v1(uint32_t dsdt, uint32_t flags)
+{
+    table_start("FACP");
+    put_number(0, 4);
+    put_number(dsdt, 4);
+    put_zeros(20);
+    put_number(0x404, 4); /* PM1a control */
+    put_number(0x504, 4); /* PM1b control */
+    put_number(0, 4);
+    put_number(0x408, 4); /* PM timer */
+    put_zeros(8);
+    put((uint8_t[]){4, 2, 0, 4}, 4); /* lengths of PM1 event, PM1 control, PM2 control, timer */
+    put_zeros(20);
+    put_number(flags, 4);
+}
+
+static uint64_t put_dsdt(const void *aml, size_t bytes)
+{
+    table_start("DSDT");
+    put("xyz_S5_", 7); /* not a Name */
+    put(aml, bytes);
+    return table_end();
+}
+
+/* ---- The way to the tables ------------------------------------------------------------------- */
+
+static void test_no_rsdp(void **state)
+{
+    (void)state;
+    world_small();
+    rsdp_build(root_build("RSDT", 4), 0);
+    info.rsdp_bytes = 0;
+    assert_int_equal(parse_built(), ERR_NOT_FOUND);
+    expect_log("passed no RSDP");
+
+    rsdp_build((uint32_t)(BASE + table_at), 0);
+    info.rsdp[0] = 'r';
+    info.rsdp[8] = (uint8_t)(info.rsdp[8] - 32);
+    assert_int_equal(parse_built(), ERR_MALFORMED);
+    expect_log("RSDP has a wrong signature");
+
+    rsdp_build((uint32_t)(BASE + table_at), 0);
+    info.rsdp[9] ^= 1;
+    assert_int_equal(parse_built(), ERR_MALFORMED);
+}
+
+/* Root tables that list different MADTs show which one was used. */
+static void two_roots(uint64_t *rsdt, uint64_t *xsdt)
+{
+    world_small();
+    *rsdt = root_build("RSDT", 4);
+    nr_listed = 0;
+    madt_start();
+    madt_lapic(0, 64, 1);
+    table_list();
+    *xsdt = root_build("XSDT", 8);
+}
+
+static void test_xsdt_first(void **state)
+{
+    uint64_t rsdt, xsdt;
+
+    (void)state;
+    two_roots(&rsdt, &xsdt);
+    rsdp_build(rsdt, xsdt);
+    assert_int_equal(parse_built(), ERR_OK);
+    assert_int_equal(out.cpus[0].apic_id, 64);
+    assert_string_equal(stub_log, "");
+
+    info.rsdp[15] = 0; /* the field means nothing before revision 2 */
+    info.rsdp[8] = 0;
+    info.rsdp[8] = (uint8_t)-sum(info.rsdp, 20);
+    assert_int_equal(parse_built(), ERR_OK);
+    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_string_equal(stub_log, "");
+}
+
+static void test_rsdt_as_fallback(void **state)
+{
+    uint64_t rsdt, xsdt;
+
+    (void)state;
+    two_roots(&rsdt, &xsdt);
+    rsdp_build(rsdt, xsdt);
+    info.rsdp[33] ^= 1;
+    assert_int_equal(parse_built(), ERR_OK);
+    assert_int_equal(out.cpus[0].apic_id, 3);
+    expect_log("wrong extended checksum");
+
+    rsdp_build(rsdt, UINT64_MAX - 8);
+    assert_int_equal(parse_built(), ERR_OK);
+    assert_int_equal(out.cpus[0].apic_id, 3);
+    expect_log("table XSDT: the 36 bytes at 0xfffffffffffffff7 are not mapped");
+
+    rsdp_build(rsdt, xsdt);
+    memory[table_at + 36] ^= 1;
+    assert_int_equal(parse_built(), ERR_OK);
+    assert_int_equal(out.cpus[0].apic_id, 3);
+    expect_log("table XSDT at 0x7fe00091 has a wrong checksum");
+
+    rsdp_build(xsdt, 0); /* and no fallback behind that */
+    assert_int_equal(parse_built(), ERR_MALFORMED);
+    expect_log("there is no table RSDT at 0x7fe00091");
+}
+
+static void test_table_frames(void **state)
+{
+    static const struct {
+        uint32_t length;
+        const char *log;
+    } bad[] = {
+        {0, "has 0 bytes, 44 to 16777216"},
+        {43, "has 43 bytes"},
+        {16777217, "has 16777217 bytes"},
+        {16777216, "table APIC: the 16777216 bytes at 0x7fe00001 are not mapped"},
+        {45, "has a wrong checksum"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        world_small();
+        patch(4, bad[i].length, 4);
+        assert_int_not_equal(parse(), ERR_OK);
+        expect_log(bad[i].log);
+        assert_int_equal(out.nr_cpus, 0);
+    }
+}
+
+static void test_no_madt(void **state)
+{
+    (void)state;
+    world_start();
+    listed[nr_listed++] = 0; /* an empty entry is nothing */
+    listed[nr_listed++] = 0x1000;
+    table_start("SSDT");
+    table_list();
+    assert_int_equal(parse(), ERR_NOT_FOUND);
+    expect_log("a table at 0x1000 is not mapped");
+    expect_log("no MADT");
+    assert_null(strstr(stub_log, "at 0x0"));
+}
+
+/* ---- MADT ------------------------------------------------------------------------------------ */
+
+static void test_madt_cpus(void **state)
+{
+    (void)state;
+    world_start();
+    madt_start();
+    madt_lapic(10, 4, 1);
+    madt_lapic(11, 2, 3);
+    madt_lapic(12, 5, 2); /* online capable: not there yet */
+    madt_lapic(13, 6, 0);
+    madt_lapic(14, 0xff, 1);
+    madt_x2apic(15, 2, 1); /* both kinds of entry for one CPU */
+    madt_x2apic(16, 0xff, 1);
+    madt_x2apic(17, 0xffffffff, 1);
+    madt_x2apic(18, 0x12345, 1);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_string_equal(stub_log, "");
+    assert_int_equal(out.nr_cpus, 4);
+    assert_int_equal(out.cpus[0].apic_id, 4);
+    assert_int_equal(out.cpus[0].acpi_uid, 10);
+    assert_int_equal(out.cpus[1].apic_id, 2);
+    assert_int_equal(out.cpus[1].acpi_uid, 11);
+    assert_int_equal(out.cpus[2].apic_id, 0xff);
+    assert_int_equal(out.cpus[3].apic_id, 0x12345);
+    assert_int_equal(out.cpus[3].acpi_uid, 18);
+    assert_int_equal(out.cpus_disabled, 2);
+    assert_int_equal(out.cpus_duplicate, 1);
+    assert_int_equal(out.cpus_beyond_limit, 0);
+    assert_int_equal(out.lapic.v, 0xfee00000);
+    assert_true(out.has_8259);
+}
+
+static void test_madt_rest(void **state)
+{
+    (void)state;
+    world_start();
+    madt_start();
+    patch(40, 0, 4);
+    madt_lapic(0, 0, 1);
+    put((uint8_t[]){0x80, 3, 0}, 3); /* a type of the vendor's; what follows is unaligned */
+    put((uint8_t[]){5, 12, 0, 0}, 4);
+    put_number(0x1fee00000, 8);
+    madt_ioapic(8, 0xfec00000, 0);
+    madt_ioapic(1, 0, 24);
+    madt_ioapic(9, 0xfec10000, 24);
+    madt_override(0, 0, 2, 0);
+    madt_override(0, 9, 20, 0xf);
+    madt_override(0, 10, 21, 0x5);
+    madt_override(0, 11, 22, 0x3);
+    madt_override(0, 12, 23, 0xc);
+    madt_override(1, 3, 30, 0);
+    madt_override(0, 16, 31, 0);
+    madt_override(0, 9, 32, 0);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_false(out.has_8259);
+    assert_int_equal(out.lapic.v, 0x1fee00000);
+    assert_int_equal(out.nr_ioapics, 2);
+    assert_int_equal(out.ioapics[0].id, 8);
+    assert_int_equal(out.ioapics[0].at.v, 0xfec00000);
+    assert_int_equal(out.ioapics[0].gsi_base, 0);
+    assert_int_equal(out.ioapics[1].id, 9);
+    assert_int_equal(out.ioapics[1].gsi_base, 24);
+    expect_log("I/O APIC 1 has no address");
+    assert_int_equal(out.nr_overrides, 5);
+    assert_int_equal(out.overrides[0].isa_irq, 0);
+    assert_int_equal(out.overrides[0].gsi, 2);
+    assert_false(out.overrides[0].active_low || out.overrides[0].level);
+    assert_int_equal(out.overrides[1].gsi, 20);
+    assert_true(out.overrides[1].active_low && out.overrides[1].level);
+    assert_false(out.overrides[2].active_low || out.overrides[2].level);
+    assert_true(out.overrides[3].active_low && !out.overrides[3].level);
+    assert_true(!out.overrides[4].active_low && out.overrides[4].level);
+    expect_log("override of interrupt 3 of bus 1 ignored");
+    expect_log("override of interrupt 16 of bus 0 ignored");
+    expect_log("override of interrupt 9 of bus 0 ignored");
+}
+
+static void test_madt_bad_entries(void **state)
+{
+    static const uint8_t types[][2] = {{0, 8}, {1, 12}, {2, 10}, {5, 12}, {9, 16}};
+
+    (void)state;
+    for (uint8_t length = 0; length < 2; length++) { /* would never end */
+        world_start();
+        madt_start();
+        madt_lapic(0, 0, 1);
+        put((uint8_t[]){0x80, length, 0, 0}, 4);
+        table_list();
+        assert_int_equal(parse(), ERR_MALFORMED);
+        expect_log("MADT entry at offset 52 has");
+    }
+    world_start();
+    madt_start();
+    put((uint8_t[]){0x80, 5, 0, 0}, 4); /* would end behind the table */
+    table_list();
+    assert_int_equal(parse(), ERR_MALFORMED);
+    expect_log("MADT entry at offset 44 has 5 bytes, 2 to 4 are possible");
+
+    world_start();
+    madt_start();
+    madt_lapic(0, 0, 1);
+    put_zeros(1); /* no room for a length */
+    table_list();
+    assert_int_equal(parse(), ERR_MALFORMED);
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        world_start();
+        madt_start();
+        put((uint8_t[]){types[i][0], (uint8_t)(types[i][1] - 1)}, 2);
+        put_zeros(types[i][1] - 3u);
+        madt_lapic(0, 0, 1);
+        table_list();
+        assert_int_equal(parse(), ERR_MALFORMED);
+        expect_log("MADT entry of type");
+    }
+}
+
+static void test_madt_limits(void **state)
+{
+    (void)state;
+    world_start();
+    madt_start();
+    for (uint32_t i = 0; i < MAX_CPUS + 3; i++) {
+        madt_x2apic(i, 1000 + i, 1);
+    }
+    madt_x2apic(0, 1000, 1);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.nr_cpus, MAX_CPUS);
+    assert_int_equal(out.cpus[MAX_CPUS - 1].apic_id, 1000 + MAX_CPUS - 1);
+    assert_int_equal(out.cpus_beyond_limit, 3);
+    assert_int_equal(out.cpus_duplicate, 1);
+
+    for (uint8_t count = MAX_IOAPICS; count <= MAX_IOAPICS + 1; count++) {
+        world_start();
+        madt_start();
+        madt_lapic(0, 0, 1);
+        for (uint8_t i = 0; i < count; i++) {
+            madt_ioapic(i, 0xfec00000u + 0x1000u * i, 24u * i);
+        }
+        table_list();
+        assert_int_equal(parse(), count == MAX_IOAPICS ? ERR_OK : ERR_FULL);
+    }
+    expect_log("more than");
+
+    world_start();
+    madt_start();
+    madt_lapic(0, 0, 1);
+    for (unsigned i = 0; i < 64; i++) {
+        madt_override(0, (uint8_t)(i % 32), i, 0);
+    }
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.nr_overrides, 16);
+    assert_int_equal(out.overrides[15].gsi, 15);
+
+    world_start();
+    madt_start();
+    madt_lapic(0, 0, 2);
+    table_list();
+    assert_int_equal(parse(), ERR_MALFORMED);
+    expect_log("no enabled CPU, only 1 disabled");
+}
+
+static void test_first_of_a_kind(void **state)
+{
+    (void)state;
+    world_small();
+    madt_start();
+    madt_lapic(0, 77, 1);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.nr_cpus, 1);
+    assert_int_equal(out.cpus[0].apic_id, 3);
+}
+
+/* ---- FADT and DSDT --------------------------------------------------------------------------- */
+
+static const uint8_t s5_plain[] = {0x08, '_', 'S', '5', '_', 0x12, 0x07, 4, 0x0a, 5, 1, 0, 0};
+
+static void test_fadt_old(void **state)
+{
+    uint64_t dsdt;
+
+    (void)state;
+    world_small();
+    dsdt = put_dsdt(s5_plain, sizeof(s5_plain));
+    put_fadt_v1((uint32_t)dsdt, 0x400); /* claims a reset register it is too short to hold */
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_string_equal(stub_log, "");
+    assert_true(out.has_fadt);
+    assert_false(out.hw_reduced);
+    assert_int_equal(out.pm_timer.space, SPACE_IO);
+    assert_int_equal(out.pm_timer.address, 0x408);
+    assert_int_equal(out.pm_timer.bits, 32);
+    assert_false(out.pm_timer_32bit);
+    assert_int_equal(out.pm1a_cnt.address, 0x404);
+    assert_int_equal(out.pm1a_cnt.bits, 16);
+    assert_int_equal(out.pm1b_cnt.address, 0x504);
+    assert_false(out.has_reset_reg);
+    assert_true(out.has_s5);
+    assert_int_equal(out.s5_typ_a, 5);
+    assert_int_equal(out.s5_typ_b, 1);
+}
+
+static void fadt_new(uint32_t flags, uint64_t x_dsdt, uint8_t timer_space, uint64_t timer)
+{
+    put_fadt_v1(0xdead0000, flags);
+    put_gas(1, 8, 0xcf9);
+    put_number(6, 1);
+    put_zeros(11);
+    put_number(x_dsdt, 8);
+    put_zeros(24);
+    put_gas(1, 32, 0x1804); /* X_PM1a control */
+    put_gas(0, 0, 0);       /* X_PM1b control */
+    put_zeros(12);
+    put_gas(timer_space, 32, timer);
+    put_zeros(24);
+}
+
+static void test_fadt_new(void **state)
+{
+    uint64_t dsdt;
+
+    (void)state;
+    world_small();
+    dsdt = put_dsdt(s5_plain, sizeof(s5_plain));
+    fadt_new(0x500, dsdt, 1, 0x1808);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_string_equal(stub_log, "");
+    assert_true(out.has_reset_reg);
+    assert_int_equal(out.reset_reg.space, SPACE_IO);
+    assert_int_equal(out.reset_reg.address, 0xcf9);
+    assert_int_equal(out.reset_reg.bits, 8);
+    assert_int_equal(out.reset_value, 6);
+    assert_true(out.pm_timer_32bit);
+    assert_int_equal(out.pm_timer.address, 0x1808);
+    assert_int_equal(out.pm1a_cnt.address, 0x1804);
+    assert_int_equal(out.pm1a_cnt.bits, 16);
+    assert_int_equal(out.pm1b_cnt.address, 0x504); /* from the old field */
+    assert_true(out.has_s5);
+}
+
+static void test_fadt_odd_registers(void **state)
+{
+    uint64_t dsdt;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) { /* not a port, or not one that exists: the old field counts */
+        world_small();
+        dsdt = put_dsdt(s5_plain, sizeof(s5_plain));
+        fadt_new(0x400, dsdt, i == 0 ? 0 : 1, i == 0 ? 0x1808 : 0x10000);
+        table_list();
+        assert_int_equal(parse(), ERR_OK);
+        assert_int_equal(out.pm_timer.address, 0x408);
+        assert_int_equal(out.pm_timer.space, SPACE_IO);
+    }
+
+    world_small();
+    fadt_new(0x400, 0, 0, 0);
+    patch(91, 0, 1); /* no timer by its length, a block outside the ports */
+    patch(68, 0x12345678, 4);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.pm_timer.address, 0);
+    assert_int_equal(out.pm1b_cnt.address, 0);
+}
+
+static void test_reset_register(void **state)
+{
+    static const struct {
+        uint32_t flags;
+        uint8_t space;
+        uint64_t address;
+        bool good;
+    } rows[] = {
+        {0x400, 1, 0xcf9, true},    {0x400, 0, 0xfed00000, true}, {0x400, 2, 0x1f0064, true},
+        {0, 1, 0xcf9, false},       {0x400, 3, 0xcf9, false},     {0x400, 0x7f, 0xcf9, false},
+        {0x400, 1, 0x10cf9, false}, {0x400, 0, 0, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        world_small();
+        fadt_new(rows[i].flags, 0, 1, 0x1808);
+        patch(116, rows[i].space, 1);
+        patch(120, rows[i].address, 8);
+        table_list();
+        assert_int_equal(parse(), ERR_OK);
+        assert_int_equal(out.has_reset_reg, rows[i].good);
+        assert_int_equal(out.reset_reg.address, rows[i].good ? rows[i].address : 0);
+    }
+}
+
+static void test_hw_reduced(void **state)
+{
+    (void)state;
+    world_small();
+    fadt_new(0x100500, 0, 1, 0x1808);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_string_equal(stub_log, "");
+    assert_true(out.hw_reduced);
+    assert_true(out.has_reset_reg);
+    assert_int_equal(out.pm_timer.address, 0);
+    assert_int_equal(out.pm1a_cnt.address, 0);
+    assert_false(out.has_s5);
+}
+
+#define S5 '_', 'S', '5', '_'
+
+static void test_s5(void **state)
+{
+    static const struct {
+        uint8_t aml[24], bytes;
+        bool found;
+        uint8_t a, b;
+    } rows[] = {
+        {{0x08, S5, 0x12, 6, 4, 0, 0, 0, 0}, 12, true, 0, 0},
+        {{0x08, '\\', S5, 0x12, 6, 2, 0x0a, 7, 0x0a, 6}, 13, true, 7, 6},
+        {{0x08, S5, 0x12, 0x48, 0, 4, 1, 1, 0, 0, 0}, 14, true, 1, 1},     /* two-byte PkgLength */
+        {{0x08, S5, 0x12, 0x87, 0, 0, 2, 1, 0x0a, 2}, 13, true, 1, 2},     /* three */
+        {{0x08, S5, 0x12, 0xc8, 0, 0, 0, 2, 1, 0x0a, 3}, 14, true, 1, 3},  /* four */
+        {{0x08, S5, 0x12, 0xc8, 0, 0, 1, 2, 1, 0x0a, 3}, 14, false, 0, 0}, /* too long */
+        {{0x08, S5, 0x12, 7, 4, 0, 0, 0, 0}, 12, false, 0, 0},             /* one too long */
+        {{0x08, S5, 0x12, 3, 2, 0, 0, 0, 0}, 12, false, 0, 0},             /* b behind the end */
+        {{0x08, S5, 0x12, 4, 2, 0x0a, 5, 1, 0}, 12, false, 0, 0},          /* b behind the end */
+        {{0x08, S5, 0x12, 4, 2, 1, 0x0a, 1, 0}, 12, false, 0, 0},          /* half of b */
+        {{0x08, S5, 0x12, 6, 1, 0, 0, 0, 0}, 12, false, 0, 0},             /* one element */
+        {{0x08, S5, 0x12, 6, 2, 0x0a, 8, 0, 0}, 12, false, 0, 0},          /* four bits */
+        {{0x08, S5, 0x12, 6, 2, 0x0b, 1, 0, 0}, 12, false, 0, 0},          /* a word */
+        {{0x08, S5, 0x13, 6, 4, 0, 0, 0, 0}, 12, false, 0, 0},             /* no package */
+        {{0x14, S5, 0x12, 6, 4, 0, 0, 0, 0}, 12, false, 0, 0},             /* no name */
+        {{0x08, S5, 0x12, 0xc8}, 7, false, 0, 0},                          /* cut */
+        {{0x08, S5, 0x12}, 6, false, 0, 0},
+        {{0x08, S5}, 5, false, 0, 0},
+        {{0x08, '\\', '_', 'S', '5'}, 5, false, 0, 0},
+        {{0x08, S5, 0x12, 6, 2, 0x0a, 8, 0, 0, 0x08, S5, 0x12, 4, 2, 1, 1}, 22, true, 1, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t dsdt;
+
+        world_small();
+        dsdt = put_dsdt(rows[i].aml, rows[i].bytes);
+        put_fadt_v1((uint32_t)dsdt, 0);
+        table_list();
+        assert_int_equal(parse(), ERR_OK);
+        assert_true(out.has_s5 == rows[i].found);
+        assert_int_equal(out.s5_typ_a, rows[i].a);
+        assert_int_equal(out.s5_typ_b, rows[i].b);
+        assert_true((strstr(stub_log, "no constant \\_S5") != NULL) == !rows[i].found);
+    }
+}
+
+/* ---- The others; and that a broken one costs only itself --------------------------------------
+ */
+
+static void put_hpet(uint8_t space, uint64_t address)
+{
+    table_start("HPET");
+    put_number(0x8086a201, 4);
+    put_gas(space, 64, address);
+    put_zeros(4);
+}
+
+static void put_mcfg_entry(uint64_t base, uint16_t segment, uint8_t first, uint8_t last)
+{
+    put_number(base, 8);
+    put_number(segment, 2);
+    put_number(first, 1);
+    put_number(last, 1);
+    put_zeros(4);
+}
+
+static void test_small_tables(void **state)
+{
+    (void)state;
+    world_small();
+    put_hpet(0, 0xfed00000);
+    table_list();
+    table_start("MCFG");
+    put_zeros(8);
+    put_mcfg_entry(0xe0000000, 0, 0, 255);
+    put_mcfg_entry(0, 1, 0, 255);
+    put_mcfg_entry(0xfffffffff0000000, 2, 0, 255); /* ends at 2^64, which wraps */
+    put_mcfg_entry(0xd0000000, 3, 9, 8);
+    put_mcfg_entry(0x2000000000, 4, 16, 31);
+    put_mcfg_entry(0x3000000000, 5, 0, 0);
+    put_mcfg_entry(0x4000000000, 6, 0, 0);
+    put_mcfg_entry(0x5000000000, 7, 0, 0);
+    table_list();
+    table_start("DMAR");
+    put_zeros(12);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.hpet.v, 0xfed00000);
+    assert_int_equal(out.nr_ecam, 4);
+    assert_int_equal(out.ecam[0].base.v, 0xe0000000);
+    assert_int_equal(out.ecam[0].bus_last, 255);
+    assert_int_equal(out.ecam[1].base.v, 0x2000000000);
+    assert_int_equal(out.ecam[1].segment, 4);
+    assert_int_equal(out.ecam[1].bus_first, 16);
+    assert_int_equal(out.ecam[1].bus_last, 31);
+    assert_int_equal(out.ecam[3].segment, 6);
+    expect_log("segment 1, buses 0 to 255 at 0x0 ignored: impossible");
+    expect_log("segment 2, buses 0 to 255 at 0xfffffffff0000000 ignored: impossible");
+    expect_log("segment 3, buses 9 to 8 at 0xd0000000 ignored: impossible");
+    expect_log("segment 7, buses 0 to 0 at 0x5000000000 ignored: too many");
+    assert_true(out.has_dmar);
+}
+
+static void test_mcfg_cut(void **state)
+{
+    (void)state;
+    world_small();
+    table_start("MCFG");
+    put_zeros(8);
+    put_mcfg_entry(0xe0000000, 0, 0, 255);
+    used--;
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.nr_ecam, 0);
+}
+
+static void test_broken_ones_skipped(void **state)
+{
+    (void)state;
+    world_start();
+    fadt_new(0x500, 0, 1, 0x1808);
+    table_list();
+    memory[table_at + 60] ^= 1;
+    put_hpet(1, 0xfed00000);
+    table_list();
+    table_start("MCFG");
+    put_zeros(7);
+    table_list();
+    table_start("DMAR");
+    put_zeros(12);
+    table_list();
+    memory[table_at + 10] ^= 1;
+    madt_start();
+    madt_lapic(0, 1, 1);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.nr_cpus, 1);
+    assert_false(out.has_fadt || out.has_reset_reg || out.has_dmar);
+    assert_int_equal(out.hpet.v, 0);
+    assert_int_equal(out.nr_ecam, 0);
+    expect_log("table FACP at 0x7fe00001 has a wrong checksum");
+    expect_log("HPET in address space 1");
+    expect_log("table MCFG at");
+    expect_log("table DMAR at");
+}
+
+static void test_dsdt_missing(void **state)
+{
+    (void)state;
+    world_small();
+    put_fadt_v1(0x1234, 0);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_true(out.has_fadt);
+    assert_int_equal(out.pm_timer.address, 0x408);
+    assert_false(out.has_s5);
+    expect_log("table DSDT: the 36 bytes at 0x1234 are not mapped");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_rsdp),
+        cmocka_unit_test(test_xsdt_first),
+        cmocka_unit_test(test_rsdt_as_fallback),
+        cmocka_unit_test(test_table_frames),
+        cmocka_unit_test(test_no_madt),
+        cmocka_unit_test(test_madt_cpus),
+        cmocka_unit_test(test_madt_rest),
+        cmocka_unit_test(test_madt_bad_entries),
+        cmocka_unit_test(test_madt_limits),
+        cmocka_unit_test(test_first_of_a_kind),
+        cmocka_unit_test(test_fadt_old),
+        cmocka_unit_test(test_fadt_new),
+        cmocka_unit_test(test_fadt_odd_registers),
+        cmocka_unit_test(test_reset_register),
+        cmocka_unit_test(test_hw_reduced),
+        cmocka_unit_test(test_s5),
+        cmocka_unit_test(test_small_tables),
+        cmocka_unit_test(test_mcfg_cut),
+        cmocka_unit_test(test_broken_ones_skipped),
+        cmocka_unit_test(test_dsdt_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
