@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables recorded from firmware (tests/unit/data/record_acpi.py says how and describes the files).
+/* Tables recorded from firmware (tests/unit/data/record.py says how and describes the files).
  * What is expected here was read from them with another decoder, iasl. */
 #include <stdio.h>
 #include <string.h>

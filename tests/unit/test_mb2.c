@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -382,6 +383,64 @@ static void test_bad_memory(void **state)
     }
 }
 
+/* What GRUB 2.06 left, see tests/unit/data/record.py. */
+static void parse_recorded(const char *path, uint64_t bytes)
+{
+    FILE *f = fopen(path, "rb");
+
+    assert_non_null(f);
+    assert_int_equal(fread(blob, 1, sizeof(blob), f), bytes);
+    fclose(f);
+    assert_int_equal(mb2_total_size(blob), bytes);
+    stub_log_clear();
+    assert_int_equal(parse_only((uint32_t)bytes), ERR_OK);
+    assert_string_equal(stub_log, "");
+
+    assert_string_equal(out.cmdline, "console=com2 \"two words\"");
+    assert_int_equal(out.nr_modules, 2);
+    assert_string_equal(out.modules[0].name, "mullion.conf");
+    assert_int_equal(out.modules[0].bytes, 300);
+    assert_string_equal(out.modules[1].name, "vmlinuz");
+    assert_string_equal(out.modules[1].args, "root=/dev/sda1 quiet");
+    assert_int_equal(out.modules[1].bytes, 5000);
+    assert_int_equal(out.load_base.v, 0x100000);
+}
+
+static void require_range(unsigned i, uint64_t base, uint64_t size, enum memory_kind kind)
+{
+    assert_int_equal(out.memory[i].range.base, base);
+    assert_int_equal(out.memory[i].range.size, size);
+    assert_int_equal(out.memory[i].kind, kind);
+}
+
+static void test_recorded_bios(void **state)
+{
+    (void)state;
+    parse_recorded("tests/unit/data/grub-bios.mb2", 744);
+    assert_int_equal(out.modules[0].at.v, 0x101000);
+    assert_int_equal(out.modules[1].at.v, 0x102000);
+    assert_int_equal(out.nr_memory, 7);
+    require_range(0, 0, 0x9fc00, MEMORY_RAM);
+    require_range(6, 0xfd00000000, 0x300000000, MEMORY_RESERVED);
+    assert_int_equal(out.rsdp_bytes, 20);
+    assert_false(out.efi);
+}
+
+static void test_recorded_efi(void **state)
+{
+    (void)state;
+    parse_recorded("tests/unit/data/grub-efi.mb2", 7224);
+    assert_int_equal(out.modules[0].at.v, 0x3000);
+    assert_int_equal(out.modules[1].at.v, 0x4000);
+    assert_int_equal(out.nr_memory, 18);
+    require_range(2, 0x806000, 0x2000, MEMORY_NVS);
+    require_range(9, 0x75ec000, 0x100000, MEMORY_RESERVED); /* GRUB says 20: EFI runtime code */
+    require_range(11, 0x776c000, 0x12000, MEMORY_ACPI);
+    assert_int_equal(out.rsdp_bytes, 36);
+    assert_int_equal(out.rsdp[15], 2);
+    assert_true(out.efi);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_short_bodies),  cmocka_unit_test(test_bad_text),
         cmocka_unit_test(test_text_limits),   cmocka_unit_test(test_bad_modules),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_bad_memory),
+        cmocka_unit_test(test_recorded_bios), cmocka_unit_test(test_recorded_efi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Record the ACPI tables an emulated firmware builds: record_acpi.py [NAME...] rewrites NAME.acpi
-beside this file. Needs QEMU, OVMF and Bochs; tests only read what is committed.
+"""Record what emulated firmware and GRUB leave in memory: record.py [NAME...] rewrites the files
+beside this one. Needs QEMU, OVMF, Bochs, GRUB and gcc; tests only read what is committed.
 
-A .acpi file is a row of pieces: address (8 bytes), length (4 bytes), then that many bytes of memory
-at that address; numbers little-endian. The first piece is the RSDP."""
+NAME.acpi is a row of pieces: address (8 bytes), length (4 bytes), then that many bytes of memory at
+that address; numbers little-endian. The first piece is the RSDP. NAME.mb2 is the multiboot2
+information as it is."""
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -27,6 +27,31 @@ QEMU = {  # name: (seconds the firmware needs, arguments)
                            "if=pflash,format=raw,readonly=on,file=" + OVMF % "CODE",
                            "-drive", "if=pflash,format=raw,snapshot=on,file=" + OVMF % "VARS"]),
 }
+
+GRUB = {"grub-bios": "qemu-i440fx", "grub-efi": "qemu-q35-ovmf"}  # on which machine
+
+KERNEL = """.section .multiboot, "a"
+.balign 8
+head: .long 0xe85250d6, 0, end - head, -(0xe85250d6 + end - head)
+.short 3, 0
+.long 12, _start
+.balign 8
+.short 0, 0
+.long 8
+end:
+.text
+.globl _start
+_start: mov %ebx, 0x500
+1: hlt
+jmp 1b
+"""
+
+GRUB_CFG = """set timeout=0
+multiboot2 /boot/kernel console=com2 "two words"
+module2 /boot/config mullion.conf
+module2 /boot/vmlinuz /boot/vmlinuz root=/dev/sda1 quiet
+boot
+"""
 
 BOCHSRC = """config_interface: textconfig
 display_library: sdl2
@@ -115,8 +140,7 @@ def pick(memory):
     return pieces
 
 
-def record(name):
-    work = tempfile.mkdtemp()
+def record_acpi(name, work):
     if name == "bochs":
         dump_bochs(work)
     else:
@@ -127,8 +151,31 @@ def record(name):
         for at, length in pick(memory):
             print(f"{name}: {memory[at:at + 4].decode()} at {at:#x}, {length} bytes")
             f.write(struct.pack("<QI", at, length) + memory[at:at + length])
-    shutil.rmtree(work)
 
 
-for machine in sys.argv[1:] or list(QEMU) + ["bochs"]:
-    record(machine)
+def record_grub(name, work):
+    boot = work + "/iso/boot/"
+    seconds, arguments = QEMU[GRUB[name]]
+    os.makedirs(boot + "grub")
+    for path, text in ((work + "/kernel.S", KERNEL), (boot + "grub/grub.cfg", GRUB_CFG),
+                       (boot + "config", "c" * 300), (boot + "vmlinuz", "v" * 5000)):
+        with open(path, "w") as f:
+            f.write(text)
+    subprocess.run(["gcc", "-m32", "-nostdlib", "-static", "-Wl,-n,-Ttext=0x100100",
+                    "-Wl,--build-id=none,--section-start=.multiboot=0x100000",
+                    "-o", boot + "kernel", work + "/kernel.S"], check=True)
+    subprocess.run(["grub-mkrescue", "-o", work + "/iso.iso", work + "/iso"], check=True,
+                   stderr=subprocess.DEVNULL)
+    dump_qemu(work, seconds + 10, arguments + ["-cdrom", work + "/iso.iso"])
+    with open(work + "/dump", "rb") as f:
+        memory = f.read()
+    info, = struct.unpack_from("<I", memory, 0x500)
+    length, = struct.unpack_from("<I", memory, info)
+    print(f"{name}: {length} bytes at {info:#x}")
+    with open(f"{HERE}/{name}.mb2", "wb") as f:
+        f.write(memory[info:info + length])
+
+
+for wanted in sys.argv[1:] or list(QEMU) + ["bochs"] + list(GRUB):
+    with tempfile.TemporaryDirectory() as directory:
+        (record_grub if wanted in GRUB else record_acpi)(wanted, directory)
