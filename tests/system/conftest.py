@@ -16,12 +16,14 @@ from iso import make_iso  # noqa: E402
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
 
-MODULES = {
-    "vmlinuz": "linux/vmlinuz",
-    "initrd.img": "linux/initrd.img",
-    "jitter.elf": "jitter.elf",
-    "crash.elf": "crash.elf",
-}
+MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img"}  # the others: own name
+
+
+def partition(name, cpus, kernel, memory="16M", **keys):
+    """A section of a config; keys not named are left out, `console` is vuart."""
+    keys = {"cpus": cpus, "memory": memory, "kernel": kernel, "console": "vuart", **keys}
+    lines = [f"{key} = {value}" for key, value in keys.items() if value != ""]
+    return "\n".join([f"[partition {name}]", *lines, "", ""])
 
 
 class Lab:
@@ -33,9 +35,9 @@ class Lab:
         os.makedirs(directory, exist_ok=True)
 
     def image(self, name, config, modules=(), cmdline=""):
-        """modules: names of MODULES. Returns the path of the image."""
+        """modules: names of files of GUESTS. Returns the path of the image."""
         out = os.path.join(self.directory, f"{name}.iso")
-        paths = {module: os.path.join(GUESTS, MODULES[module]) for module in modules}
+        paths = {module: os.path.join(GUESTS, MODULES.get(module, module)) for module in modules}
         make_iso(out, config, paths, cmdline)
         return out
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One, two and four cores, a partition on each: all start, all stay alive."""
 import pytest
+from conftest import partition
 from messages import CORES_STARTED, HYPERVISOR, JITTER_LINE
 
 
 def config(cpus):
-    parts = [f"[partition p{cpu}]\ncpus = {cpu}\nmemory = 16M\nkernel = jitter.elf\nconsole = vuart\n"
-             for cpu in range(cpus)]
-    return "\n".join(parts)
+    return "".join(partition(f"p{cpu}", cpu, "jitter.elf") for cpu in range(cpus))
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])

@@ -4,26 +4,39 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TOP
-from messages import HYPERVISOR, JITTER_LINE, PARTITION_FAILED
+from conftest import TOP, partition
+from messages import CRASHED, HYPERVISOR, JITTER_LINE, RESTARTED
 
-JITTER = "[partition steady]\ncpus = 1\nmemory = 16M\nkernel = jitter.elf\nconsole = vuart\n"
-CRASH = "[partition crash]\ncpus = 0\nmemory = 16M\nkernel = crash.elf\nconsole = vuart\n"
+# A way to die, and what the dump must say about it.
+DEATHS = {
+    "triple": r"(?i)triple fault",
+    "nowhere": r"(?i)fetch.*0xd0000000",
+    "msr": None,  # a #GP that the guest does not handle
+}
 
 
 @pytest.fixture(scope="module")
 def crashed(lab):
-    """One guest that has crashed beside one that has not."""
-    machine = lab.boot("crash", lab.image("crash", JITTER + CRASH, ["jitter.elf", "crash.elf"]),
-                       cpus=2)
-    machine.wait_for(PARTITION_FAILED, HYPERVISOR, timeout=120)
+    """Three guests that have died, each in its own way, beside one that has not."""
+    parts = [partition(death, cpu, "crash.elf", cmdline=death) for cpu, death in enumerate(DEATHS)]
+    parts.append(partition("steady", 3, "jitter.elf"))
+    machine = lab.boot("crash", lab.image("crash", "".join(parts), ["jitter.elf", "crash.elf"]))
+    for death in DEATHS:
+        machine.wait_for(f"^crash: {death}$", death, timeout=120)
+        machine.wait_for(rf"^{death}: stopped, crashed$", HYPERVISOR)
     return machine
 
 
-def test_dump_names_the_partition_and_shows_registers(crashed):
-    crashed.wait_for(r"\bcrash\b", HYPERVISOR)
-    crashed.wait_for(r"(?i)\brip\b", HYPERVISOR)
-    crashed.wait_for(r"(?i)triple fault", HYPERVISOR)
+@pytest.mark.parametrize("death", [death for death, words in DEATHS.items() if words])
+def test_dump_says_why(crashed, death):
+    crashed.wait_for(rf"^{death}: vCPU 0 on core \d", HYPERVISOR)
+    crashed.wait_for(DEATHS[death], HYPERVISOR)
+
+
+def test_dump_shows_the_guest(crashed):
+    for words in (r"\bRIP [0-9a-f]{16} RSP", r"\bRAX [0-9a-f]{16}", r"\bCR0 .*CR3 .*CR4",
+                  r"CS .*base", r"code at RIP: .*[0-9a-f]{2} [0-9a-f]{2}"):
+        assert crashed.find(words, HYPERVISOR), words
 
 
 def test_the_other_goes_on(crashed):
@@ -31,21 +44,38 @@ def test_the_other_goes_on(crashed):
     for _ in range(3):
         found = crashed.wait_for(JITTER_LINE, "steady", since=mark, timeout=120)
         mark = found.index + 1
+    assert crashed.find(r"^steady: ", HYPERVISOR) is None
 
 
-def test_power_goes_off_and_the_run_says_that_it_failed(lab):
-    """Through run.py, as `make run` does it."""
-    image = lab.image("off", "[system]\nwhen_done = poweroff\n" + CRASH, ["crash.elf"])
-    done = subprocess.run([sys.executable, f"{TOP}/tests/rig/run.py", "--iso", image, "--cpus", "1",
-                           "--emu", "bochs", "--directory", f"{lab.directory}/off"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1200,
-                          check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
+def test_what_a_guest_survives(lab):
+    """Reads of nothing are all ones; its own #GP is its own affair."""
+    config = partition("read", 0, "crash.elf", cmdline="read")
+    with lab.boot("survive", lab.image("survive", config, ["crash.elf"]), cpus=1) as machine:
+        machine.wait_for(r"^crash: read 0xffffffff$", "read", timeout=120)
+        machine.wait_for(r"^crash: survived read$", "read")
+        assert machine.find(CRASHED) is None
 
 
 def test_restart(lab):
     """on_exit = restart: it crashes again and again, the other still goes on."""
-    image = lab.image("again", JITTER + CRASH + "on_exit = restart\n", ["jitter.elf", "crash.elf"])
-    with lab.boot("again", image, cpus=2) as machine:
-        machine.wait_for(r"crash: restart 3", HYPERVISOR, timeout=120)
+    config = partition("steady", 1, "jitter.elf") + \
+        partition("again", 0, "crash.elf", cmdline="triple", on_exit="restart")
+    image = lab.image("restart", config, ["jitter.elf", "crash.elf"])
+    with lab.boot("restart", image, cpus=2) as machine:
+        machine.wait_for(r"^again: restart 3$", HYPERVISOR, timeout=120)
         machine.wait_for(JITTER_LINE, "steady", since=machine.here(), timeout=120)
+        assert machine.find(RESTARTED).match[1] == "again"
+
+
+@pytest.mark.parametrize("kernel, cmdline, status", [("hello.elf", "", 0),
+                                                     ("crash.elf", "triple", 1)])
+def test_make_run_ends_with_a_status(lab, kernel, cmdline, status):
+    """when_done = poweroff, through run.py as `make run` does it."""
+    name = f"status{status}"
+    image = lab.image(name, "[system]\nwhen_done = poweroff\n" +
+                      partition("only", 0, kernel, cmdline=cmdline), [kernel])
+    done = subprocess.run([sys.executable, f"{TOP}/tests/rig/run.py", "--iso", image, "--cpus", "1",
+                           "--emu", "bochs", "--directory", f"{lab.directory}/{name}"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1200,
+                          check=False)
+    assert done.returncode == status, done.stdout + done.stderr
