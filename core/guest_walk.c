@@ -217,8 +217,8 @@ size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *p
         if (guest_walk(map, paging, linear + done, access, &r) != ERR_OK) {
             break;
         }
-        chunk =
-            PAGE_SIZE - r.at.v % PAGE_SIZE; /* a page is guest memory as a whole or not at all */
+        /* By 4 KiB: so much is guest memory as a whole or not at all. */
+        chunk = PAGE_SIZE - r.at.v % PAGE_SIZE;
         chunk = chunk < bytes - done ? chunk : bytes - done;
         if (guest_map_read(map, (uint8_t *)to + done, r.at, chunk) != ERR_OK) {
             break;

@@ -114,6 +114,7 @@ static void test_canonical(void **state)
     put(0x1000, 0, 0x3000 | PWU);
     put(0x3000, 256, 0x2000 | PWU);
     expect_at(&p, 0x0000800000000000, 0xc0000000, 0x40000000);
+    expect_fault(&p, 0x0080000000000000, 0, 0);
     assert_int_equal(guest_walk(&map, &p, 0x0100000000000000, 0, &r), ERR_MALFORMED);
     put(0x1000, 0, 0x3000 | PWU | PS);
     expect_fault(&p, 0x0000800000000000, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
