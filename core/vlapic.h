@@ -7,7 +7,7 @@
 #define CORE_VLAPIC_H
 
 #include "core/types.h"
-#include "core/vioapic.h"
+#include "core/vlapic_route.h"
 
 /* Register index: offset in the xAPIC page >> 4, and MSR number - 800H. */
 enum vlapic_reg {
@@ -85,17 +85,5 @@ must_check enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode v
 /* WRMSR of IA32_APIC_BASE. DONE, RESET or GP; v->mode is the new mode. The page cannot be moved. */
 must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value,
                                                  bool x2apic_allowed);
-
-struct ipi {
-    enum { IPI_NONE, IPI_FIXED, IPI_NMI, IPI_INIT, IPI_SIPI } kind;
-    uint8_t vector;
-    uint64_t targets; /* bit n = vCPU n */
-};
-
-/* Who gets what from an ICR that vCPU `self` wrote. all[n] is vCPU n of the partition. */
-void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self, uint64_t icr,
-                  struct ipi *out);
-void vlapic_route_message(const struct vlapic *const *all, unsigned count,
-                          const struct irq_message *message, struct ipi *out);
 
 #endif
