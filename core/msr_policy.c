@@ -18,7 +18,7 @@ enum action {
 struct row {
     uint32_t first, last;
     uint8_t read, write; /* enum action */
-    uint8_t value;       /* for VALUE */
+    uint64_t value;      /* for VALUE */
     const char *reason;
 };
 
@@ -29,6 +29,8 @@ struct row {
 #define DEBUGCTL          0x1d9
 #define MTRR_DEF_TYPE     0x2ff
 #define XSS               0xda0
+
+#define MTRR_ALL_WB       UINT64_C(0x0606060606060606)
 
 /* Sorted, no two rows overlap: row_find halves it. A row that only says GP is there for its reason.
  */
@@ -52,6 +54,9 @@ static const struct row rows[] = {
     {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
     {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
     {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
+    {0x250, 0x250, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX64K: Linux reads them unasked"},
+    {0x258, 0x259, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX16K"},
+    {0x268, 0x26f, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX4K"},
     {0x277, 0x277, PASS, PASS, 0, "PAT: VMCS guest state"},
     {0x2ff, 0x2ff, STATE, STATE, 0, "MTRR_DEF_TYPE: reads back; EPT decides the memory type"},
     {0x38d, 0x391, GP, GP, 0, "FIXED_CTR_CTRL, PERF_GLOBAL_*: no PMU"},

@@ -83,6 +83,10 @@ static void check_index(uint32_t index)
     uint64_t expect = 0, value = 0;
     struct msr_state s;
 
+    if (index == 0x250 || index == 0x258 || index == 0x259 || (index >= 0x268 && index <= 0x26f)) {
+        read = MSR_DONE; /* fixed-range MTRRs: eleven, all write-back */
+        expect = UINT64_C(0x0606060606060606);
+    }
     if (index >= 0x800 && index <= 0x8ff) {
         read = write = MSR_ARCH;
     }
