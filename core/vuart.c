@@ -63,7 +63,7 @@ static bool tx_empty(const struct vuart *u)
 static void tx_update(struct vuart *u)
 {
     if (u->tx_waiting && ring_room(u->tx) >= VUART_FIFO) {
-        __atomic_store_n(&u->tx_waiting, false, __ATOMIC_RELAXED);
+        u->tx_waiting = false;
         u->thre_event = true;
     }
 }
@@ -109,14 +109,6 @@ bool vuart_irq(struct vuart *u)
     return rose;
 }
 
-bool vuart_tx_wanted(const struct vuart *u)
-{
-    /* We stored the ring's tail and now load tx_waiting; the guest's side stores tx_waiting and
-     * then loads the tail. With a full fence on both sides one of the two sees the other. */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&u->tx_waiting, __ATOMIC_RELAXED) && ring_room(u->tx) >= VUART_FIFO;
-}
-
 void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx)
 {
     *u = (struct vuart){
@@ -159,8 +151,7 @@ static void data_write(struct vuart *u, uint8_t value)
     (void)ring_put(u->tx, value); /* a refusal is counted in the ring */
     if (ring_room(u->tx) < VUART_FIFO) {
         u->thre_event = false;
-        __atomic_store_n(&u->tx_waiting, true, __ATOMIC_RELAXED);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* see vuart_tx_wanted */
+        u->tx_waiting = true;
     }
 }
 

@@ -34,11 +34,7 @@ uint8_t vuart_read(struct vuart *u, unsigned reg);
 void vuart_write(struct vuart *u, unsigned reg, uint8_t value);
 
 /* True if the interrupt line rose since the last call: deliver one edge. To be called after every
- * read and write, after bytes were put into rx, and after tx was drained while vuart_tx_wanted. */
+ * read and write, after bytes were put into rx, and, if tx_waiting, after tx was drained. */
 bool vuart_irq(struct vuart *u);
-
-/* Consumer of tx, any CPU, no lock, after it took bytes: is the guest waiting for room that is
- * there now? Then somebody must call vuart_irq under the device's lock. */
-bool vuart_tx_wanted(const struct vuart *u);
 
 #endif
