@@ -37,6 +37,17 @@ static inline gpa_t gpa(uint64_t v)
 #define BIT(n)            (UINT64_C(1) << (n))
 #define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
 
+/* How many bits are set; the compiler's own needs a library that is not here. */
+static inline unsigned count_bits(uint64_t v)
+{
+    unsigned n = 0;
+
+    for (; v != 0; v &= v - 1) {
+        n++;
+    }
+    return n;
+}
+
 #define must_check        __attribute__((warn_unused_result))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 

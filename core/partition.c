@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a partition: loaded, running, stopping, stopped, loaded again. */
+#include "core/partition.h"
+
+#include "core/acpi_gen.h"
+#include "core/host.h"
+#include "core/str.h"
+
+static struct load_image image_of(const struct module *m)
+{
+    if (m == NULL) {
+        return (struct load_image){.name = ""};
+    }
+    return (struct load_image){m->name, host_phys(m->at, m->bytes), m->bytes};
+}
+
+static enum err scrub(const struct guest_map *map)
+{
+    for (unsigned i = 0; i < map->count; i++) {
+        const struct guest_region *r = &map->regions[i];
+        enum err e;
+
+        if (r->kind == REGION_DEVICE) {
+            continue;
+        }
+        e = guest_map_zero(map, r->gpa, r->bytes);
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err partition_load(struct partition *p)
+{
+    const struct partition_config *c = p->config;
+    struct acpi_gen_request acpi = {&p->map, p->nr_vcpus, c->vuart};
+    struct load_request request = {
+        .partition = c->name,
+        .map = &p->map,
+        .kernel = image_of(p->kernel),
+        .initrd = image_of(p->initrd),
+        .initrd_args = p->initrd == NULL ? "" : p->initrd->args,
+        .cmdline = c->cmdline,
+        .has_load = c->has_load,
+        .load = c->load,
+    };
+    enum err e = scrub(&p->map);
+
+    if (e == ERR_OK) {
+        e = acpi_gen(&acpi, &request.rsdp);
+    }
+    if (e == ERR_OK) {
+        e = load_guest(&request, &p->start);
+    }
+    return e;
+}
+
+bool partition_stop(struct partition *p, enum stop_cause cause)
+{
+    enum partition_state running = PARTITION_RUNNING;
+
+    if (!__atomic_compare_exchange_n(&p->state, &running, PARTITION_STOPPING, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    p->cause = cause;
+    return true;
+}
+
+enum partition_next partition_next(const struct partition *p)
+{
+    return p->cause != STOP_ASKED && p->config->on_exit == EXIT_RESTART ? NEXT_RESTART : NEXT_STAY;
+}

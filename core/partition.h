@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A partition and its vCPUs: everything that is known of them at run time, the states they go
+ * through, and what "stopped" means. Lives in frames that only the partition's own cores map. */
+#ifndef CORE_PARTITION_H
+#define CORE_PARTITION_H
+
+#include "core/boot_info.h"
+#include "core/config.h"
+#include "core/cpuid_policy.h"
+#include "core/cr_policy.h"
+#include "core/guest_map.h"
+#include "core/load.h"
+#include "core/lock.h"
+#include "core/msr_policy.h"
+#include "core/types.h"
+#include "core/vioapic.h"
+#include "core/vlapic.h"
+#include "core/vuart.h"
+
+#define VCPU_EXIT_REASONS 80
+
+/* General registers in the order of their numbers in an instruction. The exit stub pushes them. */
+struct guest_regs {
+    union {
+        struct {
+            uint64_t rax, rcx, rdx, rbx;
+            uint64_t rsp; /* not here: in the VMCS */
+            uint64_t rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+        };
+        uint64_t gpr[16];
+    };
+};
+
+struct partition;
+
+/* Requests of other cores to a vCPU; it looks at them when kicked. */
+#define VCPU_PENDING_INIT 1u
+#define VCPU_PENDING_SIPI 2u
+#define VCPU_PENDING_NMI  4u
+
+struct vcpu {
+    struct partition *partition;
+    unsigned index; /* in the partition = the guest's APIC id */
+    unsigned cpu;   /* the core it is pinned to */
+    bool waits_for_sipi;
+    uint32_t pending;    /* VCPU_PENDING_*, atomic */
+    uint8_t sipi_vector; /* valid with VCPU_PENDING_SIPI */
+
+    struct vlapic lapic;
+    struct msr_state msrs;
+    struct cr_policy cr;
+    struct cpuid_table cpuid;
+
+    uint64_t exits[VCPU_EXIT_REASONS];
+    uint64_t exits_total;
+    uint64_t denied_msrs, denied_ports, bad_accesses; /* refused or absorbed */
+};
+
+enum partition_state {
+    PARTITION_RUNNING,
+    PARTITION_STOPPING, /* one vCPU has stopped it, the others are on their way */
+    PARTITION_STOPPED,
+};
+
+enum stop_cause {
+    STOP_NONE,
+    STOP_ASKED,   /* the guest asked for it */
+    STOP_RESET,   /* the guest reset itself */
+    STOP_CRASHED, /* it did something that no machine survives */
+};
+
+struct partition {
+    const struct partition_config *config;
+    unsigned id;
+    struct guest_map map;
+    uint64_t ept_pointer;
+    hpa_t io_bitmaps;                     /* A, then B */
+    const struct module *kernel, *initrd; /* initrd: NULL = none */
+    struct guest_start start;
+
+    enum partition_state state; /* atomic */
+    enum stop_cause cause;
+    uint32_t parked; /* vCPUs that have noticed, atomic */
+    uint32_t restarts;
+
+    struct lock lock; /* of the two devices below */
+    struct vuart uart;
+    struct vioapic ioapic;
+
+    unsigned nr_vcpus;
+    const struct vlapic *lapics[MAX_CPUS]; /* of all vCPUs, for routing */
+    struct vcpu vcpus[];
+};
+
+/* Scrub the partition's memory and put tables and images into it, afresh each time. Leaves the
+ * first vCPU's start state in p->start. On one of the partition's own cores. */
+must_check enum err partition_load(struct partition *p);
+
+/* Stop the partition of which this core runs a vCPU. True for the first to say so: its cause
+ * counts. The caller then parks and kicks the other cores. */
+bool partition_stop(struct partition *p, enum stop_cause cause);
+
+/* What is to happen now that all vCPUs are parked. */
+enum partition_next { NEXT_STAY, NEXT_RESTART };
+enum partition_next partition_next(const struct partition *p);
+
+#endif
