@@ -39,7 +39,7 @@ HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -m
             -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
             -fno-optimize-sibling-calls -MMD -MP $(WARN)
-HV_LD    := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+HV_LD    := -nostdlib -static -Wl,-T,linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))

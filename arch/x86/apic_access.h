@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A guest's accesses to its local APIC that exit: asks core/vlapic, does what it says. */
+#ifndef ARCH_X86_APIC_ACCESS_H
+#define ARCH_X86_APIC_ACCESS_H
+
+#include "core/msr_policy.h"
+#include "core/partition.h"
+
+/* IA32_APIC_BASE or an x2APIC register. MSR_DONE or MSR_GP. */
+must_check enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
+must_check enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);
+
+/* A register of the xAPIC page, by number (offset >> 4). */
+uint32_t apic_page_read(struct vcpu *v, unsigned reg);
+void apic_page_write(struct vcpu *v, unsigned reg, uint32_t value);
+
+#endif

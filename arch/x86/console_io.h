@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between core/console and the UART: direct while booting and in a panic, through rings and
+ * interrupts while guests run. */
+#ifndef ARCH_X86_CONSOLE_IO_H
+#define ARCH_X86_CONSOLE_IO_H
+
+#include "core/config.h"
+#include "core/platform.h"
+#include "core/ring.h"
+#include "core/types.h"
+
+/* First output: the UART at `port`, polled. 0 = none. Boot core. */
+void console_start(uint16_t port);
+
+/* Route the UART's interrupt to the boot core as NMI; without one, say so and let the preemption
+ * timer serve the console if the config allows. Boot core, while booting. */
+void console_route(const struct system_config *config, const struct platform *platform);
+
+/* Hand the line to core/console: one source a partition and a CPU. Boot core, before the launch. */
+void console_launch(const struct system_config *config, uint64_t cores);
+
+struct ring *console_tx_ring(unsigned partition);
+struct ring *console_rx_ring(unsigned partition);
+
+/* A guest has put something into its ring. Any core. */
+void console_output(void);
+
+/* The partition's UART has told its guest to wait for room: kick its first core once there is.
+ * False if there is already, and then no kick need come. */
+bool console_tx_wait(unsigned partition);
+
+/* Move what can be moved, both ways, without waiting. Any core, any context. */
+void console_service(void);
+
+/* An NMI has come to this core; the boot core's may be the UART's. */
+void console_nmi(void);
+
+/* Preemption-timer value for the next look at the console; 0 = this core needs none. */
+uint32_t console_poll_ticks(void);
+
+/* The partition's console no longer takes input. */
+void console_partition_stopped(unsigned partition);
+
+/* Write out all there is, waiting for the UART: before the machine ends. */
+void console_flush(void);
+
+/* From here on log lines go straight to the UART, whoever holds it. */
+void console_panic(void);
+
+#endif

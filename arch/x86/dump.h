@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a partition was doing when it stopped, for people to read. */
+#ifndef ARCH_X86_DUMP_H
+#define ARCH_X86_DUMP_H
+
+#include "arch/x86/vmx_exit.h"
+
+/* Log why, and unless the guest asked for it: the exit, registers, control registers, segments and
+ * the bytes at RIP. On the vCPU's core. */
+void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info);
+
+/* "VM-Instruction Error Numbers" in words. */
+const char *vmx_error_name(uint32_t error);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the hypervisor itself can see: everything while it boots, and after the seal, on each CPU,
+ * only the image, that CPU's own pages and its own partition. */
+#ifndef ARCH_X86_MEMORY_H
+#define ARCH_X86_MEMORY_H
+
+#include "core/boot_info.h"
+#include "core/err.h"
+#include "core/frames.h"
+#include "core/pagetable.h"
+#include "core/platform.h"
+#include "core/types.h"
+
+/* Until memory_init: the bootstrap tables, which map the first 4 GiB. Boot CPU, first of all. */
+void memory_start(hpa_t image_base);
+
+/* Physical address of something in the image. */
+hpa_t memory_image_phys(const void *symbol);
+
+/* The range of frames the image fills. */
+struct range memory_image_range(void);
+
+/* Build the tables of the boot: the image W^X, all RAM and the interrupt controllers' registers at
+ * DIRECT_VIRT; no longer the bootstrap tables. Boot CPU, not yet in use on return. */
+must_check enum err memory_init(struct frames *frames, const struct boot_info *info,
+                                const struct platform *platform);
+
+/* Frames and tables of one CPU, its struct percpu filled with index and APIC id. Boot CPU. */
+must_check enum err memory_cpu_build(unsigned cpu, uint32_t apic_id);
+
+/* CR3 with which a CPU starts. */
+uint64_t memory_cpu_cr3(unsigned cpu);
+
+/* Let that CPU go on seeing [base, base + size) after the seal. Boot CPU, before the seal. */
+must_check enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes);
+
+/* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it. */
+void memory_seal_image(void);
+
+/* Leave the tables of the boot for this CPU's own. */
+void memory_seal_cpu(void);
+
+/* Is `this_cpu` there? False on the bootstrap tables. */
+bool memory_has_percpu(void);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Model-specific registers: the two instructions and the numbers the hypervisor itself uses, named
+ * as in the SDM. What a guest may do with which MSR is core/msr_policy. */
+#ifndef ARCH_X86_MSR_H
+#define ARCH_X86_MSR_H
+
+#include "core/types.h"
+
+enum {
+    IA32_APIC_BASE = 0x1b,
+    IA32_FEATURE_CONTROL = 0x3a,
+    IA32_BIOS_SIGN_ID = 0x8b,
+    IA32_SYSENTER_CS = 0x174,
+    IA32_SYSENTER_ESP = 0x175,
+    IA32_SYSENTER_EIP = 0x176,
+    IA32_PAT = 0x277,
+    IA32_VMX_BASIC = 0x480,
+    IA32_VMX_PINBASED_CTLS = 0x481,
+    IA32_VMX_PROCBASED_CTLS = 0x482,
+    IA32_VMX_EXIT_CTLS = 0x483,
+    IA32_VMX_ENTRY_CTLS = 0x484,
+    IA32_VMX_MISC = 0x485,
+    IA32_VMX_CR0_FIXED0 = 0x486,
+    IA32_VMX_CR0_FIXED1 = 0x487,
+    IA32_VMX_CR4_FIXED0 = 0x488,
+    IA32_VMX_CR4_FIXED1 = 0x489,
+    IA32_VMX_PROCBASED_CTLS2 = 0x48b,
+    IA32_VMX_EPT_VPID_CAP = 0x48c,
+    IA32_VMX_TRUE_PINBASED_CTLS = 0x48d,
+    IA32_VMX_TRUE_PROCBASED_CTLS = 0x48e,
+    IA32_VMX_TRUE_EXIT_CTLS = 0x48f,
+    IA32_VMX_TRUE_ENTRY_CTLS = 0x490,
+    IA32_VMX_VMFUNC = 0x491,
+    IA32_VMX_PROCBASED_CTLS3 = 0x492,
+    IA32_TSC_DEADLINE = 0x6e0,
+    IA32_X2APIC_BASE = 0x800, /* + register number */
+    IA32_XSS = 0xda0,
+    IA32_EFER = 0xc0000080,
+    IA32_STAR = 0xc0000081,
+    IA32_LSTAR = 0xc0000082,
+    IA32_CSTAR = 0xc0000083,
+    IA32_FMASK = 0xc0000084,
+    IA32_KERNEL_GS_BASE = 0xc0000102,
+    IA32_TSC_AUX = 0xc0000103,
+};
+
+#define APIC_BASE_BSP           BIT(8)
+#define APIC_BASE_X2APIC        BIT(10)
+#define APIC_BASE_EN            BIT(11)
+
+#define FEATURE_CONTROL_LOCK    BIT(0)
+#define FEATURE_CONTROL_VMX_SMX BIT(1)
+#define FEATURE_CONTROL_VMX     BIT(2)
+
+/* PAT as after reset: WB, WT, UC-, UC, and again. The host page tables' indices assume it. */
+#define PAT_RESET UINT64_C(0x0007040600070406)
+
+/* #GP if the CPU has no such MSR: callers know that it has. */
+static inline uint64_t cpu_rdmsr(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void cpu_wrmsr(uint32_t index, uint64_t v)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end: our own fault. Straight to the UART, with nothing that could be what is broken. */
+#include <stdarg.h>
+
+#include "arch/x86/console_io.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/dump.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/system.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/vmcs.h"
+#include "boot/layout.h"
+#include "core/host.h"
+#include "core/log.h"
+#include "core/str.h"
+
+#define FRAMES_MAX 24
+
+struct symbol {
+    uint32_t offset; /* from image_start */
+    uint32_t name;   /* into symbols_names */
+};
+
+extern const uint32_t symbols_count;
+extern const struct symbol symbols_table[];
+extern const char symbols_names[];
+extern const char image_start[], text_end[];
+extern const char boot_stack_top[];
+
+static uint8_t panicking;
+
+static void print_symbol(uint64_t address)
+{
+    uint64_t offset = address - (uintptr_t)image_start;
+    unsigned low = 0, high = symbols_count;
+
+    while (low < high) { /* the last symbol at or before `offset` */
+        unsigned middle = (low + high) / 2;
+
+        if (symbols_table[middle].offset <= offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == 0 || address >= (uintptr_t)text_end) {
+        log_line("  %016lx", address);
+        return;
+    }
+    log_line("  %016lx %s+0x%lx", address, symbols_names + symbols_table[low - 1].name,
+             offset - symbols_table[low - 1].offset);
+}
+
+static bool on_a_stack(uint64_t frame)
+{
+    return (frame & 7) == 0 && ((frame >= PERCPU_STACK && frame <= PERCPU_FAULT_TOP - 16) ||
+                                (frame >= (uintptr_t)boot_stack_top - 2 * PAGE_SIZE &&
+                                 frame <= (uintptr_t)boot_stack_top - 16));
+}
+
+static void print_backtrace(uint64_t rip, uint64_t frame)
+{
+    log_line("backtrace:");
+    print_symbol(rip);
+    for (unsigned i = 0; i < FRAMES_MAX && on_a_stack(frame); i++) {
+        const uint64_t *link = (const uint64_t *)frame;
+
+        if (link[1] == 0 || link[0] <= frame) {
+            break;
+        }
+        print_symbol(link[1] - 1); /* the call, not what follows it */
+        frame = link[0];
+    }
+}
+
+static void print_frame(const struct trap_frame *f)
+{
+    const uint64_t *r = f->gpr;
+
+    log_line("RIP %016lx RSP %016lx RFLAGS %08lx CS %04lx", f->rip, f->rsp, f->rflags, f->cs);
+    log_line("RAX %016lx RBX %016lx RCX %016lx RDX %016lx", r[0], r[3], r[1], r[2]);
+    log_line("RSI %016lx RDI %016lx RBP %016lx R8  %016lx", r[6], r[7], r[5], r[8]);
+    log_line("R9  %016lx R10 %016lx R11 %016lx R12 %016lx", r[9], r[10], r[11], r[12]);
+    log_line("R13 %016lx R14 %016lx R15 %016lx", r[13], r[14], r[15]);
+    log_line("CR0 %08lx CR3 %016lx CR4 %08lx", cpu_read_cr0(), cpu_read_cr3(), cpu_read_cr4());
+}
+
+void panic_at(const struct trap_frame *frame, const char *format, ...)
+{
+    char text[LOG_LINE_MAX];
+    va_list args;
+
+    if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL) != 0) {
+        for (;;) {
+            cpu_hlt(); /* the first one tells the story */
+        }
+    }
+    console_panic();
+    va_start(args, format);
+    str_vformat(text, sizeof(text), format, args);
+    va_end(args);
+    log_line("PANIC on core %u: %s", host_cpu(), text);
+    if (frame != NULL) {
+        print_frame(frame);
+        print_backtrace(frame->rip, frame->gpr[5]);
+    } else {
+        print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)cpu_frame_pointer());
+    }
+    log_line("the machine is stopped");
+    system_stop_all();
+}
+
+void host_panic(const char *file, int line, const char *what)
+{
+    panic_at(NULL, "%s:%d: %s", file, line, what);
+}
+
+void vmx_instruction_failed(const char *instruction, uint64_t operand)
+{
+    /* The error number can be read only if there is a current VMCS; VMREAD failing again here
+     * would end in `panicking` above. */
+    panic_at(NULL, "%s failed, operand 0x%lx", instruction, operand);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the machine ends. */
+#include "arch/x86/system.h"
+
+#include "arch/x86/console_io.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/smp.h"
+#include "arch/x86/vmx_cpu.h"
+#include "core/log.h"
+#include "drivers/power.h"
+
+static const struct system_config *config __attribute__((section(".bss.sealed")));
+static const struct platform *platform __attribute__((section(".bss.sealed")));
+static unsigned running; /* partitions, atomic */
+static unsigned crashed; /* of those that stopped, atomic */
+
+void system_init(const struct system_config *c, const struct platform *p)
+{
+    config = c;
+    platform = p;
+    running = c->nr_partitions;
+}
+
+static const char *cause_name(enum stop_cause cause)
+{
+    switch (cause) {
+    case STOP_ASKED:
+        return "stopped, as it asked";
+    case STOP_RESET:
+        return "stopped, at its reset";
+    default:
+        return "stopped, crashed";
+    }
+}
+
+_Noreturn static void halt(void)
+{
+    for (;;) {
+        cpu_hlt();
+    }
+}
+
+/* The other cores are parked, or have nothing that could be lost: caches are coherent, so that one
+ * WBINVD here does for them too. */
+_Noreturn static void end_machine(void)
+{
+    console_flush();
+    vmx_cpu_off();
+    if (config->when_done == DONE_POWEROFF) {
+        power_off(platform);
+        log_line("power-off does not work here; halted");
+    } else {
+        power_reset(platform);
+        cpu_triple_fault();
+    }
+    console_flush();
+    halt();
+}
+
+void system_partition_stopped(const struct partition *p)
+{
+    static const char *const then[] = {
+        [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
+
+    if (p->cause != STOP_ASKED) {
+        __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
+    }
+    log_line("%s: %s", p->config->name, cause_name(p->cause));
+    console_partition_stopped(p->id);
+    if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    log_line("all partitions have stopped, %u of them not by their own wish: %s", crashed,
+             then[config->when_done]);
+    if (config->when_done != DONE_HALT) {
+        end_machine();
+    }
+}
+
+void system_stop_all(void)
+{
+    halt();
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine as a whole: when its last partition has stopped, and how it ends. */
+#ifndef ARCH_X86_SYSTEM_H
+#define ARCH_X86_SYSTEM_H
+
+#include "core/partition.h"
+#include "core/platform.h"
+
+/* Before the partitions start. Boot core. */
+void system_init(const struct system_config *config, const struct platform *platform);
+
+/* All vCPUs of `p` are parked for good. Does what when_done says if it was the last one; returns
+ * otherwise, and when the machine is to stay as it is. On the core of its last vCPU. */
+void system_partition_stopped(const struct partition *p);
+
+/* Stop where we are, all cores of them, after a panic. */
+_Noreturn void system_stop_all(void);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The vCPU of this core: building its VMCS, putting it into a start state, running and parking it.
+ */
+#ifndef ARCH_X86_VCPU_H
+#define ARCH_X86_VCPU_H
+
+#include "core/partition.h"
+#include "core/types.h"
+
+/* Where the exit stub keeps the guest's registers while we are in root mode. */
+struct guest_regs *vcpu_regs(void);
+
+/* Everything that lasts: CPUID, MSR and CR policy, local APIC. On its own core, before the seal. */
+must_check enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc);
+
+/* Run this core's vCPU, or nothing; never returns. After the seal. */
+_Noreturn void vcpu_run(void);
+
+/* Stop the partition of this core's vCPU and park. `why` was logged. */
+_Noreturn void vcpu_stop(struct vcpu *v, enum stop_cause cause);
+
+/* Look at what other cores want of this one; may park and so not return. */
+void vcpu_kicked(void);
+
+/* The MSR bitmap, by the mode of the guest's APIC. Boot core, once. */
+void vcpu_bitmaps_init(void);
+void vcpu_apic_mode_changed(const struct vcpu *v);
+
+/* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
+void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VMX on one CPU: what it can do, turning it on and off. */
+#ifndef ARCH_X86_VMX_CPU_H
+#define ARCH_X86_VMX_CPU_H
+
+#include "core/err.h"
+#include "core/types.h"
+#include "core/vmx_ctl.h"
+
+/* The boot core's capabilities and the control words made of them; the same for all cores. */
+extern struct vmx_caps vmx_caps;
+extern struct vmx_controls vmx_controls;
+
+/* Read the boot core's capabilities. */
+void vmx_caps_init(void);
+
+/* Make the control words of them. What is missing has been logged. */
+must_check enum err vmx_resolve(void);
+
+/* Compare this core with the boot core; for cores with differences, all logged. Each CPU. */
+bool vmx_same_as_boot(void);
+
+/* Fixed bits, IA32_FEATURE_CONTROL, VMXON. Each CPU. */
+void vmx_cpu_on(void);
+
+/* Write back caches and leave VMX operation, before power-off or reset. Each CPU. */
+void vmx_cpu_off(void);
+
+/* CPUID in the form core/ wants it. */
+void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+
+#endif

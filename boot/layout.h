@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The address map of the hypervisor, shared by C, assembly and linker.ld. Numbers only. */
+#ifndef BOOT_LAYOUT_H
+#define BOOT_LAYOUT_H
+
+/* clang-format off */
+
+/* The image: linked here, loaded by GRUB wherever there is room (2 MiB aligned, below 4 GiB). */
+#define IMAGE_VIRT       0xffffffff80000000
+#define IMAGE_LINK_PHYS  0x1000000
+#define IMAGE_ALIGN      0x200000
+#define IMAGE_MAX        0x400000 /* what the bootstrap tables map */
+
+/* Private to each CPU: the same addresses everywhere, other frames behind them. A page that is not
+ * named here is not mapped: that is what guards the stacks. */
+#define PERCPU_VIRT      0xffffffffc0000000
+#define PERCPU_DATA      (PERCPU_VIRT + 0x1000) /* struct percpu */
+#define PERCPU_STACK     (PERCPU_VIRT + 0x3000) /* boot and exits */
+#define PERCPU_STACK_TOP (PERCPU_VIRT + 0x5000)
+#define PERCPU_NMI       (PERCPU_VIRT + 0x6000) /* IST 1 */
+#define PERCPU_NMI_TOP   (PERCPU_VIRT + 0x7000)
+#define PERCPU_FAULT     (PERCPU_VIRT + 0x8000) /* IST 2: every fault of our own ends here */
+#define PERCPU_FAULT_TOP (PERCPU_VIRT + 0x9000)
+
+/* Physical memory that this CPU may touch, at DIRECT_VIRT + hpa. */
+#define DIRECT_VIRT      0xffff800000000000
+#define DIRECT_SLOT      256 /* its entry in the top-level table */
+#define BOOT_MAP_END     0x100000000 /* what the bootstrap tables map of it */
+
+/* Segment selectors of every GDT of ours. */
+#define SEL_CODE64       0x08
+#define SEL_DATA         0x10
+#define SEL_CODE32       0x18
+#define SEL_TSS          0x20
+
+/* struct guest_regs, pushed by vmx_exit.S and asserted in vmx_exit.c */
+#define GUEST_REGS_BYTES 128
+
+/* clang-format on */
+
+#endif
