@@ -43,9 +43,10 @@ static bool leaf_has_subleaves(uint32_t leaf)
 
 /* ---- What of the host's answers is shown ----------------------------------------------------- */
 
-#define ALL UINT32_C(0xffffffff)
+#define ALL   UINT32_C(0xffffffff)
+#define WHOLE 4 /* in place of a register: the mask is for each of the four */
 
-/* A mask from the numbers of its bits: B(1, 5) is 22H. */
+/* A mask from the numbers of its bits: B2(1, 5) is 22H. */
 #define B1(n)          (UINT32_C(1) << (n))
 #define B2(a, b)       (B1(a) | B1(b))
 #define B3(a, b, c)    (B2(a, b) | B1(c))
@@ -61,9 +62,7 @@ struct allowance {
 };
 
 static const struct allowance allowances[] = {
-    {0, 0, CPUID_EBX, ALL, 0, "vendor"},
-    {0, 0, CPUID_ECX, ALL, 0, "vendor"},
-    {0, 0, CPUID_EDX, ALL, 0, "vendor"},
+    {0, 0, WHOLE, ALL, 0, "vendor; build_fixed sets the highest leaf"},
 
     {1, 0, CPUID_EAX, ALL, 0, "model: mitigations follow it"},
     {1, 0, CPUID_EBX, 0xff00, 0, "CLFLUSH line"},
@@ -79,10 +78,7 @@ static const struct allowance allowances[] = {
     {1, 0, CPUID_EDX, B2(12, 16), 0, "MTRR, PAT: PAT is native, MTRRs read back"},
     {1, 0, CPUID_EDX, 0x0f800000, 0, "MMX, FXSR, SSE, SSE2, SS: native"},
 
-    {2, 0, CPUID_EAX, ALL, 0, "TLB and cache descriptors"},
-    {2, 0, CPUID_EBX, ALL, 0, "TLB and cache descriptors"},
-    {2, 0, CPUID_ECX, ALL, 0, "TLB and cache descriptors"},
-    {2, 0, CPUID_EDX, ALL, 0, "TLB and cache descriptors"},
+    {2, 0, WHOLE, ALL, 0, "TLB and cache descriptors"},
 
     {7, 0, CPUID_EBX, B4(0, 3, 5, 6), 0, "FSGSBASE, BMI1, AVX2, FDP: native"},
     {7, 0, CPUID_EBX, B1(1), 0, "TSC_ADJUST: reads back"},
@@ -110,18 +106,9 @@ static const struct allowance allowances[] = {
     {0x80000001, 0, CPUID_ECX, B3(0, 5, 8), 0, "LAHF, LZCNT, PREFETCHW: instructions"},
     {0x80000001, 0, CPUID_EDX, B4(11, 20, 26, 29), 0, "SYSCALL, NX, 1 GiB pages, LM: native"},
     {0x80000001, 0, CPUID_EDX, B1(27), SECONDARY_RDTSCP, "RDTSCP: native"},
-    {0x80000002, 0, CPUID_EAX, ALL, 0, "brand"},
-    {0x80000002, 0, CPUID_EBX, ALL, 0, "brand"},
-    {0x80000002, 0, CPUID_ECX, ALL, 0, "brand"},
-    {0x80000002, 0, CPUID_EDX, ALL, 0, "brand"},
-    {0x80000003, 0, CPUID_EAX, ALL, 0, "brand"},
-    {0x80000003, 0, CPUID_EBX, ALL, 0, "brand"},
-    {0x80000003, 0, CPUID_ECX, ALL, 0, "brand"},
-    {0x80000003, 0, CPUID_EDX, ALL, 0, "brand"},
-    {0x80000004, 0, CPUID_EAX, ALL, 0, "brand"},
-    {0x80000004, 0, CPUID_EBX, ALL, 0, "brand"},
-    {0x80000004, 0, CPUID_ECX, ALL, 0, "brand"},
-    {0x80000004, 0, CPUID_EDX, ALL, 0, "brand"},
+    {0x80000002, 0, WHOLE, ALL, 0, "brand"},
+    {0x80000003, 0, WHOLE, ALL, 0, "brand"},
+    {0x80000004, 0, WHOLE, ALL, 0, "brand"},
     {0x80000006, 0, CPUID_ECX, ALL, 0, "L2 cache"},
     {0x80000008, 0, CPUID_EAX, 0xffff, 0, "address widths"},
 };
@@ -173,7 +160,10 @@ static void build_allowed(const struct builder *b)
 
         if ((b->view->secondary & a->control) == a->control) {
             host_read(b, a->leaf, a->subleaf, regs);
-            table_row(b, a->leaf, a->subleaf)[a->reg] |= regs[a->reg] & a->mask;
+            for (unsigned r = 0; r < 4; r++) {
+                table_row(b, a->leaf, a->subleaf)[r] |=
+                    a->reg == r || a->reg == WHOLE ? regs[r] & a->mask : 0;
+            }
         }
     }
 }
