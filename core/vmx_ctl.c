@@ -215,7 +215,7 @@ static const struct control controls[] = {
     {VMX_SECONDARY, 26, WANT, "enable user wait and pause", "native TPAUSE and UMWAIT"},
     {VMX_SECONDARY, 27, NEVER, "enable PCONFIG", "hidden: #UD"},
     {VMX_SECONDARY, 28, WANT, "enable ENCLV exiting", "SGX is hidden: #UD"},
-    {VMX_SECONDARY, 30, WANT, "VMM bus-lock detection", "a bus lock stalls the neighbours: count"},
+    {VMX_SECONDARY, 30, NEVER, "VMM bus-lock detection", "an exit alone limits nothing"},
     {VMX_SECONDARY, 31, NEVER, "instruction timeout", "no notify window is set"},
 
     {VMX_TERTIARY, 0, WANT, "LOADIWKEY exiting", "Key Locker is hidden: #UD"},
