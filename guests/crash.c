@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dies in the way its command line names, after a line that says so. */
+#include "guests/lib/guest.h"
+
+#define NOWHERE UINT64_C(0xD0000000) /* no RAM, no device */
+
+static void die_triple(void) {
+    struct __attribute__((packed)) {
+        uint16_t limit;
+        uint64_t base;
+    } none = {0, 0};
+
+    __asm__ volatile("lidt %0; ud2" : : "m"(none));
+}
+
+static void die_nowhere(void) {
+    ((void (*)(void))NOWHERE)();
+}
+
+static void back_to_the_same(const struct guest_frame *frame) {
+    (void)frame;
+}
+
+static void die_udloop(void) {
+    guest_on_irq(6, back_to_the_same);
+    __asm__ volatile("ud2");
+}
+
+static void die_spin(void) {
+    for (;;)
+        __asm__ volatile("cli; pause");
+}
+
+static void die_hlt(void) {
+    guest_halt();
+}
+
+static void die_reset(void) {
+    outb(0xCF9, 6);
+}
+
+/* What a guest should survive: reads of nothing give all ones. */
+static void die_read(void) {
+    guest_print("crash: read 0x%x\n", *(volatile uint32_t *)NOWHERE);
+}
+
+static void die_msr(void) {
+    wrmsr(0x3A, 1);
+}
+
+static const struct {
+    const char *name;
+    void (*die)(void);
+} ways[] = {
+    {"triple", die_triple}, {"nowhere", die_nowhere}, {"udloop", die_udloop}, {"spin", die_spin},
+    {"hlt", die_hlt},       {"reset", die_reset},     {"read", die_read},     {"msr", die_msr},
+};
+
+void guest_main(void) {
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        if (guest_has_word(ways[i].name)) {
+            guest_print("crash: %s\n", ways[i].name);
+            ways[i].die();
+            guest_print("crash: survived %s\n", ways[i].name);
+            return;
+        }
+    }
+    guest_print("crash: wanted on the command line, one of:");
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
+        guest_print(" %s", ways[i].name);
+    guest_print("\n");
+}
