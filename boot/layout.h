@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The address map of the hypervisor, shared by C, assembly and linker.ld. Numbers only. */
-#ifndef BOOT_LAYOUT_H
-#define BOOT_LAYOUT_H
+#pragma once
 
 /* clang-format off */
 
@@ -37,5 +36,3 @@
 #define GUEST_REGS_BYTES 128
 
 /* clang-format on */
-
-#endif

@@ -33,19 +33,15 @@ enum {
 
 #define TABLE_BYTES_MAX ((uint32_t)MIB(16)) /* far above any DSDT: bounds a wrong length */
 
-static bool checksum_good(const uint8_t *at, uint32_t bytes)
-{
+static bool checksum_good(const uint8_t *at, uint32_t bytes) {
     uint8_t sum = 0;
 
-    while (bytes-- > 0) {
+    while (bytes-- > 0)
         sum = (uint8_t)(sum + *at++);
-    }
     return sum == 0;
 }
 
-enum err acpi_table_open(uint64_t at, const char *signature, uint32_t bytes_min,
-                         struct acpi_table *out)
-{
+enum err acpi_table_open(uint64_t at, const char *signature, uint32_t bytes_min, struct acpi_table *out) {
     struct acpi_table head = {host_phys(hpa(at), ACPI_HEADER_BYTES), ACPI_HEADER_BYTES};
 
     if (head.at != NULL) {
@@ -55,8 +51,8 @@ enum err acpi_table_open(uint64_t at, const char *signature, uint32_t bytes_min,
         }
         head.bytes = acpi_field_u32(&head, TABLE_LENGTH);
         if (head.bytes < bytes_min || head.bytes > TABLE_BYTES_MAX) {
-            log_line("ACPI: table %s at 0x%lx has %u bytes, %u to %u are possible", signature, at,
-                     head.bytes, bytes_min, TABLE_BYTES_MAX);
+            log_line("ACPI: table %s at 0x%lx has %u bytes, %u to %u are possible", signature, at, head.bytes,
+                     bytes_min, TABLE_BYTES_MAX);
             return ERR_MALFORMED;
         }
         head.at = host_phys(hpa(at), head.bytes);
@@ -73,8 +69,7 @@ enum err acpi_table_open(uint64_t at, const char *signature, uint32_t bytes_min,
     return ERR_OK;
 }
 
-static enum err take_hpet(const struct acpi_table *t, struct platform *out)
-{
+static enum err take_hpet(const struct acpi_table *t, struct platform *out) {
     struct acpi_address base = acpi_field_address(t, HPET_BASE);
 
     if (base.space != SPACE_MEMORY) {
@@ -85,16 +80,15 @@ static enum err take_hpet(const struct acpi_table *t, struct platform *out)
     return ERR_OK;
 }
 
-static void ecam_add(const struct acpi_table *e, struct platform *out)
-{
+static void ecam_add(const struct acpi_table *e, struct platform *out) {
     uint64_t base = acpi_field(e, MCFG_BASE_8, 8);
     uint8_t first = acpi_field_u8(e, MCFG_BUS_FIRST_1), last = acpi_field_u8(e, MCFG_BUS_LAST_1);
     uint16_t segment = (uint16_t)acpi_field(e, MCFG_SEGMENT_2, 2);
     bool usable = base != 0 && first <= last && range_valid((struct range){base, MIB(last + 1)});
 
     if (!usable || out->nr_ecam == ARRAY_SIZE(out->ecam)) {
-        log_line("ACPI: MCFG segment %u, buses %u to %u at 0x%lx ignored: %s", segment, first, last,
-                 base, usable ? "too many" : "impossible");
+        log_line("ACPI: MCFG segment %u, buses %u to %u at 0x%lx ignored: %s", segment, first, last, base,
+                 usable ? "too many" : "impossible");
         return;
     }
     out->ecam[out->nr_ecam].base = hpa(base); /* of bus 0, even where the first bus is another */
@@ -104,16 +98,13 @@ static void ecam_add(const struct acpi_table *e, struct platform *out)
     out->nr_ecam++;
 }
 
-static enum err take_mcfg(const struct acpi_table *t, struct platform *out)
-{
-    for (uint32_t at = MCFG_BYTES; at + MCFG_ENTRY_BYTES <= t->bytes; at += MCFG_ENTRY_BYTES) {
+static enum err take_mcfg(const struct acpi_table *t, struct platform *out) {
+    for (uint32_t at = MCFG_BYTES; at + MCFG_ENTRY_BYTES <= t->bytes; at += MCFG_ENTRY_BYTES)
         ecam_add(&(struct acpi_table){t->at + at, MCFG_ENTRY_BYTES}, out);
-    }
     return ERR_OK;
 }
 
-static enum err take_dmar(const struct acpi_table *t, struct platform *out)
-{
+static enum err take_dmar(const struct acpi_table *t, struct platform *out) {
     (void)t;
     out->has_dmar = true;
     return ERR_OK;
@@ -125,16 +116,13 @@ static const struct table_row {
     bool required; /* its errors are the machine's */
     enum err (*take)(const struct acpi_table *t, struct platform *out);
 } table_rows[] = {
-    {"APIC", ACPI_MADT_BYTES, true, acpi_madt_read},
-    {"FACP", ACPI_FADT_BYTES, false, acpi_fadt_read},
-    {"HPET", HPET_BYTES, false, take_hpet},
-    {"MCFG", MCFG_BYTES, false, take_mcfg},
+    {"APIC", ACPI_MADT_BYTES, true, acpi_madt_read}, {"FACP", ACPI_FADT_BYTES, false, acpi_fadt_read},
+    {"HPET", HPET_BYTES, false, take_hpet},          {"MCFG", MCFG_BYTES, false, take_mcfg},
     {"DMAR", DMAR_BYTES, false, take_dmar},
 };
 
 /* Index in table_rows, or their number if the table at `at` is none of them. */
-static unsigned table_find(uint64_t at)
-{
+static unsigned table_find(uint64_t at) {
     const uint8_t *p = host_phys(hpa(at), ACPI_HEADER_BYTES);
     unsigned i = 0;
 
@@ -142,15 +130,12 @@ static unsigned table_find(uint64_t at)
         log_line("ACPI: a table at 0x%lx is not mapped", at);
         return ARRAY_SIZE(table_rows);
     }
-    while (i < ARRAY_SIZE(table_rows) && memcmp(p, table_rows[i].signature, 4) != 0) {
+    while (i < ARRAY_SIZE(table_rows) && memcmp(p, table_rows[i].signature, 4) != 0)
         i++;
-    }
     return i;
 }
 
-static must_check enum err root_walk(const struct acpi_table *root, uint32_t width,
-                                     struct platform *out)
-{
+static must_check enum err root_walk(const struct acpi_table *root, uint32_t width, struct platform *out) {
     uint64_t seen = 0; /* bit = row; only the first of a kind is tried */
 
     for (uint32_t at = ACPI_HEADER_BYTES; at + width <= root->bytes; at += width) {
@@ -159,17 +144,14 @@ static must_check enum err root_walk(const struct acpi_table *root, uint32_t wid
         struct acpi_table t;
         enum err e;
 
-        if (i == ARRAY_SIZE(table_rows) || (seen & BIT(i))) {
+        if (i == ARRAY_SIZE(table_rows) || (seen & BIT(i)))
             continue;
-        }
         seen |= BIT(i);
         e = acpi_table_open(table, table_rows[i].signature, table_rows[i].bytes_min, &t);
-        if (e == ERR_OK) {
+        if (e == ERR_OK)
             e = table_rows[i].take(&t, out);
-        }
-        if (e != ERR_OK && table_rows[i].required) {
+        if (e != ERR_OK && table_rows[i].required)
             return e;
-        }
     }
     if (out->nr_cpus == 0) {
         log_line("ACPI: no MADT (table APIC): the machine's CPUs are not known");
@@ -179,9 +161,7 @@ static must_check enum err root_walk(const struct acpi_table *root, uint32_t wid
 }
 
 /* XSDT if there is a sound one, else RSDT; *width = bytes of one entry. */
-static must_check enum err root_open(const struct boot_info *info, struct acpi_table *root,
-                                     uint32_t *width)
-{
+static must_check enum err root_open(const struct boot_info *info, struct acpi_table *root, uint32_t *width) {
     struct acpi_table rsdp = {info->rsdp, info->rsdp_bytes};
     uint64_t xsdt = acpi_field(&rsdp, RSDP_XSDT_8, 8);
 
@@ -191,18 +171,16 @@ static must_check enum err root_open(const struct boot_info *info, struct acpi_t
     }
     *width = 8;
     if (acpi_field_u8(&rsdp, RSDP_REVISION_1) >= 2 && xsdt != 0) {
-        if (!checksum_good(rsdp.at, rsdp.bytes)) {
+        if (!checksum_good(rsdp.at, rsdp.bytes))
             log_line("ACPI: the RSDP has a wrong extended checksum, its XSDT is not used");
-        } else if (acpi_table_open(xsdt, "XSDT", ACPI_HEADER_BYTES, root) == ERR_OK) {
+        else if (acpi_table_open(xsdt, "XSDT", ACPI_HEADER_BYTES, root) == ERR_OK)
             return ERR_OK;
-        }
     }
     *width = 4;
     return acpi_table_open(acpi_field_u32(&rsdp, RSDP_RSDT), "RSDT", ACPI_HEADER_BYTES, root);
 }
 
-enum err acpi_parse(const struct boot_info *info, struct platform *out)
-{
+enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     struct acpi_table root;
     uint32_t width;
     enum err e;

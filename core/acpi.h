@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware's ACPI tables, turned into struct platform. Their layout is known to acpi.c alone;
  * AML is not interpreted. */
-#ifndef CORE_ACPI_H
-#define CORE_ACPI_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/err.h"
@@ -13,5 +12,3 @@
  * unmapped or broken leaves its fields of *out zero. Of two tables with one signature the first
  * counts. */
 must_check enum err acpi_parse(const struct boot_info *info, struct platform *out);
-
-#endif

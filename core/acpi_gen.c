@@ -125,21 +125,18 @@ enum {
 _Static_assert(XSDT_AT + sizeof(struct xsdt) <= FADT_AT, "XSDT runs into FADT");
 _Static_assert(FADT_AT + sizeof(struct fadt) <= DSDT_AT, "FADT runs into DSDT");
 
-static uint8_t acpi_gen_checksum(const void *data, size_t bytes)
-{
+static uint8_t acpi_gen_checksum(const void *data, size_t bytes) {
     const uint8_t *at = data;
     uint8_t sum = 0;
 
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes; i++)
         sum = (uint8_t)(sum + at[i]);
-    }
     return (uint8_t)(0 - sum);
 }
 
 /* Last step of each table: all but its header's checksum is in place. */
 static void acpi_gen_seal(struct table_header *header, const char *signature, uint8_t revision,
-                          size_t length)
-{
+                          size_t length) {
     memcpy(header->signature, signature, 4);
     header->length = (uint32_t)length;
     header->revision = revision;
@@ -152,8 +149,7 @@ static void acpi_gen_seal(struct table_header *header, const char *signature, ui
     header->checksum = acpi_gen_checksum(header, length);
 }
 
-static void acpi_gen_rsdp(uint8_t *base, uint64_t base_gpa)
-{
+static void acpi_gen_rsdp(uint8_t *base, uint64_t base_gpa) {
     struct rsdp *rsdp = (struct rsdp *)(base + RSDP_AT);
 
     memcpy(rsdp->signature, "RSD PTR ", 8);
@@ -165,8 +161,7 @@ static void acpi_gen_rsdp(uint8_t *base, uint64_t base_gpa)
     rsdp->checksum_of_all = acpi_gen_checksum(rsdp, sizeof(*rsdp));
 }
 
-static void acpi_gen_xsdt(uint8_t *base, uint64_t base_gpa)
-{
+static void acpi_gen_xsdt(uint8_t *base, uint64_t base_gpa) {
     struct xsdt *xsdt = (struct xsdt *)(base + XSDT_AT);
 
     xsdt->entries[0] = base_gpa + FADT_AT;
@@ -175,15 +170,14 @@ static void acpi_gen_xsdt(uint8_t *base, uint64_t base_gpa)
 }
 
 /* No 8042, no legacy devices and no FACS: those bits and fields stay 0. */
-static void acpi_gen_fadt(uint8_t *base, uint64_t base_gpa)
-{
+static void acpi_gen_fadt(uint8_t *base, uint64_t base_gpa) {
     struct fadt *fadt = (struct fadt *)(base + FADT_AT);
 
     fadt->dsdt = (uint32_t)(base_gpa + DSDT_AT);
     fadt->x_dsdt = base_gpa + DSDT_AT;
     fadt->iapc_boot_arch = BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_CMOS_RTC;
-    fadt->flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-                  FADT_RESET_REG_SUP | FADT_HW_REDUCED;
+    fadt->flags =
+        FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON | FADT_RESET_REG_SUP | FADT_HW_REDUCED;
     fadt->reset_reg = (struct gas){.space = 1, .bits = 8, .access_size = 1, .address = 0xCF9};
     fadt->reset_value = 6;
     memcpy(&fadt->hypervisor_vendor, "Mullion", 8);
@@ -191,54 +185,45 @@ static void acpi_gen_fadt(uint8_t *base, uint64_t base_gpa)
 }
 
 /* The build's DSDT with VUEN, the value of COM1's _STA, set to "absent" where there is no UART. */
-static void acpi_gen_dsdt(uint8_t *base, bool vuart)
-{
+static void acpi_gen_dsdt(uint8_t *base, bool vuart) {
     static const uint8_t name[] = {0x08, 'V', 'U', 'E', 'N', 0x0A}; /* NameOp, BytePrefix */
     uint8_t *dsdt = base + DSDT_AT;
     size_t at = sizeof(struct table_header);
 
     memcpy(dsdt, dsdt_aml, sizeof(dsdt_aml));
-    while (at + sizeof(name) < sizeof(dsdt_aml) && memcmp(dsdt + at, name, sizeof(name)) != 0) {
+    while (at + sizeof(name) < sizeof(dsdt_aml) && memcmp(dsdt + at, name, sizeof(name)) != 0)
         at++;
-    }
     ASSERT(at + sizeof(name) < sizeof(dsdt_aml));
-    if (!vuart) {
+    if (!vuart)
         dsdt[at + sizeof(name)] = 0;
-    }
     acpi_gen_seal((struct table_header *)dsdt, "DSDT", 2, sizeof(dsdt_aml));
 }
 
-static size_t acpi_gen_madt_bytes(unsigned nr_vcpus)
-{
+static size_t acpi_gen_madt_bytes(unsigned nr_vcpus) {
     return sizeof(struct madt) + nr_vcpus * sizeof(struct madt_lapic) + sizeof(struct madt_ioapic);
 }
 
-static void acpi_gen_madt(uint8_t *base, unsigned nr_vcpus)
-{
+static void acpi_gen_madt(uint8_t *base, unsigned nr_vcpus) {
     struct madt *madt = (struct madt *)(base + MADT_AT);
     struct madt_lapic *lapic = (struct madt_lapic *)(madt + 1);
     struct madt_ioapic *ioapic = (struct madt_ioapic *)(lapic + nr_vcpus);
 
     madt->lapic = LAPIC_ADDRESS;
-    for (unsigned i = 0; i < nr_vcpus; i++) {
+    for (unsigned i = 0; i < nr_vcpus; i++)
         lapic[i] = (struct madt_lapic){0, sizeof(*lapic), (uint8_t)i, (uint8_t)i, 1};
-    }
     *ioapic = (struct madt_ioapic){1, sizeof(*ioapic), 0, 0, IOAPIC_ADDRESS, 0};
     acpi_gen_seal(&madt->header, "APIC", 5, acpi_gen_madt_bytes(nr_vcpus));
 }
 
-enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp)
-{
+enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp) {
     const struct guest_map *map = request->map;
     const struct guest_region *region = NULL;
     uint8_t *base;
 
     ASSERT(request->nr_vcpus <= MAX_CPUS);
-    for (unsigned i = 0; i < map->count && region == NULL; i++) {
-        if (map->regions[i].kind == REGION_TABLES) {
+    for (unsigned i = 0; i < map->count && region == NULL; i++)
+        if (map->regions[i].kind == REGION_TABLES)
             region = &map->regions[i];
-        }
-    }
     if (region == NULL || range_end((struct range){region->gpa.v, region->bytes}) > MIB(1)) {
         log_line("acpi: the guest's memory has no area below 1 MiB for its ACPI tables");
         return ERR_NOT_FOUND;

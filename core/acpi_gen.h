@@ -2,8 +2,7 @@
 /* The guest's own ACPI tables: a legacy-free PC (hardware-reduced) with its vCPUs, one IOAPIC and,
  * if it has one, the virtual UART. Writes guest memory of kind REGION_TABLES only, keeps no state.
  */
-#ifndef CORE_ACPI_GEN_H
-#define CORE_ACPI_GEN_H
+#pragma once
 
 #include "core/err.h"
 #include "core/guest_map.h"
@@ -17,5 +16,3 @@ struct acpi_gen_request {
 
 /* ERR_NOT_FOUND: no REGION_TABLES. ERR_FULL: it is too small. Logged. */
 must_check enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp);
-
-#endif

@@ -31,8 +31,7 @@ enum {
 #define MADT_PCAT_COMPAT BIT(0)
 #define LAPIC_ENABLED    BIT(0) /* "online capable" alone is no CPU that can be started */
 
-static void cpu_add(uint32_t apic_id, uint32_t uid, uint32_t flags, struct platform *out)
-{
+static void cpu_add(uint32_t apic_id, uint32_t uid, uint32_t flags, struct platform *out) {
     if (!(flags & LAPIC_ENABLED)) {
         out->cpus_disabled++;
         return;
@@ -50,28 +49,23 @@ static void cpu_add(uint32_t apic_id, uint32_t uid, uint32_t flags, struct platf
     out->cpus[out->nr_cpus++] = (struct platform_cpu){apic_id, uid};
 }
 
-static enum err take_lapic(const struct acpi_table *e, struct platform *out)
-{
+static enum err take_lapic(const struct acpi_table *e, struct platform *out) {
     uint8_t apic_id = acpi_field_u8(e, LAPIC_ID_1);
 
-    if (apic_id != 0xff) { /* the broadcast id: an unused entry */
+    if (apic_id != 0xff) /* the broadcast id: an unused entry */
         cpu_add(apic_id, acpi_field_u8(e, LAPIC_UID_1), acpi_field_u32(e, LAPIC_FLAGS), out);
-    }
     return ERR_OK;
 }
 
-static enum err take_x2apic(const struct acpi_table *e, struct platform *out)
-{
+static enum err take_x2apic(const struct acpi_table *e, struct platform *out) {
     uint32_t apic_id = acpi_field_u32(e, X2APIC_ID);
 
-    if (apic_id != 0xffffffff) {
+    if (apic_id != 0xffffffff)
         cpu_add(apic_id, acpi_field_u32(e, X2APIC_UID), acpi_field_u32(e, X2APIC_FLAGS), out);
-    }
     return ERR_OK;
 }
 
-static enum err take_ioapic(const struct acpi_table *e, struct platform *out)
-{
+static enum err take_ioapic(const struct acpi_table *e, struct platform *out) {
     struct platform_ioapic ioapic = {
         .id = acpi_field_u8(e, IOAPIC_ID_1),
         .at = hpa(acpi_field_u32(e, IOAPIC_ADDRESS)),
@@ -90,18 +84,14 @@ static enum err take_ioapic(const struct acpi_table *e, struct platform *out)
     return ERR_OK;
 }
 
-static bool override_known(const struct platform *out, uint8_t isa_irq)
-{
-    for (unsigned i = 0; i < out->nr_overrides; i++) {
-        if (out->overrides[i].isa_irq == isa_irq) {
+static bool override_known(const struct platform *out, uint8_t isa_irq) {
+    for (unsigned i = 0; i < out->nr_overrides; i++)
+        if (out->overrides[i].isa_irq == isa_irq)
             return true;
-        }
-    }
     return false;
 }
 
-static enum err take_irq_override(const struct acpi_table *e, struct platform *out)
-{
+static enum err take_irq_override(const struct acpi_table *e, struct platform *out) {
     uint8_t bus = acpi_field_u8(e, OVERRIDE_BUS_1), irq = acpi_field_u8(e, OVERRIDE_SOURCE_1);
     uint64_t flags = acpi_field(e, OVERRIDE_FLAGS_2, 2);
 
@@ -119,8 +109,7 @@ static enum err take_irq_override(const struct acpi_table *e, struct platform *o
     return ERR_OK;
 }
 
-static enum err take_lapic_address(const struct acpi_table *e, struct platform *out)
-{
+static enum err take_lapic_address(const struct acpi_table *e, struct platform *out) {
     out->lapic = hpa(acpi_field(e, LAPIC_ADDRESS_8, 8));
     return ERR_OK;
 }
@@ -134,14 +123,12 @@ static const struct madt_row {
     {5, 12, take_lapic_address}, {9, 16, take_x2apic},
 };
 
-static must_check enum err madt_entry(const struct acpi_table *e, struct platform *out)
-{
+static must_check enum err madt_entry(const struct acpi_table *e, struct platform *out) {
     for (unsigned i = 0; i < ARRAY_SIZE(madt_rows); i++) {
         const struct madt_row *row = &madt_rows[i];
 
-        if (row->type != acpi_field_u8(e, ENTRY_TYPE_1)) {
+        if (row->type != acpi_field_u8(e, ENTRY_TYPE_1))
             continue;
-        }
         if (e->bytes < row->bytes_min) {
             log_line("ACPI: MADT entry of type %u has %u bytes, needs %u", row->type, e->bytes,
                      row->bytes_min);
@@ -152,8 +139,7 @@ static must_check enum err madt_entry(const struct acpi_table *e, struct platfor
     return ERR_OK;
 }
 
-enum err acpi_madt_read(const struct acpi_table *t, struct platform *out)
-{
+enum err acpi_madt_read(const struct acpi_table *t, struct platform *out) {
     uint32_t at = ACPI_MADT_BYTES;
 
     out->lapic = hpa(acpi_field_u32(t, MADT_LAPIC));
@@ -163,14 +149,13 @@ enum err acpi_madt_read(const struct acpi_table *t, struct platform *out)
         enum err error;
 
         if (e.bytes < ENTRY_HEAD_BYTES || e.bytes > t->bytes - at) {
-            log_line("ACPI: MADT entry at offset %u has %u bytes, %d to %u are possible", at,
-                     e.bytes, ENTRY_HEAD_BYTES, t->bytes - at);
+            log_line("ACPI: MADT entry at offset %u has %u bytes, %d to %u are possible", at, e.bytes,
+                     ENTRY_HEAD_BYTES, t->bytes - at);
             return ERR_MALFORMED;
         }
         error = madt_entry(&e, out);
-        if (error != ERR_OK) {
+        if (error != ERR_OK)
             return error;
-        }
         at += e.bytes;
     }
     if (out->nr_cpus == 0) {

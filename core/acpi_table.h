@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading one ACPI table without trusting it; what acpi*.c share. For nobody else. */
-#ifndef CORE_ACPI_TABLE_H
-#define CORE_ACPI_TABLE_H
+#pragma once
 
 #include "core/err.h"
 #include "core/platform.h"
@@ -24,28 +23,23 @@ struct acpi_table {
 };
 
 /* Little-endian. What lies behind the end reads as zero, as fields younger than a table should. */
-static inline uint64_t acpi_field(const struct acpi_table *s, uint32_t offset, uint32_t bytes)
-{
+static inline uint64_t acpi_field(const struct acpi_table *s, uint32_t offset, uint32_t bytes) {
     uint64_t v = 0;
 
-    if (offset <= s->bytes && bytes <= s->bytes - offset) {
+    if (offset <= s->bytes && bytes <= s->bytes - offset)
         memcpy(&v, s->at + offset, bytes);
-    }
     return v;
 }
 
-static inline uint32_t acpi_field_u32(const struct acpi_table *s, uint32_t offset)
-{
+static inline uint32_t acpi_field_u32(const struct acpi_table *s, uint32_t offset) {
     return (uint32_t)acpi_field(s, offset, 4);
 }
 
-static inline uint8_t acpi_field_u8(const struct acpi_table *s, uint32_t offset)
-{
+static inline uint8_t acpi_field_u8(const struct acpi_table *s, uint32_t offset) {
     return (uint8_t)acpi_field(s, offset, 1);
 }
 
-static inline struct acpi_address acpi_field_address(const struct acpi_table *s, uint32_t offset)
-{
+static inline struct acpi_address acpi_field_address(const struct acpi_table *s, uint32_t offset) {
     return (struct acpi_address){
         .space = acpi_field_u8(s, offset + GAS_SPACE_1),
         .bits = acpi_field_u8(s, offset + GAS_BITS_1),
@@ -63,5 +57,3 @@ must_check enum err acpi_table_open(uint64_t at, const char *signature, uint32_t
 
 must_check enum err acpi_madt_read(const struct acpi_table *t, struct platform *out);
 must_check enum err acpi_fadt_read(const struct acpi_table *t, struct platform *out);
-
-#endif

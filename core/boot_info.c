@@ -4,12 +4,9 @@
 
 #include "core/str.h"
 
-const struct module *boot_info_module(const struct boot_info *info, const char *name)
-{
-    for (unsigned i = 0; i < info->nr_modules; i++) {
-        if (str_equal(info->modules[i].name, name)) {
+const struct module *boot_info_module(const struct boot_info *info, const char *name) {
+    for (unsigned i = 0; i < info->nr_modules; i++)
+        if (str_equal(info->modules[i].name, name))
             return &info->modules[i];
-        }
-    }
     return NULL;
 }

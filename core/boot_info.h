@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the boot loader told us, in our own words: mb2_parse fills it, nobody else knows multiboot2.
  */
-#ifndef CORE_BOOT_INFO_H
-#define CORE_BOOT_INFO_H
+#pragma once
 
 #include "core/limits.h"
 #include "core/range.h"
@@ -50,5 +49,3 @@ struct boot_info {
 
 /* The module of that name, or NULL. */
 const struct module *boot_info_module(const struct boot_info *info, const char *name);
-
-#endif

@@ -5,20 +5,18 @@
 #include "core/config_keys.h"
 #include "core/str.h"
 
-static void parse_unknown_key(const struct config_parser *p)
-{
+static void parse_unknown_key(const struct config_parser *p) {
     char known[LOG_LINE_MAX] = "";
     size_t used = 0;
 
     for (unsigned i = 0; i < p->keys->count; i++) {
-        used += str_format(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ",
-                           p->keys->rows[i].name);
+        used +=
+            str_format(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ", p->keys->rows[i].name);
     }
     config_keys_complain(p, "unknown key; %s has %s", p->keys->section, known);
 }
 
-static void parse_value(struct config_parser *p, unsigned index)
-{
+static void parse_value(struct config_parser *p, unsigned index) {
     const struct config_key_row *row = &p->keys->rows[index];
 
     if (p->line_of[index] != 0) {
@@ -26,15 +24,13 @@ static void parse_value(struct config_parser *p, unsigned index)
         return;
     }
     p->line_of[index] = p->line;
-    if (p->value.length == 0) {
+    if (p->value.length == 0)
         config_keys_complain(p, "the value is missing; must be %s", row->form);
-    } else if (!row->parse(p)) {
+    else if (!row->parse(p))
         config_keys_complain(p, "must be %s", row->form);
-    }
 }
 
-static void parse_key(struct config_parser *p)
-{
+static void parse_key(struct config_parser *p) {
     if (p->keys == NULL) {
         config_keys_complain(p, "before any section; put it under [system] or [partition NAME]");
         return;
@@ -51,11 +47,9 @@ static void parse_key(struct config_parser *p)
 /* ---- Sections -------------------------------------------------------------------------------- */
 
 /* What a partition cannot do without is known to be missing when its section ends. */
-static void end_section(const struct config_parser *p)
-{
-    if (p->partition == NULL) {
+static void end_section(const struct config_parser *p) {
+    if (p->partition == NULL)
         return;
-    }
     for (unsigned i = 0; i < p->keys->count; i++) {
         if (p->keys->rows[i].required && p->line_of[i] == 0) {
             report_error(p->report, p->out->file, p->partition->line,
@@ -65,36 +59,30 @@ static void end_section(const struct config_parser *p)
     }
 }
 
-static void begin_system(struct config_parser *p)
-{
-    if (p->system_line != 0) {
-        report_error(p->report, p->out->file, p->line, "[system]: already begun in line %u",
-                     p->system_line);
-    } else {
+static void begin_system(struct config_parser *p) {
+    if (p->system_line != 0)
+        report_error(p->report, p->out->file, p->line, "[system]: already begun in line %u", p->system_line);
+    else
         p->system_line = p->line;
-    }
     p->keys = &config_keys_system;
     p->line_of = p->line_of_system_key;
 }
 
-static bool name_valid(struct text name)
-{
+static bool name_valid(struct text name) {
     for (size_t i = 0; i < name.length; i++) {
         char c = name.at[i], lower = (char)(c | 0x20);
 
-        if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_') {
+        if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
             return false;
-        }
     }
     return name.length > 0 && name.length <= CONFIG_MAX_NAME;
 }
 
-static void check_name(const struct config_parser *p, struct text name)
-{
+static void check_name(const struct config_parser *p, struct text name) {
     if (!name_valid(name)) {
         report_error(p->report, p->out->file, p->line,
-                     "[partition %.*s]: the name must be 1 to %u letters, digits, - and _",
-                     text_shown(name), name.at, CONFIG_MAX_NAME);
+                     "[partition %.*s]: the name must be 1 to %u letters, digits, - and _", text_shown(name),
+                     name.at, CONFIG_MAX_NAME);
         return;
     }
     if (text_is(name, "mullion")) {
@@ -104,14 +92,13 @@ static void check_name(const struct config_parser *p, struct text name)
     for (const struct partition_config *other = p->out->partitions; other < p->partition; other++) {
         if (text_is(name, other->name)) {
             report_error(p->report, p->out->file, p->line,
-                         "[partition %s]: the name is taken in line %u; choose another",
-                         other->name, other->line);
+                         "[partition %s]: the name is taken in line %u; choose another", other->name,
+                         other->line);
         }
     }
 }
 
-static void begin_partition(struct config_parser *p, struct text name)
-{
+static void begin_partition(struct config_parser *p, struct text name) {
     if (p->out->nr_partitions == MAX_PARTITIONS) {
         report_error(p->report, p->out->file, p->line, "at most %u partitions", MAX_PARTITIONS);
         p->skip = true;
@@ -125,8 +112,7 @@ static void begin_partition(struct config_parser *p, struct text name)
     (void)str_copy(p->partition->name, MAX_NAME, name.at, name.length);
 }
 
-static void parse_section(struct config_parser *p, struct text line)
-{
+static void parse_section(struct config_parser *p, struct text line) {
     struct text rest = {line.at + 1, line.length - 1}, word;
     bool closed, named;
 
@@ -148,8 +134,7 @@ static void parse_section(struct config_parser *p, struct text line)
         }
     }
     report_error(p->report, p->out->file, p->line,
-                 "%.*s: unknown section; there are [system] and [partition NAME]", text_shown(line),
-                 line.at);
+                 "%.*s: unknown section; there are [system] and [partition NAME]", text_shown(line), line.at);
     p->skip = true; /* its keys are not wrong by themselves */
 }
 
@@ -157,24 +142,19 @@ static void parse_section(struct config_parser *p, struct text line)
 
 /* A '#' begins a comment at the start of a line and after white space only: a command line may hold
  * one within a word. */
-static struct text cut_comment(struct text line)
-{
-    for (size_t i = 0; i < line.length; i++) {
-        if (line.at[i] == '#' && (i == 0 || text_blank(line.at[i - 1]))) {
+static struct text cut_comment(struct text line) {
+    for (size_t i = 0; i < line.length; i++)
+        if (line.at[i] == '#' && (i == 0 || text_blank(line.at[i - 1])))
             line.length = i;
-        }
-    }
     return text_trim(line);
 }
 
-static void parse_line(struct config_parser *p, struct text line)
-{
+static void parse_line(struct config_parser *p, struct text line) {
     bool found;
 
     line = cut_comment(line);
-    if (line.length == 0) {
+    if (line.length == 0)
         return;
-    }
     if (line.at[0] == '[') {
         parse_section(p, line);
         return;
@@ -183,8 +163,7 @@ static void parse_line(struct config_parser *p, struct text line)
     p->key = text_cut(&p->value, '=', &found);
     if (!found) {
         report_error(p->report, p->out->file, p->line,
-                     "%.*s: neither a [section] nor key = value nor a # comment", text_shown(line),
-                     line.at);
+                     "%.*s: neither a [section] nor key = value nor a # comment", text_shown(line), line.at);
     } else if (!p->skip) {
         parse_key(p);
     }
@@ -192,13 +171,11 @@ static void parse_line(struct config_parser *p, struct text line)
 
 /* Every byte of a message is shown on a terminal, and a wrong file should give one complaint, not a
  * thousand: so the whole text is looked at before its lines are. */
-static bool check_text(const char *text, size_t length, const char *file, struct report *report)
-{
+static bool check_text(const char *text, size_t length, const char *file, struct report *report) {
     unsigned line = 1;
 
     if (length > CONFIG_MAX_BYTES) {
-        report_error(report, file, 0, "%zu bytes; a configuration has at most %lu", length,
-                     CONFIG_MAX_BYTES);
+        report_error(report, file, 0, "%zu bytes; a configuration has at most %lu", length, CONFIG_MAX_BYTES);
         return false;
     }
     for (size_t i = 0; i < length; i++) {
@@ -206,8 +183,7 @@ static bool check_text(const char *text, size_t length, const char *file, struct
 
         if (c == '\n') {
             line++;
-        } else if (c == '\r' ? i + 1 < length && text[i + 1] != '\n'
-                             : (c < ' ' && c != '\t') || c == 0x7f) {
+        } else if (c == '\r' ? i + 1 < length && text[i + 1] != '\n' : (c < ' ' && c != '\t') || c == 0x7f) {
             report_error(report, file, line, "byte 0x%02x is not text; is this the right file?", c);
             return false;
         }
@@ -215,26 +191,21 @@ static bool check_text(const char *text, size_t length, const char *file, struct
     return true;
 }
 
-static struct text next_line(const char **at, const char *end)
-{
+static struct text next_line(const char **at, const char *end) {
     struct text line = {*at, 0};
 
-    while (*at < end && **at != '\n') {
+    while (*at < end && **at != '\n')
         (*at)++;
-    }
     line.length = (size_t)(*at - line.at);
-    if (*at < end) {
+    if (*at < end)
         (*at)++;
-    }
-    if (line.length > 0 && line.at[line.length - 1] == '\r') {
+    if (line.length > 0 && line.at[line.length - 1] == '\r')
         line.length--;
-    }
     return line;
 }
 
 enum err config_parse(const char *text, size_t length, const char *file, struct system_config *out,
-                      struct report *report)
-{
+                      struct report *report) {
     struct config_parser p = {.out = out, .report = report};
     unsigned errors = report->errors;
     const char *end = text + length;
@@ -245,9 +216,8 @@ enum err config_parse(const char *text, size_t length, const char *file, struct 
     out->prefix = true;
     out->poll_input = true;
     if (check_text(text, length, file, report)) {
-        if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
             text += 3; /* the byte order mark some editors put first */
-        }
         while (text < end) {
             p.line++;
             parse_line(&p, next_line(&text, end));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The policy of the whole system, from one INI-like text. The same parser runs at boot and, as
  * `make confcheck`, on the host. config.c knows the text; config_check.c knows what is right. */
-#ifndef CORE_CONFIG_H
-#define CORE_CONFIG_H
+#pragma once
 
 #include "core/err.h"
 #include "core/limits.h"
@@ -71,7 +70,5 @@ struct system_config {
 
 /* Parse text[0..length) into *out. Complains about every line that is wrong, then returns
  * ERR_MALFORMED if there was any. `file` must outlive *out. Pure; boot CPU only by use. */
-must_check enum err config_parse(const char *text, size_t length, const char *file,
-                                 struct system_config *out, struct report *report);
-
-#endif
+must_check enum err config_parse(const char *text, size_t length, const char *file, struct system_config *out,
+                                 struct report *report);

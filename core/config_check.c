@@ -17,40 +17,36 @@ struct check {
 
 /* ---- Cores ----------------------------------------------------------------------------------- */
 
-static void check_cores_exist(const struct check *c, const struct partition_config *p)
-{
+static void check_cores_exist(const struct check *c, const struct partition_config *p) {
     unsigned count = c->machine->nr_cpus;
     uint64_t there = count >= MAX_CPUS ? UINT64_MAX : BIT(count) - 1;
     uint64_t dead = p->cpus & there & ~c->machine->online;
     char cpus[CONFIG_TEXT_BYTES], which[CONFIG_TEXT_BYTES];
 
-    if (count == 0) {
+    if (count == 0)
         return;
-    }
     if ((p->cpus & ~there) != 0) {
         report_error(c->report, c->config->file, p->line_of[KEY_CPUS],
-                     "cpus = %s: this machine has %u core%s (%s)", config_print_cpus(cpus, p->cpus),
-                     count, config_print_plural(there), config_print_cpus(which, there));
+                     "cpus = %s: this machine has %u core%s (%s)", config_print_cpus(cpus, p->cpus), count,
+                     config_print_plural(there), config_print_cpus(which, there));
     }
     if (dead != 0) {
-        report_error(c->report, c->config->file, p->line_of[KEY_CPUS],
-                     "cpus = %s: core%s %s did not start", config_print_cpus(cpus, p->cpus),
-                     config_print_plural(dead), config_print_cpus(which, dead));
+        report_error(c->report, c->config->file, p->line_of[KEY_CPUS], "cpus = %s: core%s %s did not start",
+                     config_print_cpus(cpus, p->cpus), config_print_plural(dead),
+                     config_print_cpus(which, dead));
     }
 }
 
-static void check_cores_apart(const struct check *c, const struct partition_config *p)
-{
+static void check_cores_apart(const struct check *c, const struct partition_config *p) {
     char cpus[CONFIG_TEXT_BYTES], both[CONFIG_TEXT_BYTES];
 
     for (const struct partition_config *other = c->config->partitions; other < p; other++) {
         if ((p->cpus & other->cpus) != 0) {
-            report_error(
-                c->report, c->config->file, p->line_of[KEY_CPUS],
-                "cpus = %s: core%s %s cannot be partition %s's, already partition %s's (line %u)",
-                config_print_cpus(cpus, p->cpus), config_print_plural(p->cpus & other->cpus),
-                config_print_cpus(both, p->cpus & other->cpus), p->name, other->name,
-                other->line_of[KEY_CPUS]);
+            report_error(c->report, c->config->file, p->line_of[KEY_CPUS],
+                         "cpus = %s: core%s %s cannot be partition %s's, already partition %s's (line %u)",
+                         config_print_cpus(cpus, p->cpus), config_print_plural(p->cpus & other->cpus),
+                         config_print_cpus(both, p->cpus & other->cpus), p->name, other->name,
+                         other->line_of[KEY_CPUS]);
         }
     }
 }
@@ -58,33 +54,29 @@ static void check_cores_apart(const struct check *c, const struct partition_conf
 /* ---- Images and memory ----------------------------------------------------------------------- */
 
 /* Size of the module, 0 if there is none or sizes are not known. */
-static uint64_t check_module(const struct check *c, const struct partition_config *p,
-                             enum config_key key, const char *key_name, const char *name)
-{
+static uint64_t check_module(const struct check *c, const struct partition_config *p, enum config_key key,
+                             const char *key_name, const char *name) {
     const struct boot_info *boot = c->machine->boot;
     const struct module *module;
     char loaded[LOG_LINE_MAX] = "no modules";
     size_t used = 0;
 
-    if (boot == NULL || name[0] == '\0') {
+    if (boot == NULL || name[0] == '\0')
         return 0;
-    }
     module = boot_info_module(boot, name);
-    if (module != NULL) {
+    if (module != NULL)
         return module->bytes;
-    }
     for (unsigned i = 0; i < boot->nr_modules; i++) {
         used += str_format(loaded + used, sizeof(loaded) - used, "%s%s", i == 0 ? "" : ", ",
                            boot->modules[i].name);
     }
-    report_error(c->report, c->config->file, p->line_of[key],
-                 "%s = %s: no such module; GRUB loaded %s", key_name, name, loaded);
+    report_error(c->report, c->config->file, p->line_of[key], "%s = %s: no such module; GRUB loaded %s",
+                 key_name, name, loaded);
     return 0;
 }
 
 /* Guest-physical RAM as far as it is known before frames are given out, in ascending order. */
-static unsigned guest_ram(const struct partition_config *p, struct range ram[3])
-{
+static unsigned guest_ram(const struct partition_config *p, struct range ram[3]) {
     uint64_t below = p->memory_bytes < GUEST_HOLE_BASE ? p->memory_bytes : GUEST_HOLE_BASE;
 
     ram[0] = (struct range){0, GUEST_LOW_RAM_BYTES};
@@ -93,17 +85,15 @@ static unsigned guest_ram(const struct partition_config *p, struct range ram[3])
     return p->identity ? 1 : 3;
 }
 
-static void check_load(const struct check *c, const struct partition_config *p, uint64_t bytes)
-{
+static void check_load(const struct check *c, const struct partition_config *p, uint64_t bytes) {
     struct range ram[3], image = {p->load, bytes > 0 ? bytes : 1};
     unsigned count = guest_ram(p, ram) > 1 ? 2 : 1; /* nothing is loaded above 4 GiB */
     char taken[CONFIG_TEXT_BYTES], piece[CONFIG_TEXT_BYTES], where[LOG_LINE_MAX] = "";
     size_t used = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        if (range_contains(ram[i], image)) {
+        if (range_contains(ram[i], image))
             return;
-        }
         used += str_format(where + used, sizeof(where) - used, "%s%s", i == 0 ? "" : ", ",
                            config_print_span(piece, ram[i]));
     }
@@ -112,8 +102,7 @@ static void check_load(const struct check *c, const struct partition_config *p, 
                  config_print_span(taken, image), where);
 }
 
-static void check_images(const struct check *c, const struct partition_config *p)
-{
+static void check_images(const struct check *c, const struct partition_config *p) {
     uint64_t kernel = check_module(c, p, KEY_KERNEL, "kernel", p->kernel);
     uint64_t initrd = check_module(c, p, KEY_INITRD, "initrd", p->initrd);
     char memory[CONFIG_TEXT_BYTES], images[CONFIG_TEXT_BYTES];
@@ -128,27 +117,23 @@ static void check_images(const struct check *c, const struct partition_config *p
     }
 }
 
-static void check_memory(const struct check *c)
-{
+static void check_memory(const struct check *c) {
     uint64_t sum = 0, free = c->machine->free_bytes;
     unsigned errors = c->report->errors;
     char wanted[CONFIG_TEXT_BYTES], there[CONFIG_TEXT_BYTES];
 
-    if (free == 0) {
+    if (free == 0)
         return;
-    }
     config_print_size(there, free < MIB(1) ? free : align_down(free, MIB(1)));
     for (unsigned i = 0; i < c->config->nr_partitions; i++) {
         const struct partition_config *p = &c->config->partitions[i];
-        uint64_t bytes =
-            p->memory_bytes + (p->identity ? GUEST_RAM_BASE : 0); /* its low megabyte */
+        uint64_t bytes = p->memory_bytes + (p->identity ? GUEST_RAM_BASE : 0); /* its low megabyte */
 
         sum += bytes;
         if (bytes > free) {
             report_error(c->report, c->config->file, p->line_of[KEY_MEMORY],
                          "memory = %s%s: this machine has %s for partitions",
-                         config_print_size(wanted, p->memory_bytes), p->identity ? " identity" : "",
-                         there);
+                         config_print_size(wanted, p->memory_bytes), p->identity ? " identity" : "", there);
         }
     }
     if (sum > free && c->report->errors == errors) {
@@ -160,8 +145,7 @@ static void check_memory(const struct check *c)
 
 /* ---- The console ----------------------------------------------------------------------------- */
 
-static void check_console(const struct check *c)
-{
+static void check_console(const struct check *c) {
     const struct partition_config *first = NULL;
 
     for (unsigned i = 0; i < c->config->nr_partitions && !c->config->prefix; i++) {
@@ -192,8 +176,7 @@ struct windows {
 };
 
 /* Windows from `first` on must not overlap what is taken. */
-static void refuse_from(struct windows *w, unsigned first, struct range taken, const char *whose)
-{
+static void refuse_from(struct windows *w, unsigned first, struct range taken, const char *whose) {
     char mine[CONFIG_TEXT_BYTES], its[CONFIG_TEXT_BYTES];
 
     for (unsigned i = first; i < w->count; i++) {
@@ -205,8 +188,7 @@ static void refuse_from(struct windows *w, unsigned first, struct range taken, c
     }
 }
 
-static void refuse(struct windows *w, struct range taken, const char *whose)
-{
+static void refuse(struct windows *w, struct range taken, const char *whose) {
     refuse_from(w, 0, taken, whose);
 }
 
@@ -245,22 +227,18 @@ static const struct fixed machine_windows[] = {
 };
 
 /* A register ACPI describes, with the aligned block of ports or the page it lies in. */
-static void refuse_register(struct windows *w, uint8_t space, uint64_t unit,
-                            const struct acpi_address *reg, const char *whose)
-{
-    if (reg->address != 0 && reg->space == space) {
+static void refuse_register(struct windows *w, uint8_t space, uint64_t unit, const struct acpi_address *reg,
+                            const char *whose) {
+    if (reg->address != 0 && reg->space == space)
         refuse(w, (struct range){align_down(reg->address, unit), unit}, whose);
-    }
 }
 
-static void check_against_registers(struct windows *w, uint8_t space)
-{
+static void check_against_registers(struct windows *w, uint8_t space) {
     const struct platform *platform = w->c->machine->platform;
     bool io = space == SPACE_IO;
 
-    if (platform == NULL) {
+    if (platform == NULL)
         return;
-    }
     /* Chipsets have the SMI enable bits and the watchdog in the same 128 ports as PM1. */
     refuse_register(w, space, io ? 128 : PAGE_SIZE, &platform->pm1a_cnt, "power management");
     refuse_register(w, space, io ? 128 : PAGE_SIZE, &platform->pm1b_cnt, "power management");
@@ -270,57 +248,44 @@ static void check_against_registers(struct windows *w, uint8_t space)
 
 /* What the partitions before this one, and the list itself, have already. */
 static void check_against_partitions(struct windows *w, const struct partition_config *p,
-                                     enum config_key key)
-{
+                                     enum config_key key) {
     char whose[LOG_LINE_MAX];
 
-    for (unsigned i = 0; i < w->count; i++) {
+    for (unsigned i = 0; i < w->count; i++)
         refuse_from(w, i + 1, w->at[i], "in the list already");
-    }
     for (const struct partition_config *other = w->c->config->partitions; other < p; other++) {
         unsigned count = key == KEY_PORTS ? other->nr_ports : other->nr_mmio;
 
         str_format(whose, sizeof(whose), "given to partition %s in line %u", other->name,
                    other->line_of[key]);
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             refuse(w, key == KEY_PORTS ? other->ports[i] : other->mmio[i], whose);
-        }
     }
 }
 
-static void check_ports(const struct check *c, const struct partition_config *p)
-{
-    struct windows w = {c,           "ports", p->line_of[KEY_PORTS], p->ports,
-                        p->nr_ports, 0,       config_print_span};
+static void check_ports(const struct check *c, const struct partition_config *p) {
+    struct windows w = {c, "ports", p->line_of[KEY_PORTS], p->ports, p->nr_ports, 0, config_print_span};
 
-    if (c->config->console_port != 0) {
-        refuse(&w, (struct range){c->config->console_port, 8},
-               "the system console (console in [system])");
-    }
-    if (p->vuart) {
+    if (c->config->console_port != 0)
+        refuse(&w, (struct range){c->config->console_port, 8}, "the system console (console in [system])");
+    if (p->vuart)
         refuse(&w, VUART_PORTS, "the partition's own console = vuart");
-    }
-    for (unsigned i = 0; i < ARRAY_SIZE(machine_ports); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(machine_ports); i++)
         refuse(&w, machine_ports[i].at, machine_ports[i].whose);
-    }
     check_against_registers(&w, SPACE_IO);
     check_against_partitions(&w, p, KEY_PORTS);
 }
 
-static void check_against_platform(struct windows *w)
-{
+static void check_against_platform(struct windows *w) {
     const struct platform *platform = w->c->machine->platform;
 
-    if (platform == NULL) {
+    if (platform == NULL)
         return;
-    }
     refuse(w, (struct range){platform->lapic.v, PAGE_SIZE}, "the local APIC");
-    for (unsigned i = 0; i < platform->nr_ioapics; i++) {
+    for (unsigned i = 0; i < platform->nr_ioapics; i++)
         refuse(w, (struct range){platform->ioapics[i].at.v, PAGE_SIZE}, "an I/O APIC");
-    }
-    if (platform->hpet.v != 0) {
+    if (platform->hpet.v != 0)
         refuse(w, (struct range){platform->hpet.v, PAGE_SIZE}, "the HPET");
-    }
     for (unsigned i = 0; i < platform->nr_ecam; i++) {
         unsigned first = platform->ecam[i].bus_first, last = platform->ecam[i].bus_last;
 
@@ -331,29 +296,23 @@ static void check_against_platform(struct windows *w)
     }
 }
 
-static void check_against_memory(struct windows *w)
-{
+static void check_against_memory(struct windows *w) {
     const struct boot_info *boot = w->c->machine->boot;
 
-    for (unsigned i = 0; boot != NULL && i < boot->nr_memory; i++) {
-        if (boot->memory[i].kind != MEMORY_RESERVED) {
+    for (unsigned i = 0; boot != NULL && i < boot->nr_memory; i++)
+        if (boot->memory[i].kind != MEMORY_RESERVED)
             refuse(w, boot->memory[i].range, "memory of this machine, not a device");
-        }
-    }
 }
 
-static void check_mmio(const struct check *c, const struct partition_config *p)
-{
+static void check_mmio(const struct check *c, const struct partition_config *p) {
     struct windows w = {c, "mmio", p->line_of[KEY_MMIO], p->mmio, p->nr_mmio, 0, config_print_mmio};
     struct range ram[3];
     unsigned count = guest_ram(p, ram);
 
-    for (unsigned i = 0; i < ARRAY_SIZE(machine_windows); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(machine_windows); i++)
         refuse(&w, machine_windows[i].at, machine_windows[i].whose);
-    }
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         refuse(&w, ram[i], "the partition's own memory");
-    }
     check_against_platform(&w);
     check_against_registers(&w, SPACE_MEMORY);
     check_against_memory(&w);
@@ -361,15 +320,12 @@ static void check_mmio(const struct check *c, const struct partition_config *p)
 }
 
 enum err config_check(const struct system_config *config, const struct machine *machine,
-                      struct report *report)
-{
+                      struct report *report) {
     const struct check c = {config, machine, report};
     unsigned errors = report->errors;
 
-    if (config->nr_partitions == 0) {
-        report_error(report, config->file, 0,
-                     "nothing to run; a section [partition NAME] says what to");
-    }
+    if (config->nr_partitions == 0)
+        report_error(report, config->file, 0, "nothing to run; a section [partition NAME] says what to");
     check_console(&c);
     check_memory(&c);
     for (unsigned i = 0; i < config->nr_partitions; i++) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Everything that must hold between partitions, and between the configuration and the machine, in
  * one file. What a single value must look like is config_parse's. */
-#ifndef CORE_CONFIG_CHECK_H
-#define CORE_CONFIG_CHECK_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/config.h"
@@ -21,5 +20,3 @@ struct machine {
  * config_parse returned with ERR_OK. */
 must_check enum err config_check(const struct system_config *config, const struct machine *machine,
                                  struct report *report);
-
-#endif

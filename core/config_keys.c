@@ -6,58 +6,49 @@
 #include "core/guest_layout.h"
 #include "core/str.h"
 
-void config_keys_complain(const struct config_parser *p, const char *format, ...)
-{
+void config_keys_complain(const struct config_parser *p, const char *format, ...) {
     char what[LOG_LINE_MAX];
     va_list args;
 
     va_start(args, format);
     str_vformat(what, sizeof(what), format, args);
     va_end(args);
-    report_error(p->report, p->out->file, p->line, "%.*s = %.*s%s: %s", text_shown(p->key),
-                 p->key.at, text_shown(p->value), p->value.at,
-                 p->value.length > TEXT_SHOWN ? "..." : "", what);
+    report_error(p->report, p->out->file, p->line, "%.*s = %.*s%s: %s", text_shown(p->key), p->key.at,
+                 text_shown(p->value), p->value.at, p->value.length > TEXT_SHOWN ? "..." : "", what);
 }
 
 /* ---- [system] -------------------------------------------------------------------------------- */
 
-static bool parse_either(const struct config_parser *p, const char *no, const char *yes,
-                         bool *value)
-{
+static bool parse_either(const struct config_parser *p, const char *no, const char *yes, bool *value) {
     *value = text_is(p->value, yes);
     return *value || text_is(p->value, no);
 }
 
-static bool parse_system_console(struct config_parser *p)
-{
+static bool parse_system_console(struct config_parser *p) {
     static const char *const words[] = {"none", "com1", "com2", "com3", "com4"};
     static const uint16_t ports[] = {0, 0x3f8, 0x2f8, 0x3e8, 0x2e8};
     uint64_t port;
     unsigned choice;
 
     p->out->console_line = p->line;
-    if (text_pick(p->value, words, ARRAY_SIZE(words), &choice)) {
+    if (text_pick(p->value, words, ARRAY_SIZE(words), &choice))
         port = ports[choice];
-    } else if (!text_number(p->value, &port) || port == 0 || port > UINT16_MAX - 7) {
+    else if (!text_number(p->value, &port) || port == 0 || port > UINT16_MAX - 7)
         return false; /* a UART has eight ports */
-    }
     p->out->console_port = (uint16_t)port;
     return true;
 }
 
-static bool parse_prefix(struct config_parser *p)
-{
+static bool parse_prefix(struct config_parser *p) {
     p->out->prefix_line = p->line;
     return parse_either(p, "no", "yes", &p->out->prefix);
 }
 
-static bool parse_poll_input(struct config_parser *p)
-{
+static bool parse_poll_input(struct config_parser *p) {
     return parse_either(p, "no", "yes", &p->out->poll_input);
 }
 
-static bool parse_when_done(struct config_parser *p)
-{
+static bool parse_when_done(struct config_parser *p) {
     static const char *const words[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "poweroff", [DONE_REBOOT] = "reboot"};
 
@@ -66,17 +57,15 @@ static bool parse_when_done(struct config_parser *p)
 
 /* ---- [partition NAME] ------------------------------------------------------------------------ */
 
-static bool parse_cpus(struct config_parser *p)
-{
+static bool parse_cpus(struct config_parser *p) {
     struct text rest = p->value;
     bool more = true;
 
     while (more) {
         uint64_t n, last;
 
-        if (!text_span(text_cut(&rest, ',', &more), &n, &last)) {
+        if (!text_span(text_cut(&rest, ',', &more), &n, &last))
             return false;
-        }
         if (last >= MAX_CPUS) {
             config_keys_complain(p, "Mullion knows %u cores (0-%u)", MAX_CPUS, MAX_CPUS - 1);
             return true;
@@ -92,15 +81,13 @@ static bool parse_cpus(struct config_parser *p)
     return true;
 }
 
-static bool parse_memory(struct config_parser *p)
-{
+static bool parse_memory(struct config_parser *p) {
     struct text rest = p->value;
     bool found;
     uint64_t bytes;
 
-    if (!text_size(text_cut(&rest, ' ', &found), &bytes) || (found && !text_is(rest, "identity"))) {
+    if (!text_size(text_cut(&rest, ' ', &found), &bytes) || (found && !text_is(rest, "identity")))
         return false;
-    }
     if (bytes < GUEST_MIN_BYTES || bytes > CONFIG_MAX_MEMORY || bytes % PAGE_SIZE != 0) {
         config_keys_complain(p, "must be %luM to %luG in steps of 4K", GUEST_MIN_BYTES >> 20,
                              CONFIG_MAX_MEMORY >> 30);
@@ -110,72 +97,58 @@ static bool parse_memory(struct config_parser *p)
     return true;
 }
 
-static bool parse_module(const struct config_parser *p, char *name)
-{
-    for (size_t i = 0; i < p->value.length; i++) {
-        if (text_blank(p->value.at[i]) || p->value.at[i] == '/') {
+static bool parse_module(const struct config_parser *p, char *name) {
+    for (size_t i = 0; i < p->value.length; i++)
+        if (text_blank(p->value.at[i]) || p->value.at[i] == '/')
             return false;
-        }
-    }
     return str_copy(name, MAX_NAME, p->value.at, p->value.length);
 }
 
-static bool parse_kernel(struct config_parser *p)
-{
+static bool parse_kernel(struct config_parser *p) {
     return parse_module(p, p->partition->kernel);
 }
 
-static bool parse_initrd(struct config_parser *p)
-{
+static bool parse_initrd(struct config_parser *p) {
     return parse_module(p, p->partition->initrd);
 }
 
-static bool parse_cmdline(struct config_parser *p)
-{
-    if (!str_copy(p->partition->cmdline, MAX_CMDLINE, p->value.at, p->value.length)) {
+static bool parse_cmdline(struct config_parser *p) {
+    if (!str_copy(p->partition->cmdline, MAX_CMDLINE, p->value.at, p->value.length))
         config_keys_complain(p, "%zu characters; at most %u fit", p->value.length, MAX_CMDLINE - 1);
-    }
     return true;
 }
 
-static bool parse_console(struct config_parser *p)
-{
+static bool parse_console(struct config_parser *p) {
     return parse_either(p, "none", "vuart", &p->partition->vuart);
 }
 
-static bool parse_on_exit(struct config_parser *p)
-{
+static bool parse_on_exit(struct config_parser *p) {
     static const char *const words[] = {[EXIT_STOP] = "stop", [EXIT_RESTART] = "restart"};
 
     return text_pick(p->value, words, ARRAY_SIZE(words), &p->partition->on_exit);
 }
 
-static bool parse_bad_access(struct config_parser *p)
-{
+static bool parse_bad_access(struct config_parser *p) {
     static const char *const words[] = {[BAD_ACCESS_IGNORE] = "ignore", [BAD_ACCESS_STOP] = "stop"};
 
     return text_pick(p->value, words, ARRAY_SIZE(words), &p->partition->bad_access);
 }
 
 /* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above. */
-static bool parse_load(struct config_parser *p)
-{
+static bool parse_load(struct config_parser *p) {
     uint64_t *load = &p->partition->load;
 
     p->partition->has_load = true;
-    if (!text_size(p->value, load)) {
+    if (!text_size(p->value, load))
         return false;
-    }
-    if (*load >= GIB(4) || (*load < MIB(1) && *load % 16 != 0)) {
+    if (*load >= GIB(4) || (*load < MIB(1) && *load % 16 != 0))
         config_keys_complain(p, "must be a multiple of 16, or lie from 1M to 4G");
-    }
     return true;
 }
 
 /* False: one item too many, and said so. */
 static bool add_window(const struct config_parser *p, struct range *windows, unsigned *count,
-                       struct range window)
-{
+                       struct range window) {
     if (*count == CONFIG_MAX_WINDOWS) {
         config_keys_complain(p, "more than %u in the list", CONFIG_MAX_WINDOWS);
         return false;
@@ -184,27 +157,23 @@ static bool add_window(const struct config_parser *p, struct range *windows, uns
     return true;
 }
 
-static bool parse_ports(struct config_parser *p)
-{
+static bool parse_ports(struct config_parser *p) {
     struct text rest = p->value;
     bool more = true;
 
     while (more) {
         uint64_t first, last;
 
-        if (!text_span(text_cut(&rest, ',', &more), &first, &last) || last > UINT16_MAX) {
+        if (!text_span(text_cut(&rest, ',', &more), &first, &last) || last > UINT16_MAX)
             return false;
-        }
         if (!add_window(p, p->partition->ports, &p->partition->nr_ports,
-                        (struct range){first, last - first + 1})) {
+                        (struct range){first, last - first + 1}))
             break;
-        }
     }
     return true;
 }
 
-static bool parse_mmio(struct config_parser *p)
-{
+static bool parse_mmio(struct config_parser *p) {
     static const struct range all = {0, CONFIG_MAX_ADDRESS};
     struct text rest = p->value;
     bool more = true;
@@ -215,9 +184,8 @@ static bool parse_mmio(struct config_parser *p)
         bool found;
 
         base = text_cut(&size, '+', &found);
-        if (!found || !text_size(base, &window.base) || !text_size(size, &window.size)) {
+        if (!found || !text_size(base, &window.base) || !text_size(size, &window.size))
             return false;
-        }
         if ((window.base | window.size) % PAGE_SIZE != 0 || !range_contains(all, window)) {
             config_keys_complain(p, "0x%lx+0x%lx must be one or more pages of 4K and end by 0x%lx",
                                  window.base, window.size, CONFIG_MAX_ADDRESS);
@@ -234,8 +202,7 @@ static bool parse_mmio(struct config_parser *p)
 #define MODULE_FORM "the name of a GRUB module: one word, at most 31 characters, no directory"
 
 static const struct config_key_row system_rows[] = {
-    {"console", "com1, com2, com3, com4, an I/O port such as 0x3f8, or none", parse_system_console,
-     false},
+    {"console", "com1, com2, com3, com4, an I/O port such as 0x3f8, or none", parse_system_console, false},
     {"prefix", YES_NO_FORM, parse_prefix, false},
     {"when_done", "halt, poweroff or reboot", parse_when_done, false},
     {"poll_input", YES_NO_FORM, parse_poll_input, false},
@@ -243,8 +210,8 @@ static const struct config_key_row system_rows[] = {
 
 static const struct config_key_row partition_rows[KEY_COUNT] = {
     [KEY_CPUS] = {"cpus", "a list of cores such as 0 or 1-2,4", parse_cpus, true},
-    [KEY_MEMORY] = {"memory", "a size such as 512M, perhaps with the word identity behind it",
-                    parse_memory, true},
+    [KEY_MEMORY] = {"memory", "a size such as 512M, perhaps with the word identity behind it", parse_memory,
+                    true},
     [KEY_KERNEL] = {"kernel", MODULE_FORM, parse_kernel, true},
     [KEY_INITRD] = {"initrd", MODULE_FORM, parse_initrd, false},
     [KEY_CMDLINE] = {"cmdline", "text; without any, leave the line out", parse_cmdline, false},

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of the configuration's text: name, form and parse function of each. For config.c alone.
  */
-#ifndef CORE_CONFIG_KEYS_H
-#define CORE_CONFIG_KEYS_H
+#pragma once
 
 #include "core/config.h"
 #include "core/text.h"
@@ -39,5 +38,3 @@ extern const struct config_keys config_keys_partition; /* rows by enum config_ke
 
 /* "file:line: key = value: ..." */
 void config_keys_complain(const struct config_parser *p, const char *format, ...) printf_like(2, 3);
-
-#endif

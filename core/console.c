@@ -8,38 +8,31 @@
 #define STAGE_LIMIT (CONSOLE_STAGE_BYTES / 2) /* begin nothing new above: one step adds less */
 
 /* The most one step adds: erase or break, a prefix, a line with its colour reset, CR LF. */
-_Static_assert(STAGE_LIMIT >= 4 + MAX_NAME + 2 + CONSOLE_LINE_BYTES + TERM_EXTRA + 2 + 1,
-               "stage too small");
+_Static_assert(STAGE_LIMIT >= 4 + MAX_NAME + 2 + CONSOLE_LINE_BYTES + TERM_EXTRA + 2 + 1, "stage too small");
 
-static void stage_byte(struct console *c, uint8_t byte)
-{
+static void stage_byte(struct console *c, uint8_t byte) {
     c->stage[c->staged++] = byte;
 }
 
-static void stage_text(struct console *c, const char *text)
-{
-    for (; *text != '\0'; text++) {
+static void stage_text(struct console *c, const char *text) {
+    for (; *text != '\0'; text++)
         stage_byte(c, (uint8_t)*text);
-    }
 }
 
-static void stage_prefix(struct console *c, const char *name)
-{
+static void stage_prefix(struct console *c, const char *name) {
     if (c->prefix) {
         stage_text(c, name);
         stage_text(c, "| ");
     }
 }
 
-static void stage_line(struct console *c, const uint8_t *text, unsigned count, enum term_keep keep)
-{
+static void stage_line(struct console *c, const uint8_t *text, unsigned count, enum term_keep keep) {
     c->staged += term_clean(text, count, keep, c->stage + c->staged);
 }
 
 /* Take the unfinished line off the screen. It stays in its buffer and is drawn again on its
  * partition's turn, unless it has outgrown that: then it is broken here. */
-static void line_hide(struct console *c)
-{
+static void line_hide(struct console *c) {
     if (c->open >= 0) {
         struct console_partition *p = &c->partitions[c->open];
 
@@ -50,16 +43,14 @@ static void line_hide(struct console *c)
     }
 }
 
-static void line_show(struct console *c, const char *name, const uint8_t *text, unsigned count)
-{
+static void line_show(struct console *c, const char *name, const uint8_t *text, unsigned count) {
     line_hide(c);
     stage_prefix(c, name);
     stage_line(c, text, count, TERM_COLOURS);
     stage_text(c, "\r\n");
 }
 
-static void line_open(struct console *c, unsigned id)
-{
+static void line_open(struct console *c, unsigned id) {
     struct console_partition *p = &c->partitions[id];
 
     if (c->open != (int)id) {
@@ -70,8 +61,7 @@ static void line_open(struct console *c, unsigned id)
     }
 }
 
-static void line_end(struct console *c, unsigned id)
-{
+static void line_end(struct console *c, unsigned id) {
     struct console_partition *p = &c->partitions[id];
 
     if (c->open == (int)id) {
@@ -87,8 +77,7 @@ static void line_end(struct console *c, unsigned id)
 
 /* A carriage return with text behind it: the text goes over what is there, right of the prefix. Of
  * a line that nobody sees only the last state is kept, so that a progress bar stays quiet. */
-static void line_restart(struct console *c, unsigned id)
-{
+static void line_restart(struct console *c, unsigned id) {
     struct console_partition *p = &c->partitions[id];
 
     p->cr = false;
@@ -100,16 +89,13 @@ static void line_restart(struct console *c, unsigned id)
     }
 }
 
-static void line_append(struct console *c, unsigned id, uint8_t byte)
-{
+static void line_append(struct console *c, unsigned id, uint8_t byte) {
     struct console_partition *p = &c->partitions[id];
 
-    if (p->cr) {
+    if (p->cr)
         line_restart(c, id);
-    }
-    if (c->focus == id) {
+    if (c->focus == id)
         line_open(c, id);
-    }
     if (p->used == CONSOLE_LINE_BYTES) {
         if (c->open == (int)id) {
             p->cut = true;
@@ -118,26 +104,22 @@ static void line_append(struct console *c, unsigned id, uint8_t byte)
             line_end(c, id);
         }
     }
-    if (c->open == (int)id) {
+    if (c->open == (int)id)
         stage_byte(c, byte);
-    }
     p->line[p->used++] = byte;
 }
 
 /* A byte of the one partition that has the serial line for itself. */
-static void raw_append(struct console *c, unsigned id, uint8_t byte)
-{
+static void raw_append(struct console *c, unsigned id, uint8_t byte) {
     c->partitions[id].cut = true; /* nothing is kept: a log line breaks the open line */
-    if (c->open != (int)id) {
+    if (c->open != (int)id)
         line_hide(c);
-    }
     stage_byte(c, byte);
     c->open = byte == '\n' ? -1 : (int)id;
 }
 
 /* Tell of dropped bytes once those before the gap are out. */
-static bool loss_show(struct console *c, unsigned source, const struct ring *r, const char *name)
-{
+static bool loss_show(struct console *c, unsigned source, const struct ring *r, const char *name) {
     struct console_loss *loss = &c->losses[source];
     uint32_t dropped = __atomic_load_n(&r->dropped, __ATOMIC_ACQUIRE);
     char text[MAX_NAME + 48];
@@ -146,9 +128,8 @@ static bool loss_show(struct console *c, unsigned source, const struct ring *r, 
         loss->pending = true;
         loss->at = r->tail + ring_used(r);
     }
-    if (!loss->pending || (int32_t)(r->tail - loss->at) < 0) {
+    if (!loss->pending || (int32_t)(r->tail - loss->at) < 0)
         return false;
-    }
     str_format(text, sizeof(text), "%s: %u bytes of output dropped", name, dropped - loss->told);
     loss->told = dropped;
     loss->pending = false;
@@ -157,63 +138,52 @@ static bool loss_show(struct console *c, unsigned source, const struct ring *r, 
 }
 
 /* One line of a partition, or what there is of it if it has the focus. */
-static bool partition_turn(struct console *c, unsigned id)
-{
+static bool partition_turn(struct console *c, unsigned id) {
     struct console_partition *p = &c->partitions[id];
     bool ended = false;
     uint8_t byte = 0;
 
-    if (p->tx == NULL) {
+    if (p->tx == NULL)
         return false;
-    }
-    if (loss_show(c, id, p->tx, p->name)) {
+    if (loss_show(c, id, p->tx, p->name))
         return true;
-    }
-    if (c->focus == id && p->used > 0 && c->prefix) {
+    if (c->focus == id && p->used > 0 && c->prefix)
         line_open(c, id);
-    }
     for (uint32_t left = ring_used(p->tx); left > 0 && !ended && c->staged < STAGE_LIMIT; left--) {
         ring_take(p->tx, &byte);
         ended = byte == '\n';
-        if (!c->prefix) {
+        if (!c->prefix)
             raw_append(c, id, byte);
-        } else if (byte == '\n') {
+        else if (byte == '\n')
             line_end(c, id);
-        } else if (byte == '\r') {
+        else if (byte == '\r')
             p->cr = true;
-        } else {
+        else
             line_append(c, id, byte);
-        }
     }
     return c->staged > 0;
 }
 
-static bool log_turn(struct console *c, unsigned cpu)
-{
+static bool log_turn(struct console *c, unsigned cpu) {
     struct ring *r = c->logs[cpu].ring;
     char name[16];
     uint8_t line[CONSOLE_LINE_BYTES];
     unsigned count = 0;
 
-    if (r == NULL) {
+    if (r == NULL)
         return false;
-    }
     str_format(name, sizeof(name), "cpu %u", cpu);
-    if (loss_show(c, MAX_PARTITIONS + cpu, r, name)) {
+    if (loss_show(c, MAX_PARTITIONS + cpu, r, name))
         return true;
-    }
-    if (ring_used(r) == 0) {
+    if (ring_used(r) == 0)
         return false;
-    }
-    while (count < sizeof(line) && ring_take(r, &line[count]) && line[count] != '\n') {
+    while (count < sizeof(line) && ring_take(r, &line[count]) && line[count] != '\n')
         count++;
-    }
     line_show(c, "mullion", line, count);
     return true;
 }
 
-static void announce(struct console *c)
-{
+static void announce(struct console *c) {
     char text[MAX_NAME + 16];
 
     str_format(text, sizeof(text), "input goes to %s", c->partitions[c->focus].name);
@@ -222,8 +192,7 @@ static void announce(struct console *c)
 }
 
 /* Stage the next piece. False if there is nothing to send. */
-static bool console_step(struct console *c)
-{
+static bool console_step(struct console *c) {
     c->sent = 0;
     c->staged = 0;
     if (c->announce) {
@@ -234,58 +203,43 @@ static bool console_step(struct console *c)
         unsigned source = c->turn;
 
         c->turn = (source + 1) % CONSOLE_SOURCES;
-        if (source < MAX_PARTITIONS ? partition_turn(c, source)
-                                    : log_turn(c, source - MAX_PARTITIONS)) {
+        if (source < MAX_PARTITIONS ? partition_turn(c, source) : log_turn(c, source - MAX_PARTITIONS))
             return true;
-        }
     }
     return false;
 }
 
-unsigned console_pump(struct console *c, uint8_t *out, unsigned room)
-{
+unsigned console_pump(struct console *c, uint8_t *out, unsigned room) {
     unsigned used = 0;
 
-    while (used < room && (c->sent < c->staged || console_step(c))) {
+    while (used < room && (c->sent < c->staged || console_step(c)))
         out[used++] = c->stage[c->sent++];
-    }
     return used;
 }
 
-static bool source_waits(const struct ring *r, const struct console_loss *loss)
-{
-    return r != NULL &&
-           (ring_used(r) > 0 || __atomic_load_n(&r->dropped, __ATOMIC_RELAXED) != loss->told);
+static bool source_waits(const struct ring *r, const struct console_loss *loss) {
+    return r != NULL && (ring_used(r) > 0 || __atomic_load_n(&r->dropped, __ATOMIC_RELAXED) != loss->told);
 }
 
-bool console_wants_output(const struct console *c)
-{
+bool console_wants_output(const struct console *c) {
     const struct console_partition *focus = &c->partitions[c->focus];
 
-    if (c->sent < c->staged || c->announce ||
-        (focus->used > 0 && c->prefix && c->open != (int)c->focus)) {
+    if (c->sent < c->staged || c->announce || (focus->used > 0 && c->prefix && c->open != (int)c->focus))
         return true;
-    }
-    for (unsigned i = 0; i < MAX_PARTITIONS; i++) {
-        if (source_waits(c->partitions[i].tx, &c->losses[i])) {
+    for (unsigned i = 0; i < MAX_PARTITIONS; i++)
+        if (source_waits(c->partitions[i].tx, &c->losses[i]))
             return true;
-        }
-    }
-    for (unsigned i = 0; i < MAX_CPUS; i++) {
-        if (source_waits(c->logs[i].ring, &c->losses[MAX_PARTITIONS + i])) {
+    for (unsigned i = 0; i < MAX_CPUS; i++)
+        if (source_waits(c->logs[i].ring, &c->losses[MAX_PARTITIONS + i]))
             return true;
-        }
-    }
     return false;
 }
 
-static void focus_next(struct console *c)
-{
+static void focus_next(struct console *c) {
     for (unsigned i = 1; i <= MAX_PARTITIONS; i++) {
         unsigned id = (c->focus + i) % MAX_PARTITIONS;
 
-        if (c->partitions[id].rx != NULL &&
-            !__atomic_load_n(&c->partitions[id].stopped, __ATOMIC_RELAXED)) {
+        if (c->partitions[id].rx != NULL && !__atomic_load_n(&c->partitions[id].stopped, __ATOMIC_RELAXED)) {
             c->focus = id;
             c->announce = true;
             return;
@@ -293,28 +247,24 @@ static void focus_next(struct console *c)
     }
 }
 
-uint32_t console_input(struct console *c, uint8_t byte)
-{
+uint32_t console_input(struct console *c, uint8_t byte) {
     struct console_partition *p = &c->partitions[c->focus];
 
     if (c->prefix && byte == CONSOLE_FOCUS_KEY) {
         focus_next(c);
         return 0;
     }
-    if (p->rx == NULL || __atomic_load_n(&p->stopped, __ATOMIC_RELAXED) || !ring_put(p->rx, byte)) {
+    if (p->rx == NULL || __atomic_load_n(&p->stopped, __ATOMIC_RELAXED) || !ring_put(p->rx, byte))
         return 0;
-    }
     return UINT32_C(1) << c->focus;
 }
 
-bool console_log(struct console *c, unsigned cpu, const char *line, size_t bytes)
-{
+bool console_log(struct console *c, unsigned cpu, const char *line, size_t bytes) {
     struct console_log *log = &c->logs[cpu];
     bool taken = false;
 
-    if (log->ring == NULL || bytes > RING_BYTES) {
+    if (log->ring == NULL || bytes > RING_BYTES)
         return false;
-    }
     if (log->busy) {
         log->ring->dropped += (uint32_t)bytes;
         return false;
@@ -327,27 +277,22 @@ bool console_log(struct console *c, unsigned cpu, const char *line, size_t bytes
     return taken;
 }
 
-void console_set_stopped(struct console *c, unsigned id, bool stopped)
-{
+void console_set_stopped(struct console *c, unsigned id, bool stopped) {
     struct console_partition *p = &c->partitions[id];
 
-    if (stopped && p->tx != NULL && p->tx->head > 0 &&
-        p->tx->bytes[(p->tx->head - 1) % RING_BYTES] != '\n') {
+    if (stopped && p->tx != NULL && p->tx->head > 0 && p->tx->bytes[(p->tx->head - 1) % RING_BYTES] != '\n')
         ring_put(p->tx, '\n');
-    }
     __atomic_store_n(&p->stopped, stopped, __ATOMIC_RELAXED);
 }
 
-void console_init(struct console *c, bool prefix)
-{
+void console_init(struct console *c, bool prefix) {
     memset(c, 0, sizeof(*c));
     c->prefix = prefix;
     c->open = -1;
 }
 
 void console_add_partition(struct console *c, unsigned id, const char *name, struct ring *tx,
-                           struct ring *rx)
-{
+                           struct ring *rx) {
     bool first = c->partitions[c->focus].tx == NULL;
 
     str_copy(c->partitions[id].name, MAX_NAME, name, str_length(name));
@@ -356,7 +301,6 @@ void console_add_partition(struct console *c, unsigned id, const char *name, str
     c->focus = first ? id : c->focus;
 }
 
-void console_add_log(struct console *c, unsigned cpu, struct ring *ring)
-{
+void console_add_log(struct console *c, unsigned cpu, struct ring *ring) {
     c->logs[cpu].ring = ring;
 }

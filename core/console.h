@@ -9,8 +9,7 @@
  * Every line starts with "NAME| ". The focused partition's unfinished line is shown as it grows;
  * any other line waits until it is whole or too long for its buffer. Where a line must be shown
  * while the focused one is unfinished, that is erased and drawn again below. */
-#ifndef CORE_CONSOLE_H
-#define CORE_CONSOLE_H
+#pragma once
 
 #include "core/limits.h"
 #include "core/ring.h"
@@ -83,5 +82,3 @@ bool console_wants_output(const struct console *c);
 
 /* A byte from the serial line. Returns the partitions that now have input, bit n = partition n. */
 uint32_t console_input(struct console *c, uint8_t byte);
-
-#endif

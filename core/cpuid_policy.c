@@ -19,25 +19,19 @@
 
 _Static_assert(SLOT_KVM + 2 == CPUID_LEAVES, "every slot has a place");
 
-static unsigned leaf_slot(uint32_t leaf)
-{
-    if (leaf <= CPUID_MAX_BASIC) {
+static unsigned leaf_slot(uint32_t leaf) {
+    if (leaf <= CPUID_MAX_BASIC)
         return leaf;
-    }
-    if (leaf - 0x80000000 <= CPUID_MAX_EXT - 0x80000000) {
+    if (leaf - 0x80000000 <= CPUID_MAX_EXT - 0x80000000)
         return SLOT_EXT + (leaf - 0x80000000);
-    }
-    if (leaf - CPUID_LEAF_HV < 2) {
+    if (leaf - CPUID_LEAF_HV < 2)
         return SLOT_HV + (leaf - CPUID_LEAF_HV);
-    }
-    if (leaf - CPUID_LEAF_KVM < 2) {
+    if (leaf - CPUID_LEAF_KVM < 2)
         return SLOT_KVM + (leaf - CPUID_LEAF_KVM);
-    }
     return SLOT_NONE;
 }
 
-static bool leaf_has_subleaves(uint32_t leaf)
-{
+static bool leaf_has_subleaves(uint32_t leaf) {
     return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
 }
 
@@ -122,18 +116,15 @@ struct builder {
 };
 
 /* A leaf above the host's maximum reads as some other leaf on Intel CPUs: never ask for it. */
-static void host_read(const struct builder *b, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
+static void host_read(const struct builder *b, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     b->host(leaf & 0x80000000, 0, regs);
-    if (leaf > regs[CPUID_EAX]) {
+    if (leaf > regs[CPUID_EAX])
         memset(regs, 0, 4 * sizeof(*regs));
-    } else {
+    else
         b->host(leaf, subleaf, regs);
-    }
 }
 
-static uint32_t *table_row(const struct builder *b, uint32_t leaf, uint32_t subleaf)
-{
+static uint32_t *table_row(const struct builder *b, uint32_t leaf, uint32_t subleaf) {
     unsigned slot = leaf_slot(leaf);
 
     ASSERT(slot != SLOT_NONE && subleaf < b->table->count[slot]);
@@ -141,8 +132,7 @@ static uint32_t *table_row(const struct builder *b, uint32_t leaf, uint32_t subl
 }
 
 /* Leaves are added once each; subleaves 0 to count - 1. */
-static void table_add(const struct builder *b, uint32_t leaf, unsigned count)
-{
+static void table_add(const struct builder *b, uint32_t leaf, unsigned count) {
     struct cpuid_table *t = b->table;
     unsigned slot = leaf_slot(leaf);
 
@@ -152,8 +142,7 @@ static void table_add(const struct builder *b, uint32_t leaf, unsigned count)
     t->nr_rows = (uint16_t)(t->nr_rows + count);
 }
 
-static void build_allowed(const struct builder *b)
-{
+static void build_allowed(const struct builder *b) {
     for (size_t i = 0; i < ARRAY_SIZE(allowances); i++) {
         const struct allowance *a = &allowances[i];
         uint32_t regs[4];
@@ -168,33 +157,28 @@ static void build_allowed(const struct builder *b)
     }
 }
 
-static void set(uint32_t row[4], uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
-{
+static void set(uint32_t row[4], uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx) {
     row[CPUID_EAX] = eax;
     row[CPUID_EBX] = ebx;
     row[CPUID_ECX] = ecx;
     row[CPUID_EDX] = edx;
 }
 
-static void set_signature(uint32_t row[4], uint32_t max_leaf, const char signature[12])
-{
+static void set_signature(uint32_t row[4], uint32_t max_leaf, const char signature[12]) {
     row[CPUID_EAX] = max_leaf;
     memcpy(&row[CPUID_EBX], signature, 12);
 }
 
-static unsigned bits_for(unsigned count)
-{
+static unsigned bits_for(unsigned count) {
     unsigned bits = 0;
 
-    while ((1u << bits) < count) {
+    while ((1u << bits) < count)
         bits++;
-    }
     return bits;
 }
 
 /* One package of one-thread cores, as many as the partition has. */
-static void build_topology(const struct builder *b)
-{
+static void build_topology(const struct builder *b) {
     unsigned nr = b->view->nr_vcpus, id = b->view->vcpu, bits = bits_for(nr);
     uint32_t *row = table_row(b, 1, 0);
 
@@ -207,8 +191,7 @@ static void build_topology(const struct builder *b)
 #define MAX_CACHES 6
 
 /* The host's caches; the last level is shared by the partition, the others by nobody. */
-static void build_caches(const struct builder *b)
-{
+static void build_caches(const struct builder *b) {
     uint32_t id_space = (1u << bits_for(b->view->nr_vcpus)) - 1;
 
     for (unsigned i = 0; i < MAX_CACHES; i++) {
@@ -228,26 +211,22 @@ static void build_caches(const struct builder *b)
 #define XCR0_ROWS 10
 
 /* The components among `host` that go together. */
-static uint32_t xcr0_consistent(uint32_t host)
-{
-    if ((host & XCR0_AVX) == 0 || (host & XCR0_AVX512) != XCR0_AVX512) {
+static uint32_t xcr0_consistent(uint32_t host) {
+    if ((host & XCR0_AVX) == 0 || (host & XCR0_AVX512) != XCR0_AVX512)
         host &= ~(uint32_t)XCR0_AVX512;
-    }
     return host & (uint32_t)(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 }
 
 /* "XSAVE-Supported Features and State-Component Bitmaps" and the two area formats. */
-static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t components, bool compact)
-{
+static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t components, bool compact) {
     uint32_t bytes = 576;
 
     for (unsigned i = 2; i < XCR0_ROWS; i++) {
         const uint32_t *row = t->rows[t->first[0xd] + i];
         uint32_t end = row[CPUID_EAX] + row[CPUID_EBX];
 
-        if ((components & BIT(i)) == 0) {
+        if ((components & BIT(i)) == 0)
             continue;
-        }
         if (compact) {
             bytes = (row[CPUID_ECX] & 2) != 0 ? (uint32_t)align_up(bytes, 64) : bytes;
             bytes += row[CPUID_EAX];
@@ -259,8 +238,7 @@ static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t components, bo
 }
 
 /* A component counts only if its area is described: seen announced without (PKRU). */
-static uint32_t build_components(const struct builder *b, uint32_t (*rows)[4])
-{
+static uint32_t build_components(const struct builder *b, uint32_t (*rows)[4]) {
     uint32_t regs[4], allowed;
 
     host_read(b, 0xd, 0, regs);
@@ -271,16 +249,13 @@ static uint32_t build_components(const struct builder *b, uint32_t (*rows)[4])
         set(rows[i], regs[CPUID_EAX], regs[CPUID_EBX], regs[CPUID_ECX] & 2, 0);
     }
     allowed = xcr0_consistent(allowed);
-    for (unsigned i = 2; i < XCR0_ROWS; i++) {
-        if ((allowed & B1(i)) == 0) {
+    for (unsigned i = 2; i < XCR0_ROWS; i++)
+        if ((allowed & B1(i)) == 0)
             set(rows[i], 0, 0, 0, 0);
-        }
-    }
     return allowed;
 }
 
-static void build_xsave(const struct builder *b)
-{
+static void build_xsave(const struct builder *b) {
     uint32_t(*rows)[4] = &b->table->rows[b->table->first[0xd]];
     uint32_t regs[4], features = B3(0, 1, 2); /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1 */
 
@@ -291,9 +266,8 @@ static void build_xsave(const struct builder *b)
         features |= (b->view->secondary & SECONDARY_XSAVES) != 0 ? B1(3) : 0;
         rows[1][CPUID_EAX] = regs[CPUID_EAX] & features;
     }
-    if ((rows[0][CPUID_EAX] & XCR0_PKRU) == 0) {
+    if ((rows[0][CPUID_EAX] & XCR0_PKRU) == 0)
         table_row(b, 7, 0)[CPUID_ECX] &= ~B1(3); /* PKU: nobody could save its state */
-    }
 }
 
 struct tsc_ratio {
@@ -302,8 +276,7 @@ struct tsc_ratio {
 
 /* Smallest ratio with which a guest that computes crystal_khz * numerator / denominator in 32 bits,
  * as Linux does, arrives at exactly tsc_khz. */
-static bool ratio_find(uint32_t tsc_khz, uint32_t crystal_khz, struct tsc_ratio *out)
-{
+static bool ratio_find(uint32_t tsc_khz, uint32_t crystal_khz, struct tsc_ratio *out) {
     for (uint64_t d = 1; d <= 1000 && tsc_khz * d + crystal_khz <= UINT32_MAX; d++) {
         uint64_t n = (tsc_khz * d + crystal_khz - 1) / crystal_khz;
 
@@ -316,23 +289,18 @@ static bool ratio_find(uint32_t tsc_khz, uint32_t crystal_khz, struct tsc_ratio 
 }
 
 /* The TSC has to come out right to the kHz; the crystal may be a little off the measured one. */
-static struct tsc_ratio tsc_ratio(uint32_t tsc_khz, uint32_t crystal_khz)
-{
+static struct tsc_ratio tsc_ratio(uint32_t tsc_khz, uint32_t crystal_khz) {
     struct tsc_ratio r = {1, tsc_khz, 1};
 
-    if (crystal_khz == 0 || crystal_khz > UINT32_MAX / 1000 - 1000) {
+    if (crystal_khz == 0 || crystal_khz > UINT32_MAX / 1000 - 1000)
         crystal_khz = 24000;
-    }
-    for (uint32_t off = 0; off < 1000; off++) {
-        if (ratio_find(tsc_khz, crystal_khz + off, &r)) {
+    for (uint32_t off = 0; off < 1000; off++)
+        if (ratio_find(tsc_khz, crystal_khz + off, &r))
             break;
-        }
-    }
     return r;
 }
 
-static void build_frequencies(const struct builder *b)
-{
+static void build_frequencies(const struct builder *b) {
     struct tsc_ratio r = tsc_ratio(b->view->tsc_khz, b->view->crystal_khz);
     uint32_t mhz = (b->view->tsc_khz + 500) / 1000;
 
@@ -340,8 +308,7 @@ static void build_frequencies(const struct builder *b)
     set(table_row(b, 0x16, 0), mhz & 0xffff, mhz & 0xffff, 100, 0);
 }
 
-static void build_fixed(const struct builder *b)
-{
+static void build_fixed(const struct builder *b) {
     uint32_t regs[4], *width = &table_row(b, 0x80000008, 0)[CPUID_EAX];
 
     table_row(b, 0, 0)[CPUID_EAX] = CPUID_MAX_BASIC;
@@ -352,17 +319,15 @@ static void build_fixed(const struct builder *b)
     table_row(b, 7, 0)[CPUID_EAX] = regs[CPUID_EAX] < 2 ? regs[CPUID_EAX] : 2;
     table_row(b, 0x80000000, 0)[CPUID_EAX] = CPUID_MAX_EXT;
     table_row(b, 0x80000007, 0)[CPUID_EDX] = b->view->invariant_tsc ? B1(8) : 0;
-    if ((*width >> 8 & 0xff) > 48) { /* 57-bit addresses are hidden: we walk four levels */
+    if ((*width >> 8 & 0xff) > 48) /* 57-bit addresses are hidden: we walk four levels */
         *width = (*width & 0xff) | 48 << 8;
-    }
     set_signature(table_row(b, CPUID_LEAF_HV, 0), CPUID_LEAF_HV + 1, CPUID_SIGNATURE);
     table_row(b, CPUID_LEAF_HV + 1, 0)[CPUID_EAX] = CPUID_VERSION;
     /* No features: stock Linux accepts x2APIC without interrupt remapping, and nothing else. */
     set_signature(table_row(b, CPUID_LEAF_KVM, 0), CPUID_LEAF_KVM + 1, "KVMKVMKVM\0\0");
 }
 
-enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host)
-{
+enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host) {
     static const struct {
         uint32_t leaf;
         unsigned subleaves;
@@ -393,14 +358,12 @@ enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpu
     struct builder b = {out, view, host};
 
     if (view->nr_vcpus == 0 || view->nr_vcpus > MAX_CPUS || view->vcpu >= view->nr_vcpus ||
-        view->tsc_khz == 0) {
+        view->tsc_khz == 0)
         return ERR_RANGE;
-    }
     memset(out, 0, sizeof(*out));
     out->apic_id = view->vcpu;
-    for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
         table_add(&b, leaves[i].leaf, leaves[i].subleaves);
-    }
     build_allowed(&b);
     build_topology(&b);
     build_caches(&b);
@@ -413,8 +376,7 @@ enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpu
 /* ---- Answering ------------------------------------------------------------------------------- */
 
 static void apply_live(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf,
-                       const struct cpuid_live *live, uint32_t out[4])
-{
+                       const struct cpuid_live *live, uint32_t out[4]) {
     if (leaf == 1) {
         out[CPUID_ECX] |= (live->cr4 & CR4_OSXSAVE) != 0 ? B1(27) : 0;
         out[CPUID_EDX] &= live->apic_enabled ? ALL : ~B1(9);
@@ -428,27 +390,22 @@ static void apply_live(const struct cpuid_table *t, uint32_t leaf, uint32_t subl
 }
 
 void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
-                  const struct cpuid_live *live, uint32_t out[4])
-{
+                  const struct cpuid_live *live, uint32_t out[4]) {
     unsigned slot = leaf_slot(leaf);
     uint32_t row = leaf_has_subleaves(leaf) ? subleaf : 0;
 
     if (slot == SLOT_NONE || row >= table->count[slot]) {
         set(out, 0, 0, 0, 0);
-        if (leaf == 0xb) { /* "Extended Topology Enumeration": levels that do not exist */
+        if (leaf == 0xb) /* "Extended Topology Enumeration": levels that do not exist */
             set(out, 0, 0, subleaf & 0xff, table->apic_id);
-        }
         return;
     }
     memcpy(out, table->rows[table->first[slot] + row], 4 * sizeof(*out));
-    if (live != NULL) {
+    if (live != NULL)
         apply_live(table, leaf, subleaf, live, out);
-    }
 }
 
-uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
-                      enum cpuid_reg reg)
-{
+uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg) {
     uint32_t regs[4];
 
     cpuid_lookup(table, leaf, subleaf, NULL, regs);

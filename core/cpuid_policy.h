@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What CPUID tells a guest. Compiled once per vCPU from the host's answers and a table of what may
  * be seen; a bit that is not in the table is hidden, a leaf that is not in it reads zeros. */
-#ifndef CORE_CPUID_POLICY_H
-#define CORE_CPUID_POLICY_H
+#pragma once
 
 #include "core/err.h"
 #include "core/types.h"
@@ -47,21 +46,16 @@ struct cpuid_live {
     bool apic_enabled; /* IA32_APIC_BASE.EN */
 };
 
-static inline bool cpuid_is_live(uint32_t leaf)
-{
+static inline bool cpuid_is_live(uint32_t leaf) {
     return leaf == 1 || leaf == 7 || leaf == 0xd;
 }
 
 /* ERR_RANGE for a view that makes no sense. Boot time only. */
-must_check enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view,
-                                cpuid_fn *host);
+must_check enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host);
 
 /* `live` may be NULL where cpuid_is_live(leaf) is false. */
 void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
                   const struct cpuid_live *live, uint32_t out[4]);
 
 /* One register as compiled, without live bits: for policies that follow what CPUID shows. */
-uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
-                      enum cpuid_reg reg);
-
-#endif
+uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);

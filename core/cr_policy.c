@@ -38,31 +38,26 @@ static const struct feature_bit efer_features[] = {
 };
 
 static uint64_t features_allowed(const struct feature_bit *features, size_t count,
-                                 const struct cpuid_table *cpuid)
-{
+                                 const struct cpuid_table *cpuid) {
     uint64_t allowed = 0;
 
     for (size_t i = 0; i < count; i++) {
         const struct feature_bit *f = &features[i];
 
-        if ((cpuid_static(cpuid, f->leaf, 0, f->reg) & f->mask) == f->mask) {
+        if ((cpuid_static(cpuid, f->leaf, 0, f->reg) & f->mask) == f->mask)
             allowed |= f->bits;
-        }
     }
     return allowed;
 }
 
-#define CR0_KNOWN                                                                                  \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |     \
-     CR0_PG)
+#define CR0_KNOWN                                                                                            \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 /* PE and PG are the guest's, "Unrestricted Guests": the CPU switches EFER.LMA with PG by itself and
  * saves it into the entry controls on each exit (IA32_VMX_MISC bit 5). CD and NW are ours since
  * entries and exits do not switch them: set by a guest, they would slow us down too. CR4.MCE is
  * ours so that a machine check never shuts the machine down. */
-void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed,
-                    const struct cpuid_table *cpuid)
-{
+void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed, const struct cpuid_table *cpuid) {
     uint64_t allowed = features_allowed(cr4_features, ARRAY_SIZE(cr4_features), cpuid);
 
     out->cr0_force = fixed->cr0_fixed0 & ~(CR0_PE | CR0_PG);
@@ -76,17 +71,13 @@ void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed,
 }
 
 /* "MOV - Move to/from Control Registers" and "Initializing IA-32e Mode". */
-static bool cr0_valid(const struct cr_state *now, uint64_t value)
-{
+static bool cr0_valid(const struct cr_state *now, uint64_t value) {
     uint64_t changed = now->cr0 ^ value;
 
-    if (((value & CR0_PG) != 0 && (value & CR0_PE) == 0) ||
-        ((value & CR0_NW) != 0 && (value & CR0_CD) == 0)) {
+    if (((value & CR0_PG) != 0 && (value & CR0_PE) == 0) || ((value & CR0_NW) != 0 && (value & CR0_CD) == 0))
         return false;
-    }
-    if ((changed & CR0_PG) == 0) {
+    if ((changed & CR0_PG) == 0)
         return true;
-    }
     if ((value & CR0_PG) == 0) {
         bool mode64 = (now->efer & EFER_LMA) != 0 && now->cs_long;
 
@@ -96,55 +87,46 @@ static bool cr0_valid(const struct cr_state *now, uint64_t value)
 }
 
 /* "PDPTE Registers": what makes the CPU load them. */
-static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
+static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
     return (cr0 & CR0_PG) != 0 && (cr4 & CR4_PAE) != 0 && (efer & EFER_LMA) == 0;
 }
 
-enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now,
-                          uint64_t value, struct cr_change *out)
-{
+enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
+                          struct cr_change *out) {
     uint64_t guest = (value & CR0_KNOWN) | CR0_ET, changed = guest ^ now->cr0;
     uint64_t efer = now->efer & ~EFER_LMA;
 
-    if (value >> 32 != 0 || !cr0_valid(now, guest)) {
+    if (value >> 32 != 0 || !cr0_valid(now, guest))
         return CR_GP;
-    }
-    if ((guest & CR0_PG) != 0 && (efer & EFER_LME) != 0) {
+    if ((guest & CR0_PG) != 0 && (efer & EFER_LME) != 0)
         efer |= EFER_LMA;
-    }
     *out = (struct cr_change){
         .real = cr0_real(policy, guest),
         .shadow = guest,
         .efer = efer,
         .long_mode = (efer & EFER_LMA) != 0,
-        .load_pdptes =
-            pae_paging(guest, now->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)) != 0,
+        .load_pdptes = pae_paging(guest, now->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)) != 0,
         .flush = (changed & CR0_PG) != 0,
     };
     return CR_OK;
 }
 
-static bool cr4_valid(const struct cr_policy *policy, const struct cr_state *now, uint64_t value)
-{
+static bool cr4_valid(const struct cr_policy *policy, const struct cr_state *now, uint64_t value) {
     bool lma = (now->efer & EFER_LMA) != 0;
 
-    if ((value & ~policy->cr4_allowed) != 0 || (lma && (value & CR4_PAE) == 0)) {
+    if ((value & ~policy->cr4_allowed) != 0 || (lma && (value & CR4_PAE) == 0))
         return false;
-    }
     /* PCIDE goes on in IA-32e mode only, and with PCID 0. */
     return (value & ~now->cr4 & CR4_PCIDE) == 0 || (lma && (now->cr3 & 0xfff) == 0);
 }
 
-enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state *now,
-                          uint64_t value, struct cr_change *out)
-{
+enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
+                          struct cr_change *out) {
     uint64_t changed = value ^ now->cr4;
     uint64_t paging = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;
 
-    if (!cr4_valid(policy, now, value)) {
+    if (!cr4_valid(policy, now, value))
         return CR_GP;
-    }
     *out = (struct cr_change){
         .real = cr4_real(policy, value),
         .shadow = value,
@@ -156,45 +138,35 @@ enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state 
     return CR_OK;
 }
 
-enum cr_verdict efer_write(const struct cr_policy *policy, const struct cr_state *now,
-                           uint64_t value, uint64_t *efer)
-{
+enum cr_verdict efer_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
+                           uint64_t *efer) {
     bool lme_changes = ((value ^ now->efer) & EFER_LME) != 0;
 
-    if ((value & ~policy->efer_allowed) != 0 || (lme_changes && (now->cr0 & CR0_PG) != 0)) {
+    if ((value & ~policy->efer_allowed) != 0 || (lme_changes && (now->cr0 & CR0_PG) != 0))
         return CR_GP;
-    }
     *efer = (value & ~EFER_LMA) | (now->efer & EFER_LMA); /* LMA is read-only */
     return CR_OK;
 }
 
-enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value)
-{
+enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value) {
     uint64_t avx512 = value & XCR0_AVX512;
 
-    if (index != 0 || (value & XCR0_X87) == 0 || (value & ~policy->xcr0_allowed) != 0) {
+    if (index != 0 || (value & XCR0_X87) == 0 || (value & ~policy->xcr0_allowed) != 0)
         return CR_GP;
-    }
-    if ((value & XCR0_AVX) != 0 && (value & XCR0_SSE) == 0) {
+    if ((value & XCR0_AVX) != 0 && (value & XCR0_SSE) == 0)
         return CR_GP;
-    }
-    if (avx512 != 0 && (avx512 != XCR0_AVX512 || (value & XCR0_AVX) == 0)) {
+    if (avx512 != 0 && (avx512 != XCR0_AVX512 || (value & XCR0_AVX) == 0))
         return CR_GP;
-    }
     return CR_OK;
 }
 
-bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits)
-{
+bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits) {
     uint64_t reserved = 0x1e6; /* bits 2:1 and 8:5, "PAE Paging: Format of a PDPTE" */
 
-    if (phys_bits < 64) {
+    if (phys_bits < 64)
         reserved |= ~UINT64_C(0) << phys_bits;
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        if ((pdptes[i] & 1) != 0 && (pdptes[i] & reserved) != 0) {
+    for (unsigned i = 0; i < 4; i++)
+        if ((pdptes[i] & 1) != 0 && (pdptes[i] & reserved) != 0)
             return false;
-        }
-    }
     return true;
 }

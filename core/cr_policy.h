@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a guest may write to CR0, CR4, EFER and XCR0, and which bits of CR0 and CR4 exit at all.
  * Pure: numbers in, a verdict and numbers out. The caller moves them to and from the VMCS. */
-#ifndef CORE_CR_POLICY_H
-#define CORE_CR_POLICY_H
+#pragma once
 
 #include "core/cpuid_policy.h"
 #include "core/types.h"
@@ -78,32 +77,27 @@ struct cr_state {
  * the read shadow. */
 struct cr_change {
     uint64_t real, shadow;
-    uint64_t efer;  /* guest EFER; LMA follows CR0.PG */
-    bool long_mode; /* the "IA-32e mode guest" entry control */
-    bool
-        load_pdptes; /* PAE paging: read the four at CR3, check with cr_pdptes_valid, else #GP(0) */
-    bool flush;      /* what the CPU would have flushed: INVVPID single context */
+    uint64_t efer;    /* guest EFER; LMA follows CR0.PG */
+    bool long_mode;   /* the "IA-32e mode guest" entry control */
+    bool load_pdptes; /* PAE paging: read the four at CR3, check with cr_pdptes_valid, else #GP(0) */
+    bool flush;       /* what the CPU would have flushed: INVVPID single context */
 };
 
 enum cr_verdict { CR_OK, CR_GP };
 
-void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed,
-                    const struct cpuid_table *cpuid);
+void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed, const struct cpuid_table *cpuid);
 
 /* Real register for a guest view, e.g. at reset. */
-static inline uint64_t cr0_real(const struct cr_policy *p, uint64_t guest)
-{
+static inline uint64_t cr0_real(const struct cr_policy *p, uint64_t guest) {
     return (guest & ~(CR0_CD | CR0_NW)) | p->cr0_force;
 }
 
-static inline uint64_t cr4_real(const struct cr_policy *p, uint64_t guest)
-{
+static inline uint64_t cr4_real(const struct cr_policy *p, uint64_t guest) {
     return guest | p->cr4_force;
 }
 
 /* The guest's view of a register whose real value is `real`. */
-static inline uint64_t cr_view(uint64_t real, uint64_t shadow, uint64_t mask)
-{
+static inline uint64_t cr_view(uint64_t real, uint64_t shadow, uint64_t mask) {
     return (real & ~mask) | (shadow & mask);
 }
 
@@ -114,13 +108,11 @@ must_check enum cr_verdict cr4_write(const struct cr_policy *policy, const struc
                                      uint64_t value, struct cr_change *out);
 
 /* LMSW reaches the low four bits and cannot clear PE. */
-static inline uint64_t cr0_after_lmsw(uint64_t cr0, uint16_t source)
-{
+static inline uint64_t cr0_after_lmsw(uint64_t cr0, uint16_t source) {
     return (cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | (source & (CR0_PE | CR0_MP | CR0_EM | CR0_TS));
 }
 
-static inline uint64_t cr0_after_clts(uint64_t cr0)
-{
+static inline uint64_t cr0_after_clts(uint64_t cr0) {
     return cr0 & ~CR0_TS;
 }
 
@@ -129,10 +121,7 @@ must_check enum cr_verdict efer_write(const struct cr_policy *policy, const stru
                                       uint64_t value, uint64_t *efer);
 
 /* XSETBV at CPL 0: `index` is ECX. On CR_OK the caller executes it. */
-must_check enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index,
-                                      uint64_t value);
+must_check enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value);
 
 /* No present entry has a reserved bit set. */
 bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits);
-
-#endif

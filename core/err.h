@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a function that can fail returns. The place that detects an error logs it once, with the
  * values; callers only pass it on. */
-#ifndef CORE_ERR_H
-#define CORE_ERR_H
+#pragma once
 
 enum err {
     ERR_OK = 0,
@@ -13,5 +12,3 @@ enum err {
     ERR_NOT_FOUND,   /* what was asked for is not there */
     ERR_UNSUPPORTED, /* well-formed, but not something we do */
 };
-
-#endif

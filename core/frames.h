@@ -2,8 +2,7 @@
 /* The boot-time allocator over the firmware's memory map: who owns which frame of the machine's
  * RAM. Boot CPU only; closed for good by frames_seal. It never touches the memory it hands out:
  * zeroing is the caller's. */
-#ifndef CORE_FRAMES_H
-#define CORE_FRAMES_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/err.h"
@@ -27,8 +26,7 @@ struct frames {
 
 /* The map may be unsorted and overlap: of a page touched by anything that is not RAM, nothing is
  * used. RAM below 1 MiB is kept for frames_alloc_low alone. */
-must_check enum err frames_init(struct frames *frames, const struct memory_range *map,
-                                unsigned count);
+must_check enum err frames_init(struct frames *frames, const struct memory_range *map, unsigned count);
 
 /* Rounded outward to pages; need not be RAM: device registers no guest may have go here as well. */
 must_check enum err frames_reserve(struct frames *frames, struct range range);
@@ -54,5 +52,3 @@ uint64_t frames_free_bytes(const struct frames *frames);
 
 /* From here on every request is refused. */
 void frames_seal(struct frames *frames);
-
-#endif

@@ -24,8 +24,7 @@ static const struct segment {
 };
 
 /* `piece` is what the RAM that counts from 0 has at `offset`. */
-static enum err layout_add_piece(struct guest_map *map, struct range piece, uint64_t offset)
-{
+static enum err layout_add_piece(struct guest_map *map, struct range piece, uint64_t offset) {
     enum err err = ERR_OK;
 
     for (unsigned i = 0; i < SEGMENTS && err == ERR_OK; i++) {
@@ -35,21 +34,19 @@ static enum err layout_add_piece(struct guest_map *map, struct range piece, uint
 
         if (base < end) {
             err = guest_map_add(map, (struct guest_region){gpa(s->gpa + (base - s->offset)),
-                                                           hpa(piece.base + (base - offset)),
-                                                           end - base, s->kind});
+                                                           hpa(piece.base + (base - offset)), end - base,
+                                                           s->kind});
         }
     }
     return err;
 }
 
-static enum err layout_add_identity(struct guest_map *map, struct range at, enum region_kind kind)
-{
+static enum err layout_add_identity(struct guest_map *map, struct range at, enum region_kind kind) {
     return guest_map_add(map, (struct guest_region){gpa(at.base), hpa(at.base), at.size, kind});
 }
 
 /* The real first megabyte is the firmware's, so an identity guest gets one of its own. */
-static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *frames)
-{
+static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *frames) {
     struct range piece;
     unsigned count;
     enum err err = frames_alloc_pieces(frames, GUEST_RAM_BASE, &piece, 1, &count);
@@ -58,8 +55,7 @@ static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *fr
 }
 
 enum err guest_layout_build(struct guest_map *map, const struct partition_config *config,
-                            struct frames *frames)
-{
+                            struct frames *frames) {
     struct range pieces[MAX_PIECES];
     uint64_t offset = 0;
     unsigned count;
@@ -67,35 +63,30 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
 
     map->count = 0;
     if (config->memory_bytes < GUEST_MIN_BYTES || config->memory_bytes % PAGE_SIZE != 0) {
-        log_line("partition %s: memory of 0x%lx bytes is not at least 2 MiB in whole pages",
-                 config->name, config->memory_bytes);
+        log_line("partition %s: memory of 0x%lx bytes is not at least 2 MiB in whole pages", config->name,
+                 config->memory_bytes);
         return ERR_RANGE;
     }
     err = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
-    if (err == ERR_OK && config->identity) {
+    if (err == ERR_OK && config->identity)
         err = layout_add_low_megabyte(map, frames);
-    }
     for (unsigned i = 0; err == ERR_OK && i < count; i++) {
         err = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
                                : layout_add_piece(map, pieces[i], offset);
         offset += pieces[i].size;
     }
-    for (unsigned i = 0; err == ERR_OK && i < config->nr_mmio; i++) {
+    for (unsigned i = 0; err == ERR_OK && i < config->nr_mmio; i++)
         err = layout_add_identity(map, config->mmio[i], REGION_DEVICE);
-    }
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         log_line("partition %s: its memory cannot be laid out", config->name);
-    }
     return err;
 }
 
-static unsigned region_attributes(enum region_kind kind)
-{
+static unsigned region_attributes(enum region_kind kind) {
     return kind == REGION_DEVICE ? PT_RW | PT_UC : PT_RWX;
 }
 
-enum err guest_layout_ept(struct pagetable *ept, const struct guest_map *map)
-{
+enum err guest_layout_ept(struct pagetable *ept, const struct guest_map *map) {
     enum err err = ERR_OK;
 
     for (unsigned i = 0; i < map->count && err == ERR_OK; i++) {
@@ -106,18 +97,16 @@ enum err guest_layout_ept(struct pagetable *ept, const struct guest_map *map)
     return err;
 }
 
-static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uint64_t to,
-                             const char *what, const char *whose)
-{
-    log_line("proof: partition %s, guest address 0x%lx, machine address 0x%lx: %s%s", p->name, from,
-             to, what, whose);
+static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uint64_t to, const char *what,
+                             const char *whose) {
+    log_line("proof: partition %s, guest address 0x%lx, machine address 0x%lx: %s%s", p->name, from, to, what,
+             whose);
     return ERR_RANGE;
 }
 
 /* Every page is in a region and as the region says; all pages together are as much as all regions,
  * so nothing of a region is missing either. */
-static enum err prove_ept(const struct proof_partition *p)
-{
+static enum err prove_ept(const struct proof_partition *p) {
     uint64_t cursor = 0, mapped = 0, described = 0;
     struct pt_leaf leaf;
 
@@ -125,76 +114,58 @@ static enum err prove_ept(const struct proof_partition *p)
         const struct guest_region *r = guest_map_find(p->map, gpa(leaf.from));
 
         if (r == NULL || leaf.bytes > r->bytes - (leaf.from - r->gpa.v) ||
-            leaf.to.v - r->hpa.v != leaf.from - r->gpa.v) {
+            leaf.to.v - r->hpa.v != leaf.from - r->gpa.v)
             return prove_refuse(p, leaf.from, leaf.to.v, "mapped, but not in its guest map", "");
-        }
-        if (leaf.attributes != region_attributes(r->kind)) {
+        if (leaf.attributes != region_attributes(r->kind))
             return prove_refuse(p, leaf.from, leaf.to.v, "wrong attributes", "");
-        }
         mapped += leaf.bytes;
     }
-    for (unsigned i = 0; i < p->map->count; i++) {
+    for (unsigned i = 0; i < p->map->count; i++)
         described += p->map->regions[i].bytes;
-    }
     if (mapped != described) {
         log_line("proof: partition %s: 0x%lx bytes mapped, 0x%lx in its guest map", p->name, mapped,
                  described);
         return ERR_RANGE;
     }
-    if (pt_lookup(p->ept, GUEST_LAPIC_BASE, &leaf)) {
+    if (pt_lookup(p->ept, GUEST_LAPIC_BASE, &leaf))
         return prove_refuse(p, leaf.from, leaf.to.v, "the local APIC must not be mapped", "");
-    }
     return ERR_OK;
 }
 
-static struct range region_frames(const struct guest_region *r)
-{
+static struct range region_frames(const struct guest_region *r) {
     return (struct range){r->hpa.v, r->bytes};
 }
 
 /* The regions of p from `first` on have no frame of `r`. */
-static bool prove_apart(const struct guest_region *r, const struct proof_partition *p,
-                        unsigned first)
-{
-    for (unsigned i = first; i < p->map->count; i++) {
-        if (range_overlaps(region_frames(r), region_frames(&p->map->regions[i]))) {
+static bool prove_apart(const struct guest_region *r, const struct proof_partition *p, unsigned first) {
+    for (unsigned i = first; i < p->map->count; i++)
+        if (range_overlaps(region_frames(r), region_frames(&p->map->regions[i])))
             return false;
-        }
-    }
     return true;
 }
 
-static enum err prove_region(const struct proof_input *input, unsigned partition, unsigned region)
-{
+static enum err prove_region(const struct proof_input *input, unsigned partition, unsigned region) {
     const struct proof_partition *p = &input->partitions[partition];
     const struct guest_region *r = &p->map->regions[region];
 
-    for (unsigned i = 0; i < input->own->count; i++) {
-        if (range_overlaps(region_frames(r), input->own->ranges[i])) {
+    for (unsigned i = 0; i < input->own->count; i++)
+        if (range_overlaps(region_frames(r), input->own->ranges[i]))
             return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with the hypervisor", "");
-        }
-    }
-    if (!prove_apart(r, p, region + 1)) {
+    if (!prove_apart(r, p, region + 1))
         return prove_refuse(p, r->gpa.v, r->hpa.v, "mapped twice", "");
-    }
-    for (unsigned i = partition + 1; i < input->nr_partitions; i++) {
-        if (!prove_apart(r, &input->partitions[i], 0)) {
-            return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with partition ",
-                                input->partitions[i].name);
-        }
-    }
+    for (unsigned i = partition + 1; i < input->nr_partitions; i++)
+        if (!prove_apart(r, &input->partitions[i], 0))
+            return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with partition ", input->partitions[i].name);
     return ERR_OK;
 }
 
-enum err guest_layout_prove(const struct proof_input *input)
-{
+enum err guest_layout_prove(const struct proof_input *input) {
     enum err err = ERR_OK;
 
     for (unsigned i = 0; i < input->nr_partitions && err == ERR_OK; i++) {
         err = prove_ept(&input->partitions[i]);
-        for (unsigned k = 0; k < input->partitions[i].map->count && err == ERR_OK; k++) {
+        for (unsigned k = 0; k < input->partitions[i].map->count && err == ERR_OK; k++)
             err = prove_region(input, i, k);
-        }
     }
     return err;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a partition's config to its guest map, from the map to its EPT, and the proof over all of
  * them that no partition reaches what is not its own. Boot CPU, before the seal. */
-#ifndef CORE_GUEST_LAYOUT_H
-#define CORE_GUEST_LAYOUT_H
+#pragma once
 
 #include "core/config.h"
 #include "core/err.h"
@@ -44,5 +43,3 @@ struct proof_input {
  * no frame is in two partitions, or twice in one, or the hypervisor's; the local APIC's page is not
  * mapped. ERR_RANGE at the first offence, which is logged. */
 must_check enum err guest_layout_prove(const struct proof_input *input);
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a partition's guest-physical memory lies in the machine: the list that EPT, e820, the image
  * loaders and every access of ours to guest memory are made from. */
-#ifndef CORE_GUEST_MAP_H
-#define CORE_GUEST_MAP_H
+#pragma once
 
 #include "core/err.h"
 #include "core/limits.h"
@@ -36,13 +35,9 @@ const struct guest_region *guest_map_find(const struct guest_map *map, gpa_t at)
 void *guest_map_ptr(const struct guest_map *map, gpa_t at, uint64_t bytes);
 
 /* Copy across region borders. ERR_RANGE, nothing written, if any byte is not guest memory. */
-must_check enum err guest_map_write(const struct guest_map *map, gpa_t to, const void *from,
-                                    uint64_t bytes);
-must_check enum err guest_map_read(const struct guest_map *map, void *to, gpa_t from,
-                                   uint64_t bytes);
+must_check enum err guest_map_write(const struct guest_map *map, gpa_t to, const void *from, uint64_t bytes);
+must_check enum err guest_map_read(const struct guest_map *map, void *to, gpa_t from, uint64_t bytes);
 must_check enum err guest_map_zero(const struct guest_map *map, gpa_t to, uint64_t bytes);
 
 /* Bytes of REGION_RAM. */
 uint64_t guest_map_ram_bytes(const struct guest_map *map);
-
-#endif

@@ -34,11 +34,9 @@ struct walk {
     uint64_t rights; /* PRESENT, WRITE, USER as long as all levels grant them; NX if one sets it */
 };
 
-static enum err page_fault(const struct walk *w, uint32_t code, struct walk_result *out)
-{
+static enum err page_fault(const struct walk *w, uint32_t code, struct walk_result *out) {
     const struct guest_paging *p = w->paging;
-    bool tells_fetch =
-        ((p->cr4 & CR4_PAE) != 0 && (p->efer & EFER_NXE) != 0) || (p->cr4 & CR4_SMEP) != 0;
+    bool tells_fetch = ((p->cr4 & CR4_PAE) != 0 && (p->efer & EFER_NXE) != 0) || (p->cr4 & CR4_SMEP) != 0;
 
     code |= (w->access & WALK_WRITE) != 0 ? WALK_PF_WRITE : 0;
     code |= (w->access & WALK_USER) != 0 ? WALK_PF_USER : 0;
@@ -47,14 +45,12 @@ static enum err page_fault(const struct walk *w, uint32_t code, struct walk_resu
     return ERR_NOT_FOUND;
 }
 
-static uint64_t bits_from(unsigned first, unsigned end)
-{
+static uint64_t bits_from(unsigned first, unsigned end) {
     return first < end ? (BIT(end) - 1) & ~(BIT(first) - 1) : 0;
 }
 
 /* Where the walk starts; false: at nothing, that is a page fault at once. */
-static bool walk_start(struct walk *w, uint64_t linear)
-{
+static bool walk_start(struct walk *w, uint64_t linear) {
     const struct guest_paging *p = w->paging;
     uint64_t pdpte;
 
@@ -81,93 +77,75 @@ static bool walk_start(struct walk *w, uint64_t linear)
     return (pdpte & ENTRY_PRESENT) != 0;
 }
 
-static unsigned level_shift(const struct walk *w)
-{
+static unsigned level_shift(const struct walk *w) {
     return 12 + (w->level - 1) * (w->wide ? 9 : 10);
 }
 
 static enum err entry_read(const struct guest_map *map, const struct walk *w, uint64_t linear,
-                           uint64_t *entry)
-{
+                           uint64_t *entry) {
     unsigned bytes = w->wide ? 8 : 4;
     uint64_t index = linear >> level_shift(w) & (PAGE_SIZE / bytes - 1);
     const void *at = guest_map_ptr(map, gpa(w->table + index * bytes), bytes);
 
-    if (at == NULL) {
+    if (at == NULL)
         return ERR_RANGE;
-    }
     /* Once, for another CPU of the guest may be changing it. */
     *entry = w->wide ? __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED)
                      : __atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED);
     return ERR_OK;
 }
 
-static bool entry_is_large(const struct walk *w, uint64_t entry)
-{
+static bool entry_is_large(const struct walk *w, uint64_t entry) {
     return w->level > 1 && w->level <= w->large_most && (entry & ENTRY_LARGE) != 0;
 }
 
 /* PSE-36 keeps address bits 39:32 in bits 20:13 of the entry, as many as the CPU has. */
-static uint64_t entry_reserved(const struct walk *w, uint64_t entry)
-{
+static uint64_t entry_reserved(const struct walk *w, uint64_t entry) {
     unsigned high_bits = w->paging->phys_bits > 40 ? 8 : w->paging->phys_bits - 32;
 
-    if (!entry_is_large(w, entry)) {
+    if (!entry_is_large(w, entry))
         return w->reserved | (w->level > 3 ? ENTRY_LARGE : 0);
-    }
     return w->wide ? w->reserved | bits_from(13, level_shift(w)) : bits_from(13 + high_bits, 22);
 }
 
-static uint64_t page_address(const struct walk *w, uint64_t entry, uint64_t linear)
-{
+static uint64_t page_address(const struct walk *w, uint64_t entry, uint64_t linear) {
     uint64_t offset = BIT(level_shift(w)) - 1;
     uint64_t base = entry & ENTRY_ADDRESS;
 
-    if (!w->wide && w->level == 2) {
+    if (!w->wide && w->level == 2)
         base = (entry & ADDRESS_32) | (entry >> 13 & 0xff) << 32;
-    }
     return (base & ~offset) | (linear & offset);
 }
 
-static bool access_allowed(const struct walk *w)
-{
+static bool access_allowed(const struct walk *w) {
     const struct guest_paging *p = w->paging;
     bool user_page = (w->rights & ENTRY_USER) != 0;
     bool fetch = (w->access & WALK_FETCH) != 0;
 
-    if (fetch && (w->rights & ENTRY_NX) != 0) {
+    if (fetch && (w->rights & ENTRY_NX) != 0)
         return false;
-    }
     if ((w->access & WALK_WRITE) != 0 && (w->rights & ENTRY_WRITE) == 0 &&
-        ((w->access & WALK_USER) != 0 || (p->cr0 & CR0_WP) != 0)) {
+        ((w->access & WALK_USER) != 0 || (p->cr0 & CR0_WP) != 0))
         return false;
-    }
-    if ((w->access & WALK_USER) != 0) {
+    if ((w->access & WALK_USER) != 0)
         return user_page;
-    }
-    if (!user_page) {
+    if (!user_page)
         return true;
-    }
-    return fetch ? (p->cr4 & CR4_SMEP) == 0
-                 : (p->cr4 & CR4_SMAP) == 0 || (p->rflags & RFLAGS_AC) != 0;
+    return fetch ? (p->cr4 & CR4_SMEP) == 0 : (p->cr4 & CR4_SMAP) == 0 || (p->rflags & RFLAGS_AC) != 0;
 }
 
 static enum err walk_tables(const struct guest_map *map, struct walk *w, uint64_t linear,
-                            struct walk_result *out)
-{
+                            struct walk_result *out) {
     for (;; w->level--) {
         uint64_t entry;
         enum err err = entry_read(map, w, linear, &entry);
 
-        if (err != ERR_OK) {
+        if (err != ERR_OK)
             return err;
-        }
-        if ((entry & ENTRY_PRESENT) == 0) {
+        if ((entry & ENTRY_PRESENT) == 0)
             return page_fault(w, 0, out);
-        }
-        if ((entry & entry_reserved(w, entry)) != 0) {
+        if ((entry & entry_reserved(w, entry)) != 0)
             return page_fault(w, WALK_PF_PRESENT | WALK_PF_RSVD, out);
-        }
         w->rights = (w->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
         if (w->level == 1 || entry_is_large(w, entry)) {
             out->at = gpa(page_address(w, entry, linear));
@@ -178,51 +156,44 @@ static enum err walk_tables(const struct guest_map *map, struct walk *w, uint64_
     }
 }
 
-static bool is_canonical(uint64_t linear, unsigned bits)
-{
+static bool is_canonical(uint64_t linear, unsigned bits) {
     return (uint64_t)((int64_t)(linear << (64 - bits)) >> (64 - bits)) == linear;
 }
 
 enum err guest_walk(const struct guest_map *map, const struct guest_paging *paging, uint64_t linear,
-                    unsigned access, struct walk_result *out)
-{
+                    unsigned access, struct walk_result *out) {
     struct walk w = {.paging = paging, .access = access};
 
     *out = (struct walk_result){.at = {0}};
-    if ((paging->efer & EFER_LMA) == 0) {
+    if ((paging->efer & EFER_LMA) == 0)
         linear = (uint32_t)linear;
-    } else if (!is_canonical(linear, (paging->cr4 & CR4_LA57) != 0 ? 57 : 48)) {
+    else if (!is_canonical(linear, (paging->cr4 & CR4_LA57) != 0 ? 57 : 48))
         return ERR_MALFORMED;
-    }
     if ((paging->cr0 & CR0_PG) == 0) {
         out->at = gpa(linear);
         out->left = PAGE_SIZE - linear % PAGE_SIZE;
         return ERR_OK;
     }
-    if (!walk_start(&w, linear)) {
+    if (!walk_start(&w, linear))
         return page_fault(&w, 0, out);
-    }
     return walk_tables(map, &w, linear, out);
 }
 
-size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *paging,
-                       uint64_t linear, unsigned access, void *to, size_t bytes)
-{
+size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *paging, uint64_t linear,
+                       unsigned access, void *to, size_t bytes) {
     size_t done = 0;
 
     while (done < bytes) {
         struct walk_result r;
         uint64_t chunk;
 
-        if (guest_walk(map, paging, linear + done, access, &r) != ERR_OK) {
+        if (guest_walk(map, paging, linear + done, access, &r) != ERR_OK)
             break;
-        }
         /* By 4 KiB: so much is guest memory as a whole or not at all. */
         chunk = PAGE_SIZE - r.at.v % PAGE_SIZE;
         chunk = chunk < bytes - done ? chunk : bytes - done;
-        if (guest_map_read(map, (uint8_t *)to + done, r.at, chunk) != ERR_OK) {
+        if (guest_map_read(map, (uint8_t *)to + done, r.at, chunk) != ERR_OK)
             break;
-        }
         done += chunk;
     }
     return done;

@@ -2,8 +2,7 @@
 /* Guest-linear to guest-physical through the guest's own page tables, which are hostile input.
  * Reads guest memory only, never writes: accessed and dirty bits stay as they are. No protection
  * keys. */
-#ifndef CORE_GUEST_WALK_H
-#define CORE_GUEST_WALK_H
+#pragma once
 
 #include "core/guest_map.h"
 
@@ -39,5 +38,3 @@ must_check enum err guest_walk(const struct guest_map *map, const struct guest_p
 /* Bytes copied, from `linear` on up to the first that cannot be reached. */
 must_check size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *paging,
                                   uint64_t linear, unsigned access, void *to, size_t bytes);
-
-#endif

@@ -2,8 +2,7 @@
 /* The one seam from core/ down to the machine: implemented by arch/x86/host.c and, for the unit
  * tests and fuzzers, by tests/unit/host_stub.c. Nothing else in core/ may be undefined at link
  * time. */
-#ifndef CORE_HOST_H
-#define CORE_HOST_H
+#pragma once
 
 #include "core/types.h"
 
@@ -21,5 +20,3 @@ uint64_t host_now(void);
 
 /* Index of the CPU this runs on, 0 = boot core. */
 unsigned host_cpu(void);
-
-#endif

@@ -4,8 +4,7 @@
 
 #include "core/partition.h"
 
-uint64_t hypercall(const struct vcpu *v, uint64_t number, enum stop_cause *cause)
-{
+uint64_t hypercall(const struct vcpu *v, uint64_t number, enum stop_cause *cause) {
     switch (number) {
     case HYPERCALL_VERSION:
         return 1;

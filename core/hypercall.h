@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a guest can ask of the hypervisor by VMCALL at CPL 0: number in RAX, result in RAX. The
  * numbers are the guests' interface too and never change their meaning. */
-#ifndef CORE_HYPERCALL_H
-#define CORE_HYPERCALL_H
+#pragma once
 
 #include "core/partition.h"
 
@@ -14,5 +13,3 @@
 
 /* *cause other than STOP_NONE: the partition stops. */
 uint64_t hypercall(const struct vcpu *v, uint64_t number, enum stop_cause *cause);
-
-#endif

@@ -49,13 +49,11 @@ static const struct form forms[] = {
 };
 
 /* The next `bytes` bytes, little-endian; 0 once there was an error. */
-static uint64_t take(struct cursor *c, unsigned bytes)
-{
+static uint64_t take(struct cursor *c, unsigned bytes) {
     uint64_t value = 0;
 
-    if (c->err != ERR_OK) {
+    if (c->err != ERR_OK)
         return 0;
-    }
     if (c->at + bytes > INSN_MAX_BYTES) {
         c->err = ERR_MALFORMED;
         return 0;
@@ -64,39 +62,33 @@ static uint64_t take(struct cursor *c, unsigned bytes)
         c->err = ERR_RANGE;
         return 0;
     }
-    for (unsigned i = 0; i < bytes; i++) {
+    for (unsigned i = 0; i < bytes; i++)
         value |= (uint64_t)c->bytes[c->at++] << (8 * i);
-    }
     return value;
 }
 
-static uint64_t sign_extend(uint64_t value, unsigned bytes)
-{
+static uint64_t sign_extend(uint64_t value, unsigned bytes) {
     unsigned unused = 64 - 8 * bytes;
 
     return (uint64_t)((int64_t)(value << unused) >> unused);
 }
 
-static uint64_t size_mask(unsigned bytes)
-{
+static uint64_t size_mask(unsigned bytes) {
     return UINT64_MAX >> (64 - 8 * bytes);
 }
 
-static bool segment_prefix(uint8_t byte, enum insn_segment *segment)
-{
-    if ((byte & 0xe7) == 0x26) {
+static bool segment_prefix(uint8_t byte, enum insn_segment *segment) {
+    if ((byte & 0xe7) == 0x26)
         *segment = (enum insn_segment)(byte >> 3 & 3); /* 26 2E 36 3E */
-    } else if (byte == 0x64 || byte == 0x65) {
+    else if (byte == 0x64 || byte == 0x65)
         *segment = byte == 0x64 ? INSN_FS : INSN_GS;
-    } else {
+    else
         return false;
-    }
     return true;
 }
 
 /* Returns the first byte that is no prefix. */
-static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *p)
-{
+static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *p) {
     for (;;) {
         uint8_t byte = (uint8_t)take(c, 1);
         uint8_t rex = 0;
@@ -122,8 +114,7 @@ static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefi
     }
 }
 
-static bool find_form(unsigned opcode, enum insn_mode mode, struct form *out)
-{
+static bool find_form(unsigned opcode, enum insn_mode mode, struct form *out) {
     if (opcode < 0x40 && (opcode & 4) == 0) {
         *out = (struct form){(uint16_t)opcode, (enum insn_op)(opcode >> 3),
                              (opcode & 2) != 0 ? REG_MEM : MEM_REG};
@@ -138,15 +129,12 @@ static bool find_form(unsigned opcode, enum insn_mode mode, struct form *out)
     return false;
 }
 
-static void take_displacement(struct cursor *c, struct insn *out, unsigned bytes)
-{
-    if (bytes > 0) {
+static void take_displacement(struct cursor *c, struct insn *out, unsigned bytes) {
+    if (bytes > 0)
         out->displacement = (int64_t)sign_extend(take(c, bytes), bytes);
-    }
 }
 
-static void take_address_16(struct cursor *c, unsigned mod, unsigned rm, struct insn *out)
-{
+static void take_address_16(struct cursor *c, unsigned mod, unsigned rm, struct insn *out) {
     static const int8_t bases[] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
     static const int8_t indexes[] = {RSI, RDI, RSI, RDI, -1, -1, -1, -1};
 
@@ -159,9 +147,8 @@ static void take_address_16(struct cursor *c, unsigned mod, unsigned rm, struct 
     take_displacement(c, out, mod);
 }
 
-static void take_address(struct cursor *c, const struct prefixes *p, enum insn_mode mode,
-                         unsigned mod, unsigned rm, struct insn *out)
-{
+static void take_address(struct cursor *c, const struct prefixes *p, enum insn_mode mode, unsigned mod,
+                         unsigned rm, struct insn *out) {
     unsigned displacement = mod == 2 ? 4 : mod;
     unsigned base = rm;
 
@@ -182,42 +169,34 @@ static void take_address(struct cursor *c, const struct prefixes *p, enum insn_m
     take_displacement(c, out, displacement);
 }
 
-static void take_memory(struct cursor *c, const struct prefixes *p, enum insn_mode mode,
-                        uint8_t modrm, struct insn *out)
-{
-    if (out->address_bytes == 2) {
+static void take_memory(struct cursor *c, const struct prefixes *p, enum insn_mode mode, uint8_t modrm,
+                        struct insn *out) {
+    if (out->address_bytes == 2)
         take_address_16(c, modrm >> 6, modrm & 7, out);
-    } else {
+    else
         take_address(c, p, mode, modrm >> 6, modrm & 7, out);
-    }
-    if (out->base == RBP || out->base == RSP) {
+    if (out->base == RBP || out->base == RSP)
         out->segment = INSN_SS;
-    }
 }
 
-static unsigned operand_bytes(enum insn_mode mode, const struct prefixes *p)
-{
-    if ((p->rex & REX_W) != 0) {
+static unsigned operand_bytes(enum insn_mode mode, const struct prefixes *p) {
+    if ((p->rex & REX_W) != 0)
         return 8;
-    }
     return (mode == INSN_16) != p->operand_size ? 2 : 4;
 }
 
-static void set_sizes(struct insn *out, unsigned opcode, unsigned operand)
-{
+static void set_sizes(struct insn *out, unsigned opcode, unsigned operand) {
     unsigned wide = (opcode & 1) != 0 ? operand : 1;
 
-    if (opcode > 0xff) { /* MOVZX, MOVSX */
+    if (opcode > 0xff) /* MOVZX, MOVSX */
         wide = (opcode & 1) != 0 ? 2 : 1;
-    } else if (opcode == 0x63) {
+    else if (opcode == 0x63)
         wide = operand == 2 ? 2 : 4;
-    }
     out->mem_bytes = (uint8_t)wide;
     out->reg_bytes = (uint8_t)(opcode > 0xff || opcode == 0x63 ? operand : wide);
 }
 
-static void set_register(struct insn *out, const struct prefixes *p, unsigned reg)
-{
+static void set_register(struct insn *out, const struct prefixes *p, unsigned reg) {
     if (out->reg_bytes == 1 && p->rex == 0 && reg >= 4) {
         out->high_byte = true;
         reg -= 4;
@@ -225,8 +204,7 @@ static void set_register(struct insn *out, const struct prefixes *p, unsigned re
     out->reg = (uint8_t)(reg | ((p->rex & REX_R) != 0 ? 8u : 0u));
 }
 
-static void set_accesses(struct insn *out, enum shape shape)
-{
+static void set_accesses(struct insn *out, enum shape shape) {
     bool compares = out->op == INSN_CMP || out->op == INSN_TEST;
 
     out->mem_first = shape != REG_MEM && shape != ACC_MOFFS;
@@ -238,8 +216,7 @@ static void set_accesses(struct insn *out, enum shape shape)
 
 /* What follows the opcode. False: not a form of ours. */
 static bool take_operands(struct cursor *c, const struct prefixes *p, enum insn_mode mode,
-                          const struct form *form, struct insn *out)
-{
+                          const struct form *form, struct insn *out) {
     uint8_t modrm;
     unsigned reg;
 
@@ -249,16 +226,14 @@ static bool take_operands(struct cursor *c, const struct prefixes *p, enum insn_
     }
     modrm = (uint8_t)take(c, 1);
     reg = modrm >> 3 & 7;
-    if (modrm >= 0xc0) {
+    if (modrm >= 0xc0)
         return false; /* two registers */
-    }
-    if (form->shape == MEM_REG || form->shape == REG_MEM) {
+    if (form->shape == MEM_REG || form->shape == REG_MEM)
         set_register(out, p, reg);
-    } else if (form->opcode <= 0x83) {
+    else if (form->opcode <= 0x83)
         out->op = (enum insn_op)reg;
-    } else if (reg != 0) {
+    else if (reg != 0)
         return false;
-    }
     take_memory(c, p, mode, modrm, out);
     if (form->shape == MEM_IMM || form->shape == MEM_IMM8) {
         unsigned bytes = form->shape == MEM_IMM8 ? 1 : out->mem_bytes;
@@ -269,43 +244,35 @@ static bool take_operands(struct cursor *c, const struct prefixes *p, enum insn_
     return true;
 }
 
-enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out)
-{
+enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out) {
     struct cursor c = {bytes, count, 0, ERR_OK};
     struct prefixes p = {0};
     unsigned opcode = take_prefixes(&c, mode, &p);
     struct form form;
 
-    if (opcode == 0x0f) {
+    if (opcode == 0x0f)
         opcode = 0x0f00 | (unsigned)take(&c, 1);
-    }
-    if (c.err != ERR_OK) {
+    if (c.err != ERR_OK)
         return c.err;
-    }
-    if (!find_form(opcode, mode, &form)) {
+    if (!find_form(opcode, mode, &form))
         return ERR_UNSUPPORTED;
-    }
     *out = (struct insn){.op = form.op, .base = -1, .index = -1, .scale = 1, .lock = p.lock};
     out->address_bytes = (uint8_t)(!p.address_size ? mode : mode == INSN_32 ? 2 : 4);
     out->segment = INSN_DS;
     set_sizes(out, opcode, operand_bytes(mode, &p));
-    if (!take_operands(&c, &p, mode, &form, out) || out->op == 2 || out->op == 3) {
+    if (!take_operands(&c, &p, mode, &form, out) || out->op == 2 || out->op == 3)
         return c.err != ERR_OK ? c.err : ERR_UNSUPPORTED;
-    }
     set_accesses(out, form.shape);
-    if (p.has_segment) {
+    if (p.has_segment)
         out->segment = p.segment;
-    }
     out->length = (uint8_t)c.at;
-    if (c.err == ERR_OK && p.lock && !(out->writes_mem && out->reads_mem)) {
+    if (c.err == ERR_OK && p.lock && !(out->writes_mem && out->reads_mem))
         return ERR_MALFORMED;
-    }
     return c.err;
 }
 
 /* Writing 32 bits clears the upper half, 8 and 16 leave the rest. */
-static uint64_t register_merge(const struct insn *i, uint64_t old, uint64_t value)
-{
+static uint64_t register_merge(const struct insn *i, uint64_t old, uint64_t value) {
     unsigned shift = i->high_byte ? 8 : 0;
     uint64_t mask = size_mask(i->reg_bytes) << shift;
 
@@ -313,8 +280,7 @@ static uint64_t register_merge(const struct insn *i, uint64_t old, uint64_t valu
     return i->reg_bytes >= 4 ? value : (old & ~mask) | value;
 }
 
-static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes, enum insn_op op)
-{
+static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes, enum insn_op op) {
     uint64_t sign = BIT(8 * bytes - 1);
     uint64_t flags = 0;
 
@@ -333,8 +299,7 @@ static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes,
     return flags;
 }
 
-static uint64_t operate(enum insn_op op, uint64_t a, uint64_t b)
-{
+static uint64_t operate(enum insn_op op, uint64_t a, uint64_t b) {
     switch (op) {
     case INSN_ADD:
         return a + b;
@@ -353,8 +318,7 @@ static uint64_t operate(enum insn_op op, uint64_t a, uint64_t b)
     }
 }
 
-void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct insn_result *out)
-{
+void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct insn_result *out) {
     uint64_t mask = size_mask(i->mem_bytes);
     uint64_t mem = mem_in & mask;
     uint64_t other = i->has_immediate ? i->immediate : reg_in >> (i->high_byte ? 8 : 0);
@@ -364,18 +328,15 @@ void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct
     a = i->mem_first ? mem : other;
     b = i->mem_first ? other : mem;
     value = operate(i->op, a, b);
-    if (i->op == INSN_MOVSX) {
+    if (i->op == INSN_MOVSX)
         value = sign_extend(value, i->mem_bytes);
-    } else {
+    else
         value &= mask;
-    }
     *out = (struct insn_result){.mem = mem, .reg = reg_in};
-    if (i->writes_mem) {
+    if (i->writes_mem)
         out->mem = value;
-    }
-    if (i->writes_reg) {
+    if (i->writes_reg)
         out->reg = register_merge(i, reg_in, i->op == INSN_XCHG ? mem : value);
-    }
     if (i->op <= INSN_TEST) {
         out->flags = flags_of(a, b, value, i->mem_bytes, i->op);
         out->flags_mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF;

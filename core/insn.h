@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoder and executor of the instructions a guest reaches a trapped page with: MOV and its
  * relatives, ALU operations and XCHG with one memory operand. Pure; bytes are the guest's. */
-#ifndef CORE_INSN_H
-#define CORE_INSN_H
+#pragma once
 
 #include "core/err.h"
 #include "core/types.h"
@@ -54,8 +53,7 @@ struct insn {
 
 /* ERR_RANGE: the instruction goes on behind bytes[count). ERR_UNSUPPORTED: not one of ours.
  * ERR_MALFORMED: the CPU would not run it (over 15 bytes, LOCK where it may not be). */
-must_check enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode,
-                                struct insn *out);
+must_check enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out);
 
 struct insn_result {
     uint64_t mem;
@@ -66,5 +64,3 @@ struct insn_result {
 
 /* What the instruction does to its two operands. reg_in: all 64 bits of register `reg`. */
 void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct insn_result *out);
-
-#endif

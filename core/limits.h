@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fixed sizes of the static tables. Exceeding one is an error that says so, never a truncation.
  */
-#ifndef CORE_LIMITS_H
-#define CORE_LIMITS_H
+#pragma once
 
 #define MAX_CPUS          64 /* physical cores; a cpu set is one 64-bit mask */
 #define MAX_PARTITIONS    16
@@ -13,5 +12,3 @@
 #define MAX_GUEST_REGIONS 24 /* pieces of RAM and device windows of one partition */
 #define MAX_NAME          32 /* partition and module names, with the NUL */
 #define MAX_CMDLINE       1024
-
-#endif

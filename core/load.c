@@ -14,8 +14,7 @@
 /* Up to 0xFFFF0 in real mode at CS:0, with the other segments as CS and SP 0, so that the stack is
  * the top of that 64 KiB; above in 32-bit protected mode, as a multiboot kernel without
  * information. */
-static enum err load_flat(const struct load_request *request, struct guest_start *out)
-{
+static enum err load_flat(const struct load_request *request, struct guest_start *out) {
     const struct load_image *image = &request->kernel;
     struct loader_room room = {.map = request->map};
     struct range target = {request->load, image->bytes};
@@ -48,8 +47,7 @@ static enum err load_flat(const struct load_request *request, struct guest_start
     return ERR_OK;
 }
 
-enum err load_guest(const struct load_request *request, struct guest_start *out)
-{
+enum err load_guest(const struct load_request *request, struct guest_start *out) {
     const struct load_image *kernel = &request->kernel;
     bool says = load_linux_is(kernel) || load_elf_is(kernel);
     enum err err;
@@ -63,9 +61,8 @@ enum err load_guest(const struct load_request *request, struct guest_start *out)
                         load_elf_is(kernel) ? "an ELF" : "a Linux kernel");
         return ERR_UNSUPPORTED;
     }
-    if (request->has_load) {
+    if (request->has_load)
         return load_flat(request, out);
-    }
     err = load_linux_is(kernel) ? load_linux(request, out) : load_elf(request, out);
     if (err == ERR_NOT_FOUND) {
         loader_complain(request, kernel,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest images: which format is it, put it into guest memory, say how the CPU has to start. Writes
  * nothing but guest memory, keeps no state: a partition that restarts is loaded again. */
-#ifndef CORE_LOAD_H
-#define CORE_LOAD_H
+#pragma once
 
 #include "core/err.h"
 #include "core/guest_map.h"
@@ -46,5 +45,3 @@ struct guest_start {
 /* Complains in one line, with partition and image, about what it does not take. Pure but for the
  * guest memory in request->map. */
 must_check enum err load_guest(const struct load_request *request, struct guest_start *out);
-
-#endif

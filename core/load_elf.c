@@ -71,16 +71,14 @@ struct elf_segment {
     uint64_t offset, vaddr, paddr, filesz, memsz; /* memsz 0: nothing to load */
 };
 
-bool load_elf_is(const struct load_image *image)
-{
+bool load_elf_is(const struct load_image *image) {
     return image->bytes >= 4 && memcmp(image->data,
                                        "\x7f"
                                        "ELF",
                                        4) == 0;
 }
 
-static enum err load_elf_header(const struct load_request *request, struct elf_file *elf)
-{
+static enum err load_elf_header(const struct load_request *request, struct elf_file *elf) {
     const struct load_image *image = &request->kernel;
     struct elf64_header h64 = {0};
     struct elf32_header h32;
@@ -94,8 +92,8 @@ static enum err load_elf_header(const struct load_request *request, struct elf_f
     memcpy(&h64, image->data, sizeof(h64));
     memcpy(&h32, image->data, sizeof(h32));
     elf->is64 = h64.ident[4] == ELF_CLASS_64;
-    known = elf->is64 ? h64.machine == ELF_EM_X86_64
-                      : h64.ident[4] == ELF_CLASS_32 && h64.machine == ELF_EM_386;
+    known =
+        elf->is64 ? h64.machine == ELF_EM_X86_64 : h64.ident[4] == ELF_CLASS_32 && h64.machine == ELF_EM_386;
     if (!known || h64.ident[5] != ELF_DATA_LSB) {
         loader_complain(request, image,
                         "an ELF of class %u for machine %u; wanted: ELF64 for x86-64 (62) or "
@@ -118,9 +116,8 @@ static enum err load_elf_header(const struct load_request *request, struct elf_f
 }
 
 /* Header n of load_elf_header's phnum. */
-static struct elf_segment load_elf_segment(const struct load_image *image,
-                                           const struct elf_file *elf, unsigned n)
-{
+static struct elf_segment load_elf_segment(const struct load_image *image, const struct elf_file *elf,
+                                           unsigned n) {
     const uint8_t *headers = (const uint8_t *)image->data + elf->phoff;
     struct elf64_phdr p64;
     struct elf32_phdr p32;
@@ -138,8 +135,7 @@ static struct elf_segment load_elf_segment(const struct load_image *image,
 
 /* Check one segment against the file and the guest's RAM, then copy it. */
 static enum err load_elf_put(const struct load_request *request, struct loader_room *room,
-                             const struct elf_segment *s)
-{
+                             const struct elf_segment *s) {
     const struct load_image *image = &request->kernel;
     struct range target = {s->paddr, s->memsz};
     enum err err = ERR_RANGE;
@@ -147,20 +143,15 @@ static enum err load_elf_put(const struct load_request *request, struct loader_r
     if (s->filesz > s->memsz || s->offset > image->bytes || s->filesz > image->bytes - s->offset) {
         loader_complain(request, image,
                         "a segment of %lu bytes at offset 0x%lx is not within the file's %lu bytes",
-                        (unsigned long)s->filesz, (unsigned long)s->offset,
-                        (unsigned long)image->bytes);
+                        (unsigned long)s->filesz, (unsigned long)s->offset, (unsigned long)image->bytes);
         return ERR_MALFORMED;
     }
-    if (range_valid(target) && range_end(target) <= KERNEL_END_MAX) {
+    if (range_valid(target) && range_end(target) <= KERNEL_END_MAX)
         err = loader_use(room, target);
-    }
-    if (err == ERR_OK) {
-        err = guest_map_write(room->map, gpa(s->paddr), (const uint8_t *)image->data + s->offset,
-                              s->filesz);
-    }
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
+        err = guest_map_write(room->map, gpa(s->paddr), (const uint8_t *)image->data + s->offset, s->filesz);
+    if (err == ERR_OK)
         err = guest_map_zero(room->map, gpa(s->paddr + s->filesz), s->memsz - s->filesz);
-    }
     if (err != ERR_OK) {
         loader_complain(request, image,
                         "a segment of 0x%lx bytes for 0x%lx: not free RAM of this partition below "
@@ -173,8 +164,7 @@ static enum err load_elf_put(const struct load_request *request, struct loader_r
 /* e_entry is virtual by the ELF specification and physical in many kernels: believe whichever of
  * the two lies in a segment, virtual first. */
 static enum err load_elf_entry(const struct load_request *request, const struct elf_file *elf,
-                               uint64_t *rip)
-{
+                               uint64_t *rip) {
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned i = 0; i < elf->phnum; i++) {
             struct elf_segment s = load_elf_segment(&request->kernel, elf, i);
@@ -192,17 +182,15 @@ static enum err load_elf_entry(const struct load_request *request, const struct 
 }
 
 static enum err load_elf_segments(const struct load_request *request, struct loader_room *room,
-                                  uint64_t *rip)
-{
+                                  uint64_t *rip) {
     struct elf_file elf;
     enum err err = load_elf_header(request, &elf);
 
     for (unsigned i = 0; err == ERR_OK && i < elf.phnum; i++) {
         struct elf_segment s = load_elf_segment(&request->kernel, &elf, i);
 
-        if (s.memsz != 0) {
+        if (s.memsz != 0)
             err = load_elf_put(request, room, &s);
-        }
     }
     return err == ERR_OK ? load_elf_entry(request, &elf, rip) : err;
 }
@@ -210,8 +198,7 @@ static enum err load_elf_segments(const struct load_request *request, struct loa
 /* The multiboot header gives the addresses: one segment. load_addr -1 stands for the start of the
  * file, load_end 0 for its end, bss_end 0 for no bss. */
 static enum err load_elf_addresses(const struct load_request *request, struct loader_room *room,
-                                   const struct multiboot_header *h, uint64_t *rip)
-{
+                                   const struct multiboot_header *h, uint64_t *rip) {
     const struct load_image *image = &request->kernel;
     bool whole = h->load_addr == UINT32_MAX;
     uint64_t load = whole ? h->header_addr - h->at : h->load_addr;
@@ -232,8 +219,7 @@ static enum err load_elf_addresses(const struct load_request *request, struct lo
     return load_elf_put(request, room, &s);
 }
 
-enum err load_elf(const struct load_request *request, struct guest_start *out)
-{
+enum err load_elf(const struct load_request *request, struct guest_start *out) {
     struct loader_room room = {.map = request->map};
     struct multiboot_header header;
     uint64_t rip = 0;
@@ -245,9 +231,8 @@ enum err load_elf(const struct load_request *request, struct guest_start *out)
                         "kernel, or a Linux bzImage");
         return ERR_UNSUPPORTED;
     }
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         return err;
-    }
     if (header.has_address) {
         err = load_elf_addresses(request, &room, &header, &rip);
     } else if (load_elf_is(&request->kernel)) {
@@ -256,9 +241,8 @@ enum err load_elf(const struct load_request *request, struct guest_start *out)
     } else {
         return ERR_NOT_FOUND;
     }
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = load_mbinfo(request, header.version, &room, out);
-    }
     out->rip = rip;
     return err;
 }

@@ -107,17 +107,14 @@ struct linux_plan {
     uint64_t kernel_at, initrd_at, low_at;
 };
 
-bool load_linux_is(const struct load_image *image)
-{
+bool load_linux_is(const struct load_image *image) {
     const uint8_t *data = image->data;
 
-    return image->bytes >= HEADER_AT + sizeof(struct setup_header) &&
-           memcmp(data + 0x202, "HdrS", 4) == 0;
+    return image->bytes >= HEADER_AT + sizeof(struct setup_header) && memcmp(data + 0x202, "HdrS", 4) == 0;
 }
 
 /* Copy the header, check what the rest of the loader relies on. */
-static enum err load_linux_header(struct linux_plan *plan)
-{
+static enum err load_linux_header(struct linux_plan *plan) {
     const struct load_request *request = plan->request;
     const struct load_image *kernel = &request->kernel;
     struct setup_header *h = &plan->header;
@@ -138,8 +135,7 @@ static enum err load_linux_header(struct linux_plan *plan)
         return ERR_MALFORMED;
     }
     if (h->kernel_alignment == 0 || (h->kernel_alignment & (h->kernel_alignment - 1)) != 0) {
-        loader_complain(request, kernel, "kernel_alignment 0x%x is not a power of two",
-                        h->kernel_alignment);
+        loader_complain(request, kernel, "kernel_alignment 0x%x is not a power of two", h->kernel_alignment);
         return ERR_MALFORMED;
     }
     if (str_length(request->cmdline) > h->cmdline_size) {
@@ -154,8 +150,7 @@ static enum err load_linux_header(struct linux_plan *plan)
 
 /* At its preferred address if that is RAM; elsewhere if it can be moved. The page tables reach two
  * GiB from where it starts: more than one is refused. */
-static enum err load_linux_place_kernel(struct linux_plan *plan)
-{
+static enum err load_linux_place_kernel(struct linux_plan *plan) {
     const struct setup_header *h = &plan->header;
     uint64_t bytes = h->init_size > plan->payload_bytes ? h->init_size : plan->payload_bytes;
     struct loader_want want = {bytes, h->kernel_alignment, MIB(1), GIB(4), false};
@@ -163,9 +158,8 @@ static enum err load_linux_place_kernel(struct linux_plan *plan)
 
     plan->kernel_at = h->pref_address;
     if (bytes <= GIB(1) && h->pref_address <= GIB(4) - bytes &&
-        loader_use(&plan->room, (struct range){h->pref_address, bytes}) == ERR_OK) {
+        loader_use(&plan->room, (struct range){h->pref_address, bytes}) == ERR_OK)
         return ERR_OK;
-    }
     if (bytes <= GIB(1) && h->relocatable != 0) {
         err = loader_find(&plan->room, &want, &plan->kernel_at);
         if (err != ERR_OK && (h->xloadflags & XLF_ABOVE_4G) != 0) {
@@ -182,16 +176,14 @@ static enum err load_linux_place_kernel(struct linux_plan *plan)
     return err;
 }
 
-static enum err load_linux_place_initrd(struct linux_plan *plan)
-{
+static enum err load_linux_place_initrd(struct linux_plan *plan) {
     const struct load_image *initrd = &plan->request->initrd;
-    struct loader_want want = {initrd->bytes, PAGE_SIZE, MIB(1),
-                               (uint64_t)plan->header.initrd_addr_max + 1, true};
+    struct loader_want want = {initrd->bytes, PAGE_SIZE, MIB(1), (uint64_t)plan->header.initrd_addr_max + 1,
+                               true};
     enum err err;
 
-    if (initrd->bytes == 0) {
+    if (initrd->bytes == 0)
         return ERR_OK;
-    }
     err = loader_find(&plan->room, &want, &plan->initrd_at);
     if (err != ERR_OK && (plan->header.xloadflags & XLF_ABOVE_4G) != 0) {
         want.max = LOADER_ADDR_MAX;
@@ -205,10 +197,8 @@ static enum err load_linux_place_initrd(struct linux_plan *plan)
     return err;
 }
 
-static enum err load_linux_place(struct linux_plan *plan)
-{
-    struct loader_want low = {sizeof(struct linux_low), PAGE_SIZE, LOADER_LOW_MIN, LOADER_LOW_MAX,
-                              false};
+static enum err load_linux_place(struct linux_plan *plan) {
+    struct loader_want low = {sizeof(struct linux_low), PAGE_SIZE, LOADER_LOW_MIN, LOADER_LOW_MAX, false};
     enum err err = loader_find(&plan->room, &low, &plan->low_at);
 
     if (err != ERR_OK) {
@@ -221,8 +211,7 @@ static enum err load_linux_place(struct linux_plan *plan)
     return err == ERR_OK ? load_linux_place_initrd(plan) : err;
 }
 
-static void load_linux_e820(struct boot_params *params, const struct guest_map *map)
-{
+static void load_linux_e820(struct boot_params *params, const struct guest_map *map) {
     enum region_kind kind;
     struct range run;
     unsigned index = 0, n = 0;
@@ -236,16 +225,14 @@ static void load_linux_e820(struct boot_params *params, const struct guest_map *
     params->e820_entries = (uint8_t)n;
 }
 
-static void load_linux_params(const struct linux_plan *plan, struct boot_params *params)
-{
+static void load_linux_params(const struct linux_plan *plan, struct boot_params *params) {
     const struct load_request *request = plan->request;
     uint64_t cmdline = plan->low_at + offsetof(struct linux_low, cmdline);
     uint64_t header_end = 0x202u + plan->header.jump_by;
 
     /* The whole header, not only the part with a name here: it is as long as it says. */
-    if (header_end > HEADER_MAX) {
+    if (header_end > HEADER_MAX)
         header_end = HEADER_MAX;
-    }
     memcpy((uint8_t *)params + HEADER_AT, (const uint8_t *)request->kernel.data + HEADER_AT,
            header_end - HEADER_AT);
     params->header.type_of_loader = LOADER_UNDEFINED;
@@ -259,35 +246,30 @@ static void load_linux_params(const struct linux_plan *plan, struct boot_params 
 }
 
 /* Identity: the first 4 GiB, and the two GiB from where the kernel lies, in 2 MiB pages. */
-static void load_linux_page_tables(const struct linux_plan *plan, struct linux_low *low)
-{
+static void load_linux_page_tables(const struct linux_plan *plan, struct linux_low *low) {
     uint64_t low_at = plan->low_at, first = plan->kernel_at >> 30;
 
     low->pml4[0] = (low_at + offsetof(struct linux_low, pdpt)) | PTE_PRESENT | PTE_WRITABLE;
     for (unsigned i = 0; i < ARRAY_SIZE(low->pd); i++) {
         uint64_t gib = i < 4 ? i : first + i - 4;
 
-        for (unsigned j = 0; j < PTES; j++) {
+        for (unsigned j = 0; j < PTES; j++)
             low->pd[i][j] = GIB(gib) + j * PAGE_2M + (PTE_PRESENT | PTE_WRITABLE | PTE_LARGE);
-        }
         low->pdpt[gib % PTES] =
             (low_at + offsetof(struct linux_low, pd) + i * PAGE_SIZE) | PTE_PRESENT | PTE_WRITABLE;
     }
 }
 
-static void load_linux_low(const struct linux_plan *plan, struct linux_low *low)
-{
+static void load_linux_low(const struct linux_plan *plan, struct linux_low *low) {
     memset(low, 0, sizeof(*low));
     load_linux_params(plan, &low->params);
-    str_copy(low->cmdline, sizeof(low->cmdline), plan->request->cmdline,
-             str_length(plan->request->cmdline));
+    str_copy(low->cmdline, sizeof(low->cmdline), plan->request->cmdline, str_length(plan->request->cmdline));
     low->gdt[CS_LINUX / 8] = 0x00AF9B000000FFFF; /* 64-bit code */
     low->gdt[DS_LINUX / 8] = 0x00CF93000000FFFF; /* data */
     load_linux_page_tables(plan, low);
 }
 
-static enum err load_linux_write(const struct linux_plan *plan)
-{
+static enum err load_linux_write(const struct linux_plan *plan) {
     const struct load_request *request = plan->request;
     const uint8_t *payload = (const uint8_t *)request->kernel.data + plan->payload_at;
     struct linux_low *low = guest_map_ptr(request->map, gpa(plan->low_at), sizeof(*low));
@@ -301,8 +283,8 @@ static enum err load_linux_write(const struct linux_plan *plan)
     load_linux_low(plan, low);
     err = guest_map_write(request->map, gpa(plan->kernel_at), payload, plan->payload_bytes);
     if (err == ERR_OK && request->initrd.bytes != 0) {
-        err = guest_map_write(request->map, gpa(plan->initrd_at), request->initrd.data,
-                              request->initrd.bytes);
+        err =
+            guest_map_write(request->map, gpa(plan->initrd_at), request->initrd.data, request->initrd.bytes);
     }
     if (err != ERR_OK) {
         loader_complain(request, &request->kernel, "guest memory at 0x%lx cannot be written",
@@ -311,20 +293,16 @@ static enum err load_linux_write(const struct linux_plan *plan)
     return err;
 }
 
-enum err load_linux(const struct load_request *request, struct guest_start *out)
-{
+enum err load_linux(const struct load_request *request, struct guest_start *out) {
     struct linux_plan plan = {.request = request, .room = {.map = request->map}};
     enum err err = load_linux_header(&plan);
 
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = load_linux_place(&plan);
-    }
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = load_linux_write(&plan);
-    }
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         return err;
-    }
     *out = (struct guest_start){
         .mode = START_LONG,
         .rip = plan.kernel_at + ENTRY_64,

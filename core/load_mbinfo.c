@@ -96,8 +96,7 @@ struct mbinfo_plan {
     uint32_t module_start, module_end;
 };
 
-static void load_mbinfo_memory(struct mbinfo_plan *plan)
-{
+static void load_mbinfo_memory(struct mbinfo_plan *plan) {
     enum region_kind kind;
     struct range run;
     unsigned index = 0;
@@ -105,29 +104,24 @@ static void load_mbinfo_memory(struct mbinfo_plan *plan)
     while (loader_next_run(plan->request->map, &index, &run, &kind)) {
         uint64_t kib = range_end(run) >> 10;
 
-        if (kind == REGION_RAM && run.base == 0) {
+        if (kind == REGION_RAM && run.base == 0)
             plan->mem_lower = (uint32_t)(kib < 640 ? kib : 640);
-        }
-        if (kind == REGION_RAM && run.base <= MIB(1) && range_end(run) > MIB(1)) {
+        if (kind == REGION_RAM && run.base <= MIB(1) && range_end(run) > MIB(1))
             plan->mem_upper = (uint32_t)(kib - 1024 < UINT32_MAX ? kib - 1024 : UINT32_MAX);
-        }
     }
 }
 
 /* "name arguments" */
-static void load_mbinfo_module_text(const struct load_request *request, char *to, size_t size)
-{
+static void load_mbinfo_module_text(const struct load_request *request, char *to, size_t size) {
     str_format(to, size, "%s%s%s", request->initrd.name, request->initrd_args[0] != '\0' ? " " : "",
                request->initrd_args);
 }
 
-static uint32_t load_mbinfo_kind(enum region_kind kind)
-{
+static uint32_t load_mbinfo_kind(enum region_kind kind) {
     return kind == REGION_RAM ? 1 : 3; /* available; ACPI tables */
 }
 
-static void load_mbinfo_fill1(const struct mbinfo_plan *plan)
-{
+static void load_mbinfo_fill1(const struct mbinfo_plan *plan) {
     const struct load_request *request = plan->request;
     struct mb1_block *block = plan->block;
     uint32_t at = (uint32_t)plan->at;
@@ -136,12 +130,11 @@ static void load_mbinfo_fill1(const struct mbinfo_plan *plan)
     unsigned index = 0, n = 0;
 
     while (loader_next_run(request->map, &index, &run, &kind)) {
-        block->mmap[n++] = (struct mb1_memory){sizeof(block->mmap[0]) - 4, run.base, run.size,
-                                               load_mbinfo_kind(kind)};
+        block->mmap[n++] =
+            (struct mb1_memory){sizeof(block->mmap[0]) - 4, run.base, run.size, load_mbinfo_kind(kind)};
     }
     memcpy(block->name, LOADER_NAME, sizeof(LOADER_NAME));
-    str_copy(block->cmdline, sizeof(block->cmdline), request->cmdline,
-             str_length(request->cmdline));
+    str_copy(block->cmdline, sizeof(block->cmdline), request->cmdline, str_length(request->cmdline));
     block->info = (struct mb1_info){
         .flags = MB1_HAS_MEMORY | MB1_HAS_CMDLINE | MB1_HAS_MODULES | MB1_HAS_MMAP | MB1_HAS_NAME,
         .mem_lower = plan->mem_lower,
@@ -155,16 +148,14 @@ static void load_mbinfo_fill1(const struct mbinfo_plan *plan)
         block->info.mods_count = 1;
         block->info.mods_addr = at + (uint32_t)offsetof(struct mb1_block, module);
         load_mbinfo_module_text(request, block->module_text, sizeof(block->module_text));
-        block->module =
-            (struct mb1_module){plan->module_start, plan->module_end,
-                                at + (uint32_t)offsetof(struct mb1_block, module_text), 0};
+        block->module = (struct mb1_module){plan->module_start, plan->module_end,
+                                            at + (uint32_t)offsetof(struct mb1_block, module_text), 0};
     }
 }
 
 /* Append a tag; returns where its `bytes` of content go. The sizes are bounded where MB2_BLOCK is
  * defined. */
-static void *load_mbinfo_append(uint8_t *block, uint32_t type, size_t bytes)
-{
+static void *load_mbinfo_append(uint8_t *block, uint32_t type, size_t bytes) {
     uint32_t *total = (uint32_t *)block;
     struct mb2_tag *tag = (struct mb2_tag *)(block + *total);
 
@@ -173,15 +164,13 @@ static void *load_mbinfo_append(uint8_t *block, uint32_t type, size_t bytes)
     return tag + 1;
 }
 
-static void load_mbinfo_append_text(uint8_t *block, uint32_t type, const char *text)
-{
+static void load_mbinfo_append_text(uint8_t *block, uint32_t type, const char *text) {
     size_t bytes = str_length(text) + 1;
 
     memcpy(load_mbinfo_append(block, type, bytes), text, bytes);
 }
 
-static void load_mbinfo_append_mmap(uint8_t *block, const struct guest_map *map)
-{
+static void load_mbinfo_append_mmap(uint8_t *block, const struct guest_map *map) {
     uint32_t *header = load_mbinfo_append(block, TAG_MMAP, 8);
     struct mb2_tag *tag = (struct mb2_tag *)header - 1;
     enum region_kind kind;
@@ -198,8 +187,7 @@ static void load_mbinfo_append_mmap(uint8_t *block, const struct guest_map *map)
     }
 }
 
-static void load_mbinfo_fill2(const struct mbinfo_plan *plan)
-{
+static void load_mbinfo_fill2(const struct mbinfo_plan *plan) {
     const struct load_request *request = plan->request;
     uint8_t *block = plan->block;
     uint32_t *words;
@@ -220,30 +208,24 @@ static void load_mbinfo_fill2(const struct mbinfo_plan *plan)
         words[1] = plan->module_end;
         load_mbinfo_module_text(request, (char *)(words + 2), bytes);
     }
-    if (request->rsdp.v != 0 &&
-        guest_map_read(request->map, rsdp, request->rsdp, sizeof(rsdp)) == ERR_OK) {
+    if (request->rsdp.v != 0 && guest_map_read(request->map, rsdp, request->rsdp, sizeof(rsdp)) == ERR_OK)
         memcpy(load_mbinfo_append(block, TAG_ACPI_NEW, sizeof(rsdp)), rsdp, sizeof(rsdp));
-    }
     load_mbinfo_append(block, TAG_END, 0);
 }
 
-static enum err load_mbinfo_module(struct mbinfo_plan *plan, struct loader_room *room)
-{
+static enum err load_mbinfo_module(struct mbinfo_plan *plan, struct loader_room *room) {
     const struct load_image *initrd = &plan->request->initrd;
     struct loader_want want = {initrd->bytes, PAGE_SIZE, MIB(1), GIB(4), false};
     uint64_t at;
     enum err err;
 
-    if (initrd->bytes == 0) {
+    if (initrd->bytes == 0)
         return ERR_OK;
-    }
     err = loader_find(room, &want, &at);
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = guest_map_write(room->map, gpa(at), initrd->data, initrd->bytes);
-    }
     if (err != ERR_OK) {
-        loader_complain(plan->request, initrd,
-                        "no room for a module of %lu KiB between 1 MiB and 4 GiB",
+        loader_complain(plan->request, initrd, "no room for a module of %lu KiB between 1 MiB and 4 GiB",
                         (unsigned long)(initrd->bytes >> 10));
         return err;
     }
@@ -253,18 +235,15 @@ static enum err load_mbinfo_module(struct mbinfo_plan *plan, struct loader_room 
 }
 
 enum err load_mbinfo(const struct load_request *request, unsigned version, struct loader_room *room,
-                     struct guest_start *out)
-{
+                     struct guest_start *out) {
     struct mbinfo_plan plan = {.request = request};
     struct loader_want want = {MB2_BLOCK, PAGE_SIZE, LOADER_LOW_MIN, LOADER_LOW_MAX, false};
     enum err err = load_mbinfo_module(&plan, room);
 
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = loader_start_protected(request, room, out);
-    }
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         return err;
-    }
     err = loader_find(room, &want, &plan.at);
     plan.block = err == ERR_OK ? guest_map_ptr(room->map, gpa(plan.at), MB2_BLOCK) : NULL;
     if (plan.block == NULL) {
@@ -274,11 +253,10 @@ enum err load_mbinfo(const struct load_request *request, unsigned version, struc
     }
     memset(plan.block, 0, MB2_BLOCK);
     load_mbinfo_memory(&plan);
-    if (version == 1) {
+    if (version == 1)
         load_mbinfo_fill1(&plan);
-    } else {
+    else
         load_mbinfo_fill2(&plan);
-    }
     out->rax = version == 1 ? MB1_EAX : MB2_EAX;
     out->rbx = plan.at;
     return ERR_OK;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a multiboot or multiboot2 kernel finds in its memory and registers. Writes guest memory
  * only, knows nothing of the kernel file. */
-#ifndef CORE_LOAD_MBINFO_H
-#define CORE_LOAD_MBINFO_H
+#pragma once
 
 #include "core/loader.h"
 
@@ -10,5 +9,3 @@
  * kernel's own memory is in room->used by then. */
 must_check enum err load_mbinfo(const struct load_request *request, unsigned version,
                                 struct loader_room *room, struct guest_start *out);
-
-#endif

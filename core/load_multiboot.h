@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The header by which a kernel file says that it is a multiboot kernel (specifications 0.6.96 and
  * 2.0). Touches no guest memory, knows nothing of ELF. */
-#ifndef CORE_LOAD_MULTIBOOT_H
-#define CORE_LOAD_MULTIBOOT_H
+#pragma once
 
 #include "core/loader.h"
 
@@ -16,7 +15,4 @@ struct multiboot_header {
 };
 
 /* ERR_NOT_FOUND: no header, nothing said. ERR_MALFORMED, ERR_UNSUPPORTED: said. */
-must_check enum err load_multiboot_header(const struct load_request *request,
-                                          struct multiboot_header *out);
-
-#endif
+must_check enum err load_multiboot_header(const struct load_request *request, struct multiboot_header *out);

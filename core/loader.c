@@ -5,9 +5,8 @@
 #include "core/log.h"
 #include "core/str.h"
 
-void loader_complain(const struct load_request *request, const struct load_image *image,
-                     const char *format, ...)
-{
+void loader_complain(const struct load_request *request, const struct load_image *image, const char *format,
+                     ...) {
     char text[LOG_LINE_MAX];
     va_list args;
 
@@ -18,51 +17,41 @@ void loader_complain(const struct load_request *request, const struct load_image
 }
 
 bool loader_next_run(const struct guest_map *map, unsigned *index, struct range *run,
-                     enum region_kind *kind)
-{
+                     enum region_kind *kind) {
     const struct guest_region *region;
 
-    while (*index < map->count && map->regions[*index].kind == REGION_DEVICE) {
+    while (*index < map->count && map->regions[*index].kind == REGION_DEVICE)
         (*index)++;
-    }
-    if (*index >= map->count) {
+    if (*index >= map->count)
         return false;
-    }
     region = &map->regions[*index];
     *run = (struct range){region->gpa.v, 0};
     *kind = region->kind;
     for (; *index < map->count; (*index)++) {
         region = &map->regions[*index];
-        if (region->kind != *kind || region->gpa.v != range_end(*run)) {
+        if (region->kind != *kind || region->gpa.v != range_end(*run))
             break;
-        }
         run->size += region->bytes;
     }
     return true;
 }
 
-static const struct range *loader_in_use(const struct loader_room *room, struct range range)
-{
-    for (unsigned i = 0; i < room->nr_used; i++) {
-        if (range_overlaps(room->used[i], range)) {
+static const struct range *loader_in_use(const struct loader_room *room, struct range range) {
+    for (unsigned i = 0; i < room->nr_used; i++)
+        if (range_overlaps(room->used[i], range))
             return &room->used[i];
-        }
-    }
     return NULL;
 }
 
-enum err loader_use(struct loader_room *room, struct range range)
-{
+enum err loader_use(struct loader_room *room, struct range range) {
     enum region_kind kind;
     struct range run;
     unsigned index = 0;
 
-    if (room->nr_used == LOADER_MAX_USED) {
+    if (room->nr_used == LOADER_MAX_USED)
         return ERR_FULL;
-    }
     while (loader_next_run(room->map, &index, &run, &kind)) {
-        if (kind == REGION_RAM && range_contains(run, range) &&
-            loader_in_use(room, range) == NULL) {
+        if (kind == REGION_RAM && range_contains(run, range) && loader_in_use(room, range) == NULL) {
             room->used[room->nr_used++] = range;
             return ERR_OK;
         }
@@ -71,43 +60,37 @@ enum err loader_use(struct loader_room *room, struct range range)
 }
 
 /* Slide over what is in use, one used range a step, until there is room in `run` or it ends. */
-static bool loader_fit(const struct loader_room *room, const struct loader_want *want,
-                       struct range run, uint64_t *at)
-{
+static bool loader_fit(const struct loader_room *room, const struct loader_want *want, struct range run,
+                       uint64_t *at) {
     uint64_t low = align_up(run.base > want->min ? run.base : want->min, want->align);
     uint64_t end = range_end(run) < want->max ? range_end(run) : want->max;
 
     while (low < end && end - low >= want->bytes) {
-        struct range try = {want->high ? align_down(end - want->bytes, want->align) : low,
-                            want->bytes};
+        struct range try = {want->high ? align_down(end - want->bytes, want->align) : low, want->bytes};
         const struct range *used = loader_in_use(room, try);
 
-        if (try.base < low) {
+        if (try.base < low)
             return false;
-        }
         if (used == NULL) {
             *at = try.base;
             return true;
         }
-        if (want->high) {
+        if (want->high)
             end = used->base;
-        } else {
+        else
             low = align_up(range_end(*used), want->align);
-        }
     }
     return false;
 }
 
-enum err loader_find(struct loader_room *room, const struct loader_want *want, uint64_t *at)
-{
+enum err loader_find(struct loader_room *room, const struct loader_want *want, uint64_t *at) {
     enum region_kind kind;
     struct range run;
     unsigned index = 0;
     bool found = false;
 
-    if (want->bytes == 0 || room->nr_used == LOADER_MAX_USED) {
+    if (want->bytes == 0 || room->nr_used == LOADER_MAX_USED)
         return ERR_NO_MEMORY;
-    }
     while (loader_next_run(room->map, &index, &run, &kind)) {
         uint64_t here;
 
@@ -116,16 +99,14 @@ enum err loader_find(struct loader_room *room, const struct loader_want *want, u
             found = true;
         }
     }
-    if (!found) {
+    if (!found)
         return ERR_NO_MEMORY;
-    }
     room->used[room->nr_used++] = (struct range){*at, want->bytes};
     return ERR_OK;
 }
 
 enum err loader_start_protected(const struct load_request *request, struct loader_room *room,
-                                struct guest_start *out)
-{
+                                struct guest_start *out) {
     static const uint64_t gdt[] = {
         0, 0x00CF9B000000FFFF, /* 08H: 32-bit code */
         0x00CF93000000FFFF,    /* 10H: data */
@@ -134,9 +115,8 @@ enum err loader_start_protected(const struct load_request *request, struct loade
     uint64_t at;
     enum err err = loader_find(room, &want, &at);
 
-    if (err == ERR_OK) {
+    if (err == ERR_OK)
         err = guest_map_write(room->map, gpa(at), gdt, sizeof(gdt));
-    }
     if (err != ERR_OK) {
         loader_complain(request, &request->kernel, "no room for a GDT between 64 and 640 KiB");
         return err;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the image loaders share: their complaints, the search for room in a guest's RAM, and the
  * 32-bit start. Knows no image format. */
-#ifndef CORE_LOADER_H
-#define CORE_LOADER_H
+#pragma once
 
 #include "core/load.h"
 #include "core/range.h"
@@ -29,24 +28,20 @@ struct loader_want {
 };
 
 /* One line: partition, image, what is wrong. */
-void loader_complain(const struct load_request *request, const struct load_image *image,
-                     const char *format, ...) printf_like(3, 4);
+void loader_complain(const struct load_request *request, const struct load_image *image, const char *format,
+                     ...) printf_like(3, 4);
 
 /* Next stretch of guest memory of one kind, neighbours merged, device windows left out; *index
  * starts at 0. False at the end. */
-bool loader_next_run(const struct guest_map *map, unsigned *index, struct range *run,
-                     enum region_kind *kind);
+bool loader_next_run(const struct guest_map *map, unsigned *index, struct range *run, enum region_kind *kind);
 
 /* Mark `range` as used. ERR_RANGE: not all RAM, or in use. ERR_FULL: too many pieces. */
 must_check enum err loader_use(struct loader_room *room, struct range range);
 
 /* Find room and mark it as used. ERR_NO_MEMORY if there is none. */
-must_check enum err loader_find(struct loader_room *room, const struct loader_want *want,
-                                uint64_t *at);
+must_check enum err loader_find(struct loader_room *room, const struct loader_want *want, uint64_t *at);
 
 /* Fill *out but for rip, rax and rbx: 32-bit protected mode, CS 08H and the rest 10H, as multiboot
  * kernels expect though no one promises it, with a GDT to match in guest memory. */
-must_check enum err loader_start_protected(const struct load_request *request,
-                                           struct loader_room *room, struct guest_start *out);
-
-#endif
+must_check enum err loader_start_protected(const struct load_request *request, struct loader_room *room,
+                                           struct guest_start *out);

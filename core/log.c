@@ -6,8 +6,7 @@
 #include "core/host.h"
 #include "core/str.h"
 
-static void log_end_line(char *line, size_t used)
-{
+static void log_end_line(char *line, size_t used) {
     static const char cut[] = "...";
 
     if (used >= LOG_LINE_MAX - 1) {
@@ -18,8 +17,7 @@ static void log_end_line(char *line, size_t used)
     host_write(line, used + 1);
 }
 
-void log_line(const char *format, ...)
-{
+void log_line(const char *format, ...) {
     char line[LOG_LINE_MAX];
     va_list args;
 
@@ -28,9 +26,7 @@ void log_line(const char *format, ...)
     va_end(args);
 }
 
-void report_error(struct report *report, const char *file, unsigned line_number, const char *format,
-                  ...)
-{
+void report_error(struct report *report, const char *file, unsigned line_number, const char *format, ...) {
     char line[LOG_LINE_MAX];
     size_t used;
     va_list args;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hypervisor's own words, one line a call, and the counted errors of a user's input. */
-#ifndef CORE_LOG_H
-#define CORE_LOG_H
+#pragma once
 
 #include "core/types.h"
 
@@ -18,5 +17,3 @@ struct report {
 /* "file:line: message"; line 0 leaves the number out. */
 void report_error(struct report *report, const char *file, unsigned line, const char *format, ...)
     printf_like(4, 5);
-
-#endif

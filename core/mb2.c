@@ -65,31 +65,25 @@ struct __attribute__((packed)) mb2_framebuffer {
 _Static_assert(sizeof(struct mb2_framebuffer) == 22, "multiboot2 framebuffer tag");
 
 /* Length of the string at the end of a tag; it must be terminated inside the tag. */
-static must_check enum err text_measure(const char *text, uint32_t bytes, const char *what,
-                                        size_t *length)
-{
-    for (*length = 0; *length < bytes; (*length)++) {
-        if (text[*length] == '\0') {
+static must_check enum err text_measure(const char *text, uint32_t bytes, const char *what, size_t *length) {
+    for (*length = 0; *length < bytes; (*length)++)
+        if (text[*length] == '\0')
             return ERR_OK;
-        }
-    }
     log_line("multiboot2: the string of the %s tag has no end within its %u bytes", what, bytes);
     return ERR_MALFORMED;
 }
 
 static must_check enum err text_copy(char *to, size_t size, const char *from, size_t length,
-                                     const char *what)
-{
+                                     const char *what) {
     if (!str_copy(to, size, from, length)) {
-        log_line("multiboot2: %s '%.*s...' has %zu characters, at most %zu fit", what, 24, from,
-                 length, size - 1);
+        log_line("multiboot2: %s '%.*s...' has %zu characters, at most %zu fit", what, 24, from, length,
+                 size - 1);
         return ERR_FULL;
     }
     return ERR_OK;
 }
 
-static enum err take_cmdline(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_cmdline(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     const char *text = (const char *)body;
     size_t length;
     enum err e = text_measure(text, bytes, "command line", &length);
@@ -97,33 +91,27 @@ static enum err take_cmdline(const uint8_t *body, uint32_t bytes, struct boot_in
     return e != ERR_OK ? e : text_copy(out->cmdline, MAX_CMDLINE, text, length, "command line");
 }
 
-static size_t blanks_skip(const char *text, size_t at, size_t length)
-{
-    while (at < length && (text[at] == ' ' || text[at] == '\t')) {
+static size_t blanks_skip(const char *text, size_t at, size_t length) {
+    while (at < length && (text[at] == ' ' || text[at] == '\t'))
         at++;
-    }
     return at;
 }
 
 /* "  /boot/vmlinuz  quiet ro" -> name "vmlinuz", args "quiet ro" */
-static must_check enum err module_name(struct module *m, const char *text, size_t length)
-{
+static must_check enum err module_name(struct module *m, const char *text, size_t length) {
     size_t name = blanks_skip(text, 0, length), end = name, args;
     enum err e;
 
-    for (; end < length && text[end] != ' ' && text[end] != '\t'; end++) {
+    for (; end < length && text[end] != ' ' && text[end] != '\t'; end++)
         name = text[end] == '/' ? end + 1 : name;
-    }
     args = blanks_skip(text, end, length);
     e = text_copy(m->name, MAX_NAME, text + name, end - name, "module name");
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = text_copy(m->args, MAX_CMDLINE, text + args, length - args, "module command line");
-    }
     return e;
 }
 
-static enum err take_module(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_module(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     struct module *m = &out->modules[out->nr_modules];
     const char *text = (const char *)body + sizeof(struct mb2_module);
     struct mb2_module tag;
@@ -136,12 +124,10 @@ static enum err take_module(const uint8_t *body, uint32_t bytes, struct boot_inf
     }
     memcpy(&tag, body, sizeof(tag));
     e = text_measure(text, bytes - (uint32_t)sizeof(tag), "module", &length);
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = module_name(m, text, length);
-    }
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     if (tag.end < tag.start) {
         log_line("multiboot2: module '%s' ends at 0x%x, before its start at 0x%x", m->name, tag.end,
                  tag.start);
@@ -160,14 +146,12 @@ static enum err take_module(const uint8_t *body, uint32_t bytes, struct boot_inf
     return ERR_OK;
 }
 
-static must_check enum err memory_add(const struct mb2_memory_entry *entry, struct boot_info *out)
-{
+static must_check enum err memory_add(const struct mb2_memory_entry *entry, struct boot_info *out) {
     struct range r = {entry->base, entry->size};
     bool known = entry->kind >= MEMORY_RAM && entry->kind <= MEMORY_BAD;
 
-    if (r.size == 0) {
+    if (r.size == 0)
         return ERR_OK;
-    }
     if (!range_valid(r)) {
         log_line("multiboot2: memory at 0x%lx with 0x%lx bytes wraps round", r.base, r.size);
         return ERR_MALFORMED;
@@ -183,8 +167,7 @@ static must_check enum err memory_add(const struct mb2_memory_entry *entry, stru
     return ERR_OK;
 }
 
-static enum err take_memory_map(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_memory_map(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     struct mb2_memory_map tag;
     struct mb2_memory_entry entry;
     uint32_t at = sizeof(tag);
@@ -192,8 +175,7 @@ static enum err take_memory_map(const uint8_t *body, uint32_t bytes, struct boot
 
     memcpy(&tag, body, sizeof(tag));
     if (tag.entry_size < sizeof(entry) || (bytes - at) % tag.entry_size != 0) {
-        log_line("multiboot2: memory map of %u bytes has entries of %u", bytes - at,
-                 tag.entry_size);
+        log_line("multiboot2: memory map of %u bytes has entries of %u", bytes - at, tag.entry_size);
         return ERR_MALFORMED;
     }
     for (; e == ERR_OK && at < bytes; at += tag.entry_size) {
@@ -203,8 +185,7 @@ static enum err take_memory_map(const uint8_t *body, uint32_t bytes, struct boot
     return e;
 }
 
-static enum err take_framebuffer(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_framebuffer(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     struct mb2_framebuffer tag;
 
     (void)bytes;
@@ -221,8 +202,7 @@ static enum err take_framebuffer(const uint8_t *body, uint32_t bytes, struct boo
 }
 
 /* The body is a copy of the RSDP. A loader may pass both kinds, in any order: the longer wins. */
-static enum err take_rsdp(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_rsdp(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     unsigned copied = bytes < sizeof(out->rsdp) ? 20 : sizeof(out->rsdp);
 
     if (copied > out->rsdp_bytes) {
@@ -232,16 +212,14 @@ static enum err take_rsdp(const uint8_t *body, uint32_t bytes, struct boot_info 
     return ERR_OK;
 }
 
-static enum err take_efi(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_efi(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     (void)body;
     (void)bytes;
     out->efi = true;
     return ERR_OK;
 }
 
-static enum err take_load_base(const uint8_t *body, uint32_t bytes, struct boot_info *out)
-{
+static enum err take_load_base(const uint8_t *body, uint32_t bytes, struct boot_info *out) {
     uint32_t base;
 
     (void)bytes;
@@ -266,20 +244,16 @@ static const struct tag_row {
     {TAG_LOAD_BASE, 4, take_load_base},
 };
 
-static must_check enum err tag_take(const struct mb2_tag *tag, const uint8_t *body,
-                                    struct boot_info *out)
-{
+static must_check enum err tag_take(const struct mb2_tag *tag, const uint8_t *body, struct boot_info *out) {
     uint32_t bytes = tag->size - (uint32_t)sizeof(*tag);
 
     for (unsigned i = 0; i < ARRAY_SIZE(tag_rows); i++) {
         const struct tag_row *row = &tag_rows[i];
 
-        if (row->type != tag->type) {
+        if (row->type != tag->type)
             continue;
-        }
         if (bytes < row->bytes_min) {
-            log_line("multiboot2: tag of type %u has %u bytes, needs %u", tag->type, bytes,
-                     row->bytes_min);
+            log_line("multiboot2: tag of type %u has %u bytes, needs %u", tag->type, bytes, row->bytes_min);
             return ERR_MALFORMED;
         }
         return row->take(body, bytes, out);
@@ -287,16 +261,14 @@ static must_check enum err tag_take(const struct mb2_tag *tag, const uint8_t *bo
     return ERR_OK;
 }
 
-uint64_t mb2_total_size(const void *info)
-{
+uint64_t mb2_total_size(const void *info) {
     uint32_t total_size;
 
     memcpy(&total_size, info, sizeof(total_size));
     return total_size;
 }
 
-static must_check enum err tags_walk(const uint8_t *info, uint64_t total, struct boot_info *out)
-{
+static must_check enum err tags_walk(const uint8_t *info, uint64_t total, struct boot_info *out) {
     struct mb2_tag tag;
 
     for (uint64_t at = sizeof(struct mb2_info); at + sizeof(tag) <= total;
@@ -305,24 +277,21 @@ static must_check enum err tags_walk(const uint8_t *info, uint64_t total, struct
 
         memcpy(&tag, info + at, sizeof(tag));
         if (tag.size < sizeof(tag) || tag.size > total - at) {
-            log_line("multiboot2: tag of type %u at offset %lu has size %u, %zu to %lu is possible",
-                     tag.type, at, tag.size, sizeof(tag), total - at);
+            log_line("multiboot2: tag of type %u at offset %lu has size %u, %zu to %lu is possible", tag.type,
+                     at, tag.size, sizeof(tag), total - at);
             return ERR_MALFORMED;
         }
-        if (tag.type == TAG_END) {
+        if (tag.type == TAG_END)
             return ERR_OK;
-        }
         e = tag_take(&tag, info + at + sizeof(tag), out);
-        if (e != ERR_OK) {
+        if (e != ERR_OK)
             return e;
-        }
     }
     log_line("multiboot2: no end tag within %lu bytes", total);
     return ERR_MALFORMED;
 }
 
-enum err mb2_parse(const void *info, uint64_t bytes, struct boot_info *out)
-{
+enum err mb2_parse(const void *info, uint64_t bytes, struct boot_info *out) {
     enum err e;
 
     memset(out, 0, sizeof(*out));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The multiboot2 information structure, as a loader such as GRUB leaves it in memory, turned into
  * struct boot_info. Its layout is known to mb2.c alone. */
-#ifndef CORE_MB2_H
-#define CORE_MB2_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/err.h"
@@ -14,5 +13,3 @@ uint64_t mb2_total_size(const void *info);
 /* Read info[0..bytes) into *out. On an error the reason is logged and *out holds what came before
  * it. */
 must_check enum err mb2_parse(const void *info, uint64_t bytes, struct boot_info *out);
-
-#endif

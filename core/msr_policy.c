@@ -83,20 +83,18 @@ static const struct row rows[] = {
     {0xc0000102, 0xc0000103, PASS, PASS, 0, "KERNEL_GS_BASE, TSC_AUX: we use neither"},
 };
 
-static const struct row *row_find(uint32_t index)
-{
+static const struct row *row_find(uint32_t index) {
     size_t low = 0, high = ARRAY_SIZE(rows);
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (index > rows[middle].last) {
+        if (index > rows[middle].last)
             low = middle + 1;
-        } else if (index < rows[middle].first) {
+        else if (index < rows[middle].first)
             high = middle;
-        } else {
+        else
             return &rows[middle];
-        }
     }
     return NULL;
 }
@@ -105,9 +103,9 @@ static const struct row *row_find(uint32_t index)
  * Hidden are the bits that announce an MSR which a guest does not get: TSX_CTRL, MISC_PACKAGE_CTLS,
  * ENERGY_FILTERING_CTL, DOITM, FB_CLEAR_CTRL, XAPIC_DISABLE_STATUS, OVERCLOCKING_STATUS, GDS_CTRL.
  */
-#define ARCH_CAPABILITIES_SHOWN                                                                    \
-    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) |   \
-     BIT(15) | BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(62))
+#define ARCH_CAPABILITIES_SHOWN                                                                              \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | BIT(15) |   \
+     BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(62))
 
 #define MISC_FAST_STRINGS    BIT(0)
 #define MISC_PERFMON         BIT(7)
@@ -119,8 +117,7 @@ static const struct row *row_find(uint32_t index)
 
 #define DEBUGCTL_ALLOWED     (BIT(0) | BIT(1)) /* LBR: harmless without its MSRs; BTF */
 
-void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_capabilities)
-{
+void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_capabilities) {
     *out = (struct msr_state){
         .misc_enable = MISC_FAST_STRINGS | MISC_BTS_UNAVAILABLE,
         .mtrr_def_type = MTRR_ENABLE | MTRR_TYPE_WB,
@@ -129,8 +126,7 @@ void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_cap
     };
 }
 
-static uint64_t state_read(const struct msr_state *s, uint32_t index)
-{
+static uint64_t state_read(const struct msr_state *s, uint32_t index) {
     switch (index) {
     case TSC_ADJUST:
         return s->tsc_adjust;
@@ -145,30 +141,26 @@ static uint64_t state_read(const struct msr_state *s, uint32_t index)
     }
 }
 
-static bool mtrr_def_type_valid(uint64_t value)
-{
+static bool mtrr_def_type_valid(uint64_t value) {
     uint64_t type = value & 0xff;
 
-    return (value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) == 0 && type <= MTRR_TYPE_WB &&
-           type != 2 && type != 3;
+    return (value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) == 0 && type <= MTRR_TYPE_WB && type != 2 &&
+           type != 3;
 }
 
-static bool state_write(struct msr_state *s, uint32_t index, uint64_t value)
-{
+static bool state_write(struct msr_state *s, uint32_t index, uint64_t value) {
     switch (index) {
     case TSC_ADJUST:
         s->tsc_adjust = value;
         return true;
     case MISC_ENABLE: /* read-only bits keep their value, as on the machine */
-        if ((value & ~(MISC_FAST_STRINGS | MISC_PERFMON | MISC_BTS_UNAVAILABLE)) != 0) {
+        if ((value & ~(MISC_FAST_STRINGS | MISC_PERFMON | MISC_BTS_UNAVAILABLE)) != 0)
             return false;
-        }
         s->misc_enable = (value & MISC_FAST_STRINGS) | MISC_BTS_UNAVAILABLE;
         return true;
     case MTRR_DEF_TYPE:
-        if (!mtrr_def_type_valid(value)) {
+        if (!mtrr_def_type_valid(value))
             return false;
-        }
         s->mtrr_def_type = value;
         return true;
     default: /* XSS */
@@ -177,8 +169,7 @@ static bool state_write(struct msr_state *s, uint32_t index, uint64_t value)
 }
 
 /* PASS does not exit, so the last resort of both is #GP. */
-enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value)
-{
+enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value) {
     const struct row *row = row_find(index);
 
     *value = 0;
@@ -197,8 +188,7 @@ enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_
     }
 }
 
-enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value)
-{
+enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value) {
     const struct row *row = row_find(index);
 
     switch (row == NULL ? GP : row->write) {
@@ -218,29 +208,24 @@ enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t val
 #define BITMAP_HIGH  1024
 #define BITMAP_WRITE 2048
 
-static void bitmap_clear(uint8_t *page, uint32_t index)
-{
+static void bitmap_clear(uint8_t *page, uint32_t index) {
     size_t at = (index >= 0xc0000000 ? BITMAP_HIGH : 0) + (index & 0x1fff) / 8;
 
     page[at] &= (uint8_t) ~(1u << (index & 7));
 }
 
-static bool action_passes(uint8_t action, bool x2apic)
-{
+static bool action_passes(uint8_t action, bool x2apic) {
     return action == PASS || (action == X2APIC && x2apic);
 }
 
-void msr_bitmap_build(uint8_t page[4096], bool x2apic)
-{
+void msr_bitmap_build(uint8_t page[4096], bool x2apic) {
     memset(page, 0xff, 4096);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {
-            if (action_passes(rows[i].read, x2apic)) {
+            if (action_passes(rows[i].read, x2apic))
                 bitmap_clear(page, index);
-            }
-            if (action_passes(rows[i].write, x2apic)) {
+            if (action_passes(rows[i].write, x2apic))
                 bitmap_clear(page + BITMAP_WRITE, index);
-            }
         }
     }
 }

@@ -2,8 +2,7 @@
 /* Which MSRs a guest may touch and what happens when it does: one table with a reason a row.
  * Anything that is not in the table is #GP(0). Never touches an MSR; MSR_ARCH says that the caller
  * has to. */
-#ifndef CORE_MSR_POLICY_H
-#define CORE_MSR_POLICY_H
+#pragma once
 
 #include "core/types.h"
 
@@ -28,12 +27,9 @@ enum msr_verdict {
 /* MSR_ARCH: IA32_APIC_BASE and every x2APIC register (800H-8FFH) that exits: core/vlapic answers.
  * IA32_DEBUGCTL: a VMCS field; a written value has been checked. IA32_EFER, written: check it with
  * efer_write. */
-must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index,
-                                     uint64_t *value);
+must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value);
 must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value);
 
 /* The 4 KiB MSR bitmap: all ones, then holes for what passes. x2APIC registers pass only in x2APIC
  * mode: rebuild when the guest's APIC mode changes. */
 void msr_bitmap_build(uint8_t page[4096], bool x2apic);
-
-#endif

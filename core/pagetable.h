@@ -2,8 +2,7 @@
 /* The one page-table builder. What differs between the host's long mode and EPT is const data.
  * Tables come from a frames allocator and are reached through host_phys; flushing any TLB is the
  * caller's. One CPU at a time. */
-#ifndef CORE_PAGETABLE_H
-#define CORE_PAGETABLE_H
+#pragma once
 
 #include "core/err.h"
 #include "core/frames.h"
@@ -63,8 +62,7 @@ must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64
 
 /* Change what is mapped, all of it, splitting big pages at the edges; attributes 0 unmap. ERR_RANGE
  * as above, or if some of it is not mapped. */
-must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes,
-                               unsigned attributes);
+must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes);
 
 /* The page that holds `from`; false if none. */
 bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out);
@@ -72,5 +70,3 @@ bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out);
 /* Visit every page in order of address (canonical halves: low one first). Start with *cursor = 0;
  * false at the end. */
 bool pt_next(const struct pagetable *pt, uint64_t *cursor, struct pt_leaf *out);
-
-#endif

@@ -6,33 +6,27 @@
 #include "core/host.h"
 #include "core/str.h"
 
-static struct load_image image_of(const struct module *m)
-{
-    if (m == NULL) {
+static struct load_image image_of(const struct module *m) {
+    if (m == NULL)
         return (struct load_image){.name = ""};
-    }
     return (struct load_image){m->name, host_phys(m->at, m->bytes), m->bytes};
 }
 
-static enum err scrub(const struct guest_map *map)
-{
+static enum err scrub(const struct guest_map *map) {
     for (unsigned i = 0; i < map->count; i++) {
         const struct guest_region *r = &map->regions[i];
         enum err e;
 
-        if (r->kind == REGION_DEVICE) {
+        if (r->kind == REGION_DEVICE)
             continue;
-        }
         e = guest_map_zero(map, r->gpa, r->bytes);
-        if (e != ERR_OK) {
+        if (e != ERR_OK)
             return e;
-        }
     }
     return ERR_OK;
 }
 
-enum err partition_load(struct partition *p)
-{
+enum err partition_load(struct partition *p) {
     const struct partition_config *c = p->config;
     struct acpi_gen_request acpi = {&p->map, p->nr_vcpus, c->vuart};
     struct load_request request = {
@@ -47,28 +41,23 @@ enum err partition_load(struct partition *p)
     };
     enum err e = scrub(&p->map);
 
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = acpi_gen(&acpi, &request.rsdp);
-    }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = load_guest(&request, &p->start);
-    }
     return e;
 }
 
-bool partition_stop(struct partition *p, enum stop_cause cause)
-{
+bool partition_stop(struct partition *p, enum stop_cause cause) {
     enum partition_state running = PARTITION_RUNNING;
 
-    if (!__atomic_compare_exchange_n(&p->state, &running, PARTITION_STOPPING, false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(&p->state, &running, PARTITION_STOPPING, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE))
         return false;
-    }
     p->cause = cause;
     return true;
 }
 
-enum partition_next partition_next(const struct partition *p)
-{
+enum partition_next partition_next(const struct partition *p) {
     return p->cause != STOP_ASKED && p->config->on_exit == EXIT_RESTART ? NEXT_RESTART : NEXT_STAY;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A partition and its vCPUs: everything that is known of them at run time, the states they go
  * through, and what "stopped" means. Lives in frames that only the partition's own cores map. */
-#ifndef CORE_PARTITION_H
-#define CORE_PARTITION_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/config.h"
@@ -103,5 +102,3 @@ bool partition_stop(struct partition *p, enum stop_cause cause);
 /* What is to happen now that all vCPUs are parked. */
 enum partition_next { NEXT_STAY, NEXT_RESTART };
 enum partition_next partition_next(const struct partition *p);
-
-#endif

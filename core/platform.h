@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ACPI says about the machine: acpi_parse fills it, nobody else knows ACPI's input tables. */
-#ifndef CORE_PLATFORM_H
-#define CORE_PLATFORM_H
+#pragma once
 
 #include "core/limits.h"
 #include "core/types.h"
@@ -71,7 +70,4 @@ struct irq_route {
 };
 
 /* Where an ISA interrupt arrives. False if no IOAPIC serves it. */
-must_check bool platform_isa_route(const struct platform *platform, unsigned irq,
-                                   struct irq_route *out);
-
-#endif
+must_check bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out);

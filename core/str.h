@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The few string and memory functions the hypervisor needs. The four mem* are what a C compiler
  * calls by itself: libc has them on the host, arch/x86/string.c in the hypervisor. */
-#ifndef CORE_STR_H
-#define CORE_STR_H
+#pragma once
 
 #include <stdarg.h>
 
@@ -27,5 +26,3 @@ bool str_to_u64(const char *text, size_t length, uint64_t *value);
  * size - 1 may be cut. */
 size_t str_format(char *to, size_t size, const char *format, ...) printf_like(3, 4);
 size_t str_vformat(char *to, size_t size, const char *format, va_list args) printf_like(3, 0);
-
-#endif

@@ -10,31 +10,26 @@
 
 /* Length of the escape sequence at text[0]. *final is its last byte where it is a CSI sequence
  * without private parameters, ESCAPE where it has no end yet, 0 where it is anything else. */
-static unsigned escape_length(const uint8_t *text, unsigned count, uint8_t *final)
-{
+static unsigned escape_length(const uint8_t *text, unsigned count, uint8_t *final) {
     bool plain = true;
     unsigned i = 2;
 
     *final = ESCAPE;
-    if (count < 2) {
+    if (count < 2)
         return count;
-    }
     if (text[1] != '[') {
         *final = 0;
         return 2;
     }
-    for (; i < count && text[i] >= 0x20 && text[i] < 0x40; i++) {
+    for (; i < count && text[i] >= 0x20 && text[i] < 0x40; i++)
         plain = plain && text[i] >= '0' && text[i] <= ';';
-    }
-    if (i == count) {
+    if (i == count)
         return count;
-    }
     *final = plain ? text[i] : 0;
     return i + 1;
 }
 
-static bool keep_sequence(uint8_t final, unsigned length, enum term_keep keep)
-{
+static bool keep_sequence(uint8_t final, unsigned length, enum term_keep keep) {
     switch (final) {
     case 'm':
         return true;
@@ -50,13 +45,11 @@ static bool keep_sequence(uint8_t final, unsigned length, enum term_keep keep)
     }
 }
 
-static bool keep_byte(uint8_t byte, enum term_keep keep)
-{
+static bool keep_byte(uint8_t byte, enum term_keep keep) {
     return (byte >= 0x20 && byte != 0x7f) || byte == '\t' || (byte == '\b' && keep == TERM_EDITING);
 }
 
-unsigned term_clean(const uint8_t *text, unsigned count, enum term_keep keep, uint8_t *out)
-{
+unsigned term_clean(const uint8_t *text, unsigned count, enum term_keep keep, uint8_t *out) {
     unsigned used = 0, length;
     bool colour = false;
 

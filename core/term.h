@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What of one line may reach the terminal when its author does not have the whole of it. Pure. */
-#ifndef CORE_TERM_H
-#define CORE_TERM_H
+#pragma once
 
 #include "core/types.h"
 
@@ -16,5 +15,3 @@ enum term_keep {
 /* Copy text[0..count) to `out`, which has room for count + TERM_EXTRA, without what could leave
  * its line or would make the terminal answer. Returns the bytes written. */
 unsigned term_clean(const uint8_t *text, unsigned count, enum term_keep keep, uint8_t *out);
-
-#endif

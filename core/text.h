@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pieces of a text that is not ours to change: cut, compared, turned into numbers. Pure. */
-#ifndef CORE_TEXT_H
-#define CORE_TEXT_H
+#pragma once
 
 #include "core/types.h"
 
@@ -12,8 +11,7 @@ struct text { /* not terminated */
     size_t length;
 };
 
-static inline bool text_blank(char c)
-{
+static inline bool text_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
@@ -39,5 +37,3 @@ bool text_pick(struct text t, const char *const *words, unsigned count, unsigned
 
 /* For %.*s. */
 int text_shown(struct text t);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast the time-stamp counter runs, from measurements and from what CPUID claims. Pure. */
-#ifndef CORE_TSC_H
-#define CORE_TSC_H
+#pragma once
 
 #include "core/types.h"
 
@@ -18,5 +17,3 @@ uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, u
 /* The claim, which is exact, unless a measurement contradicts it by more than 1 %; says so then.
  * Either may be 0 = unknown. */
 uint64_t tsc_khz_choose(uint64_t claimed, uint64_t measured);
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scalars every file may use. Guest- and host-physical addresses are distinct types on purpose: a
  * guest's number can never be used as one of ours without somebody writing the conversion down. */
-#ifndef CORE_TYPES_H
-#define CORE_TYPES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,39 +15,33 @@ typedef struct {
     uint64_t v;
 } gpa_t; /* guest-physical address */
 
-static inline hpa_t hpa(uint64_t v)
-{
+static inline hpa_t hpa(uint64_t v) {
     return (hpa_t){v};
 }
 
-static inline gpa_t gpa(uint64_t v)
-{
+static inline gpa_t gpa(uint64_t v) {
     return (gpa_t){v};
 }
 
-#define KIB(n)            ((uint64_t)(n) << 10)
-#define MIB(n)            ((uint64_t)(n) << 20)
-#define GIB(n)            ((uint64_t)(n) << 30)
+#define KIB(n)        ((uint64_t)(n) << 10)
+#define MIB(n)        ((uint64_t)(n) << 20)
+#define GIB(n)        ((uint64_t)(n) << 30)
 
-#define PAGE_SIZE         KIB(4)
-#define PAGE_2M           MIB(2)
-#define PAGE_1G           GIB(1)
+#define PAGE_SIZE     KIB(4)
+#define PAGE_2M       MIB(2)
+#define PAGE_1G       GIB(1)
 
-#define BIT(n)            (UINT64_C(1) << (n))
-#define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)        (UINT64_C(1) << (n))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* How many bits are set; the compiler's own needs a library that is not here. */
-static inline unsigned count_bits(uint64_t v)
-{
+static inline unsigned count_bits(uint64_t v) {
     unsigned n = 0;
 
-    for (; v != 0; v &= v - 1) {
+    for (; v != 0; v &= v - 1)
         n++;
-    }
     return n;
 }
 
 #define must_check        __attribute__((warn_unused_result))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
-
-#endif

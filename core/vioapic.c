@@ -17,32 +17,25 @@
 #define ENTRY_LOGICAL BIT(11)
 #define ENTRY_MASKED  BIT(16)
 
-void vioapic_reset(struct vioapic *io)
-{
+void vioapic_reset(struct vioapic *io) {
     *io = (struct vioapic){0};
-    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
+    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++)
         io->entries[pin] = ENTRY_MASKED;
-    }
 }
 
-static uint32_t window_read(const struct vioapic *io)
-{
+static uint32_t window_read(const struct vioapic *io) {
     unsigned pin = (io->select - REG_TABLE) / 2;
 
-    if (io->select == REG_ID || io->select == REG_ARB) {
+    if (io->select == REG_ID || io->select == REG_ARB)
         return io->id;
-    }
-    if (io->select == REG_VERSION) {
+    if (io->select == REG_VERSION)
         return VERSION;
-    }
-    if (io->select < REG_TABLE || pin >= VIOAPIC_PINS) {
+    if (io->select < REG_TABLE || pin >= VIOAPIC_PINS)
         return 0;
-    }
     return (uint32_t)(io->entries[pin] >> (io->select % 2 * 32));
 }
 
-static void window_write(struct vioapic *io, uint32_t value)
-{
+static void window_write(struct vioapic *io, uint32_t value) {
     unsigned pin = (io->select - REG_TABLE) / 2;
 
     if (io->select == REG_ID) {
@@ -55,16 +48,13 @@ static void window_write(struct vioapic *io, uint32_t value)
     }
 }
 
-uint32_t vioapic_read(const struct vioapic *io, uint32_t offset)
-{
-    if (offset == IOREGSEL) {
+uint32_t vioapic_read(const struct vioapic *io, uint32_t offset) {
+    if (offset == IOREGSEL)
         return io->select;
-    }
     return offset == IOWIN ? window_read(io) : 0;
 }
 
-void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value)
-{
+void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value) {
     if (offset == IOREGSEL) {
         io->select = (uint8_t)value;
     } else if (offset == IOWIN) {
@@ -73,14 +63,12 @@ void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value)
 }
 
 /* The message of a latched pin, unless its entry is masked or asks for what it may not have. */
-static bool pin_take(struct vioapic *io, unsigned pin, struct irq_message *out)
-{
+static bool pin_take(struct vioapic *io, unsigned pin, struct irq_message *out) {
     uint64_t entry = io->entries[pin];
     unsigned mode = entry >> 8 & 7;
 
-    if ((entry & ENTRY_MASKED) != 0) {
+    if ((entry & ENTRY_MASKED) != 0)
         return false;
-    }
     io->pending &= ~(UINT32_C(1) << pin);
     *out = (struct irq_message){
         .delivery = mode,
@@ -88,28 +76,22 @@ static bool pin_take(struct vioapic *io, unsigned pin, struct irq_message *out)
         .destination = (uint8_t)(entry >> 56),
         .logical = (entry & ENTRY_LOGICAL) != 0,
     };
-    if (mode == IRQ_NMI || (mode <= IRQ_LOWEST && out->vector >= 16)) {
+    if (mode == IRQ_NMI || (mode <= IRQ_LOWEST && out->vector >= 16))
         return true;
-    }
     io->refused++;
     return false;
 }
 
-bool vioapic_raise(struct vioapic *io, unsigned pin, struct irq_message *out)
-{
-    if (pin >= VIOAPIC_PINS) {
+bool vioapic_raise(struct vioapic *io, unsigned pin, struct irq_message *out) {
+    if (pin >= VIOAPIC_PINS)
         return false;
-    }
     io->pending |= UINT32_C(1) << pin;
     return pin_take(io, pin, out);
 }
 
-bool vioapic_next(struct vioapic *io, struct irq_message *out)
-{
-    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
-        if ((io->pending >> pin & 1) != 0 && pin_take(io, pin, out)) {
+bool vioapic_next(struct vioapic *io, struct irq_message *out) {
+    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++)
+        if ((io->pending >> pin & 1) != 0 && pin_take(io, pin, out))
             return true;
-        }
-    }
     return false;
 }

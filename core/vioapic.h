@@ -2,8 +2,7 @@
 /* The guest's IOAPIC: 24 pins, version 20H. Pure state: it turns a pin into a message, the caller
  * routes and sends it. Interrupts are real IPIs which the guest ends at its own local APIC without
  * our seeing it, so every pin acts as an edge and Remote IRR never reads 1. */
-#ifndef CORE_VIOAPIC_H
-#define CORE_VIOAPIC_H
+#pragma once
 
 #include "core/types.h"
 
@@ -42,5 +41,3 @@ must_check bool vioapic_raise(struct vioapic *io, unsigned pin, struct irq_messa
 
 /* To be called after vioapic_write until false: the messages of latched pins now unmasked. */
 must_check bool vioapic_next(struct vioapic *io, struct irq_message *out);
-
-#endif

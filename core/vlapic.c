@@ -43,32 +43,26 @@ static const struct lvt_rule {
 };
 
 /* Index into lvt[], or VLAPIC_LVTS. */
-static unsigned lvt_index(unsigned reg)
-{
-    if (reg == APIC_LVT_CMCI) {
+static unsigned lvt_index(unsigned reg) {
+    if (reg == APIC_LVT_CMCI)
         return 0;
-    }
     return reg >= APIC_LVT_TIMER && reg <= APIC_LVT_ERROR ? reg - APIC_LVT_TIMER + 1 : VLAPIC_LVTS;
 }
 
-static uint32_t x2apic_ldr(uint32_t id)
-{
+static uint32_t x2apic_ldr(uint32_t id) {
     return id >> 4 << 16 | UINT32_C(1) << (id & 15);
 }
 
-void vlapic_init_signal(struct vlapic *v)
-{
+void vlapic_init_signal(struct vlapic *v) {
     v->icr = 0;
     v->ldr = v->mode == VLAPIC_X2APIC ? x2apic_ldr(v->id) : 0;
     v->dfr = UINT32_MAX;
     v->svr = 0xff;
-    for (unsigned i = 0; i < VLAPIC_LVTS; i++) {
+    for (unsigned i = 0; i < VLAPIC_LVTS; i++)
         v->lvt[i] = LVT_MASKED;
-    }
 }
 
-void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline)
-{
+void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline) {
     *v = (struct vlapic){
         .id = id,
         .mode = VLAPIC_XAPIC,
@@ -79,39 +73,34 @@ void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline)
 }
 
 /* A register that is not there, or not for this kind of access. */
-static enum vlapic_verdict absent(const struct vlapic *v)
-{
+static enum vlapic_verdict absent(const struct vlapic *v) {
     return v->mode == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
 }
 
-static enum vlapic_verdict own_read(const struct vlapic *v, unsigned reg, uint64_t *value)
-{
+static enum vlapic_verdict own_read(const struct vlapic *v, unsigned reg, uint64_t *value) {
     bool x2 = v->mode == VLAPIC_X2APIC;
     unsigned lvt = lvt_index(reg);
 
-    if (reg == APIC_ID) {
+    if (reg == APIC_ID)
         *value = x2 ? v->id : v->id << 24;
-    } else if (reg == APIC_LDR) {
+    else if (reg == APIC_LDR)
         *value = v->ldr;
-    } else if (reg == APIC_DFR && !x2) {
+    else if (reg == APIC_DFR && !x2)
         *value = v->dfr;
-    } else if (reg == APIC_SVR) {
+    else if (reg == APIC_SVR)
         *value = v->svr;
-    } else if (reg == APIC_ICR) {
+    else if (reg == APIC_ICR)
         *value = x2 ? v->icr : v->icr & ICR_LOW;
-    } else if (reg == APIC_ICR_HIGH && !x2) {
+    else if (reg == APIC_ICR_HIGH && !x2)
         *value = v->icr >> 32;
-    } else if (lvt < VLAPIC_LVTS) {
+    else if (lvt < VLAPIC_LVTS)
         *value = v->lvt[lvt];
-    } else {
+    else
         return absent(v);
-    }
     return VLAPIC_DONE;
 }
 
-enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, unsigned reg,
-                                uint64_t *value)
-{
+enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
     *value = 0;
     if (via != v->mode) {
         *value = UINT32_MAX;
@@ -132,62 +121,51 @@ enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, un
     }
 }
 
-static enum vlapic_verdict to_hardware(struct vlapic_effect *effect, unsigned reg, uint64_t value)
-{
+static enum vlapic_verdict to_hardware(struct vlapic_effect *effect, unsigned reg, uint64_t value) {
     *effect = (struct vlapic_effect){reg, value};
     return VLAPIC_HARDWARE;
 }
 
 /* Delivery modes an entry may ask for. */
-static bool lvt_mode_allowed(unsigned lvt, uint32_t value)
-{
+static bool lvt_mode_allowed(unsigned lvt, uint32_t value) {
     unsigned mode = (value & LVT_MODE) >> 8;
     bool is_lint = lvt == lvt_index(APIC_LVT_LINT0) || lvt == lvt_index(APIC_LVT_LINT1);
 
-    return mode == APIC_MODE_FIXED || mode == APIC_MODE_NMI ||
-           (mode == APIC_MODE_EXTINT && is_lint);
+    return mode == APIC_MODE_FIXED || mode == APIC_MODE_NMI || (mode == APIC_MODE_EXTINT && is_lint);
 }
 
 static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint32_t value,
-                                     struct vlapic_effect *effect)
-{
+                                     struct vlapic_effect *effect) {
     unsigned lvt = lvt_index(reg);
     uint32_t bits = lvt_rules[lvt].bits & ~(v->tsc_deadline ? 0 : LVT_DEADLINE);
     uint32_t read_only = LVT_STATUS | ((bits & LVT_LEVEL) != 0 ? LVT_REMOTE_IRR : 0);
     bool bad_timer = (value & bits & LVT_TIMER_MODE) == LVT_TIMER_MODE;
 
-    if (v->mode == VLAPIC_X2APIC && ((value & ~(bits | read_only)) != 0 || bad_timer)) {
+    if (v->mode == VLAPIC_X2APIC && ((value & ~(bits | read_only)) != 0 || bad_timer))
         return VLAPIC_GP;
-    }
     value &= bits;
     if (bad_timer || !lvt_mode_allowed(lvt, value)) {
         v->refused++;
         value = (value & ~(LVT_MODE | LVT_TIMER_MODE)) | LVT_MASKED;
     }
-    if ((v->svr & SVR_ENABLE) == 0) {
+    if ((v->svr & SVR_ENABLE) == 0)
         value |= LVT_MASKED;
-    }
     v->lvt[lvt] = value;
-    if (!lvt_rules[lvt].real) {
+    if (!lvt_rules[lvt].real)
         return VLAPIC_DONE;
-    }
-    if ((value & LVT_MODE) != 0) { /* a physical NMI is the hypervisor's */
+    if ((value & LVT_MODE) != 0) /* a physical NMI is the hypervisor's */
         value = (value & ~LVT_MODE) | LVT_MASKED;
-    }
     return to_hardware(effect, reg, value);
 }
 
-static enum vlapic_verdict svr_write(struct vlapic *v, uint32_t value, struct vlapic_effect *effect)
-{
+static enum vlapic_verdict svr_write(struct vlapic *v, uint32_t value, struct vlapic_effect *effect) {
     v->svr = value & SVR_BITS;
-    for (unsigned i = 0; i < VLAPIC_LVTS && (value & SVR_ENABLE) == 0; i++) {
+    for (unsigned i = 0; i < VLAPIC_LVTS && (value & SVR_ENABLE) == 0; i++)
         v->lvt[i] |= LVT_MASKED; /* as the real ones do by themselves */
-    }
     return to_hardware(effect, APIC_SVR, value & SVR_HARDWARE);
 }
 
-static enum vlapic_verdict icr_send(struct vlapic *v, struct vlapic_effect *effect)
-{
+static enum vlapic_verdict icr_send(struct vlapic *v, struct vlapic_effect *effect) {
     struct ipi ipi;
 
     if (!vlapic_icr_decode(v->icr, &ipi)) {
@@ -199,8 +177,7 @@ static enum vlapic_verdict icr_send(struct vlapic *v, struct vlapic_effect *effe
 }
 
 /* Bits of a write in x2APIC mode that must be 0. The LVT has its own rules. */
-static uint64_t x2apic_reserved(unsigned reg)
-{
+static uint64_t x2apic_reserved(unsigned reg) {
     switch (reg) {
     case APIC_TPR:
     case APIC_SELF_IPI:
@@ -221,8 +198,7 @@ static uint64_t x2apic_reserved(unsigned reg)
 
 /* Registers of which the two modes have the same. */
 static enum vlapic_verdict common_write(struct vlapic *v, unsigned reg, uint32_t value,
-                                        struct vlapic_effect *effect)
-{
+                                        struct vlapic_effect *effect) {
     switch (reg) {
     case APIC_TPR:
         return to_hardware(effect, reg, value & 0xff);
@@ -241,24 +217,20 @@ static enum vlapic_verdict common_write(struct vlapic *v, unsigned reg, uint32_t
 }
 
 static enum vlapic_verdict x2apic_write(struct vlapic *v, unsigned reg, uint64_t value,
-                                        struct vlapic_effect *effect)
-{
-    if ((value & x2apic_reserved(reg)) != 0) {
+                                        struct vlapic_effect *effect) {
+    if ((value & x2apic_reserved(reg)) != 0)
         return VLAPIC_GP;
-    }
     if (reg == APIC_ICR) {
         v->icr = value & ~ICR_STATUS;
         return icr_send(v, effect);
     }
-    if (reg == APIC_SELF_IPI) {
+    if (reg == APIC_SELF_IPI)
         return to_hardware(effect, reg, value);
-    }
     return common_write(v, reg, (uint32_t)value, effect);
 }
 
 static enum vlapic_verdict xapic_write(struct vlapic *v, unsigned reg, uint32_t value,
-                                       struct vlapic_effect *effect)
-{
+                                       struct vlapic_effect *effect) {
     switch (reg) {
     case APIC_LDR:
         v->ldr = value & 0xff000000;
@@ -277,34 +249,28 @@ static enum vlapic_verdict xapic_write(struct vlapic *v, unsigned reg, uint32_t 
     }
 }
 
-enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg,
-                                 uint64_t value, struct vlapic_effect *effect)
-{
+enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t value,
+                                 struct vlapic_effect *effect) {
     *effect = (struct vlapic_effect){0};
-    if (via != v->mode) {
+    if (via != v->mode)
         return via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
-    }
     return via == VLAPIC_X2APIC ? x2apic_write(v, reg, value, effect)
                                 : xapic_write(v, reg, (uint32_t)value, effect);
 }
 
-enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value, bool x2apic_allowed)
-{
+enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value, bool x2apic_allowed) {
     bool enable = (value & BASE_ENABLE) != 0, extd = (value & BASE_EXTD) != 0;
     enum vlapic_mode old = v->mode;
     enum vlapic_mode mode = extd ? VLAPIC_X2APIC : enable ? VLAPIC_XAPIC : VLAPIC_DISABLED;
 
     if ((value & BASE_RESERVED) != 0 || (extd && (!enable || !x2apic_allowed)) ||
-        (old == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) ||
-        (old == VLAPIC_DISABLED && mode == VLAPIC_X2APIC)) {
+        (old == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) || (old == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))
         return VLAPIC_GP;
-    }
     if ((value & ~(PAGE_SIZE - 1)) != BASE_ADDRESS) {
         v->refused++;
         return VLAPIC_GP;
     }
-    v->base_msr =
-        (value & ~BASE_BSP) | (v->base_msr & BASE_BSP); /* who booted is not the guest's */
+    v->base_msr = (value & ~BASE_BSP) | (v->base_msr & BASE_BSP); /* who booted is not the guest's */
     v->mode = mode;
     if (mode == VLAPIC_X2APIC && old != VLAPIC_X2APIC) {
         v->ldr = x2apic_ldr(v->id);

@@ -3,8 +3,7 @@
  * mode, logical address, IPIs, and what the LVT may ask for. The real one is always in x2APIC mode.
  * Pure: verdicts out, the caller touches hardware. A vCPU writes only its own struct vlapic; others
  * may read it (vlapic_route) at any time. */
-#ifndef CORE_VLAPIC_H
-#define CORE_VLAPIC_H
+#pragma once
 
 #include "core/types.h"
 #include "core/vlapic_route.h"
@@ -77,13 +76,10 @@ void vlapic_init_signal(struct vlapic *v);
 
 /* `via` is VLAPIC_XAPIC for the page, VLAPIC_X2APIC for an MSR. The way that is not open in the
  * present mode: #GP for an MSR, all ones and ignored for the page. */
-must_check enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via,
-                                           unsigned reg, uint64_t *value);
+must_check enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, unsigned reg,
+                                           uint64_t *value);
 must_check enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg,
                                             uint64_t value, struct vlapic_effect *effect);
 
 /* WRMSR of IA32_APIC_BASE. DONE, RESET or GP; v->mode is the new mode. The page cannot be moved. */
-must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value,
-                                                 bool x2apic_allowed);
-
-#endif
+must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value, bool x2apic_allowed);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who gets an interrupt: what an ICR or an IOAPIC's message means among the vCPUs of a partition.
  * Pure; nothing outside the partition can be addressed. */
-#ifndef CORE_VLAPIC_ROUTE_H
-#define CORE_VLAPIC_ROUTE_H
+#pragma once
 
 #include "core/types.h"
 #include "core/vioapic.h"
@@ -34,7 +33,5 @@ must_check bool vlapic_icr_decode(uint64_t icr, struct ipi *out);
 /* Who gets what from an ICR that vCPU `self` wrote. all[n] is vCPU n of the partition. */
 void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self, uint64_t icr,
                   struct ipi *out);
-void vlapic_route_message(const struct vlapic *const *all, unsigned count,
-                          const struct irq_message *message, struct ipi *out);
-
-#endif
+void vlapic_route_message(const struct vlapic *const *all, unsigned count, const struct irq_message *message,
+                          struct ipi *out);

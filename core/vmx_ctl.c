@@ -20,14 +20,10 @@ struct source {
 
 #define VMX_BIT      BIT(5) /* CPUID.1:ECX */
 #define ALLOWED_1(n) BIT(32 + (n))
-#define FROM_CPUID(n, leaf, sub, r, ign)                                                           \
-    {                                                                                              \
-        .name = n, .kind = CPUID_LEAF, .index = leaf, .subleaf = sub, .reg = r, .ignore = ign      \
-    }
-#define FROM_MSR(n, msr, cap, bits)                                                                \
-    {                                                                                              \
-        .name = n, .kind = MSR, .index = msr, .needs = cap, .needs_any_of = bits                   \
-    }
+#define FROM_CPUID(n, leaf, sub, r, ign)                                                                     \
+    { .name = n, .kind = CPUID_LEAF, .index = leaf, .subleaf = sub, .reg = r, .ignore = ign }
+#define FROM_MSR(n, msr, cap, bits)                                                                          \
+    { .name = n, .kind = MSR, .index = msr, .needs = cap, .needs_any_of = bits }
 #define FROM_VMX_MSR(n, msr) FROM_MSR(n, msr, CAP_CPUID_1_ECX, VMX_BIT)
 
 static const struct source sources[CAP_COUNT] = {
@@ -51,8 +47,7 @@ static const struct source sources[CAP_COUNT] = {
     [CAP_CR4_FIXED0] = FROM_VMX_MSR("IA32_VMX_CR4_FIXED0", 0x488),
     [CAP_CR4_FIXED1] = FROM_VMX_MSR("IA32_VMX_CR4_FIXED1", 0x489),
     [CAP_PROCBASED2] = FROM_MSR("IA32_VMX_PROCBASED_CTLS2", 0x48b, CAP_PROCBASED, ALLOWED_1(31)),
-    [CAP_EPT_VPID] =
-        FROM_MSR("IA32_VMX_EPT_VPID_CAP", 0x48c, CAP_PROCBASED2, ALLOWED_1(1) | ALLOWED_1(5)),
+    [CAP_EPT_VPID] = FROM_MSR("IA32_VMX_EPT_VPID_CAP", 0x48c, CAP_PROCBASED2, ALLOWED_1(1) | ALLOWED_1(5)),
     [CAP_TRUE_PINBASED] = FROM_MSR("IA32_VMX_TRUE_PINBASED_CTLS", 0x48d, CAP_BASIC, BIT(55)),
     [CAP_TRUE_PROCBASED] = FROM_MSR("IA32_VMX_TRUE_PROCBASED_CTLS", 0x48e, CAP_BASIC, BIT(55)),
     [CAP_TRUE_EXIT] = FROM_MSR("IA32_VMX_TRUE_EXIT_CTLS", 0x48f, CAP_BASIC, BIT(55)),
@@ -63,46 +58,38 @@ static const struct source sources[CAP_COUNT] = {
 
 _Static_assert(CAP_COUNT <= 32, "vmx_caps.have is one 32-bit mask");
 
-static bool cap_have(const struct vmx_caps *caps, enum vmx_cap cap)
-{
+static bool cap_have(const struct vmx_caps *caps, enum vmx_cap cap) {
     return (caps->have & BIT(cap)) != 0;
 }
 
-static bool source_read(const struct vmx_caps *caps, const struct source *s, cpuid_fn *cpuid,
-                        rdmsr_fn *rdmsr, uint64_t *value)
-{
+static bool source_read(const struct vmx_caps *caps, const struct source *s, cpuid_fn *cpuid, rdmsr_fn *rdmsr,
+                        uint64_t *value) {
     uint32_t regs[4];
 
     if (s->kind == MSR) {
-        if ((caps->raw[s->needs] & s->needs_any_of) == 0) {
+        if ((caps->raw[s->needs] & s->needs_any_of) == 0)
             return false;
-        }
         *value = rdmsr(s->index);
         return true;
     }
     cpuid(s->index & 0x80000000, 0, regs); /* the highest leaf of this half */
-    if (regs[CPUID_EAX] < s->index) {
+    if (regs[CPUID_EAX] < s->index)
         return false;
-    }
     cpuid(s->index, s->subleaf, regs);
     *value = regs[s->reg] & ~s->ignore;
     if (s == &sources[CAP_VENDOR]) {
-        *value = memcmp(&regs[CPUID_EBX], "Genu", 4) == 0 &&
-                 memcmp(&regs[CPUID_EDX], "ineI", 4) == 0 &&
+        *value = memcmp(&regs[CPUID_EBX], "Genu", 4) == 0 && memcmp(&regs[CPUID_EDX], "ineI", 4) == 0 &&
                  memcmp(&regs[CPUID_ECX], "ntel", 4) == 0;
     }
     return true;
 }
 
 /* In the order of enum vmx_cap, which lists what a capability depends on before it. */
-void vmx_caps_read(struct vmx_caps *out, cpuid_fn *cpuid, rdmsr_fn *rdmsr)
-{
+void vmx_caps_read(struct vmx_caps *out, cpuid_fn *cpuid, rdmsr_fn *rdmsr) {
     memset(out, 0, sizeof(*out));
-    for (unsigned i = 0; i < CAP_COUNT; i++) {
-        if (source_read(out, &sources[i], cpuid, rdmsr, &out->raw[i])) {
+    for (unsigned i = 0; i < CAP_COUNT; i++)
+        if (source_read(out, &sources[i], cpuid, rdmsr, &out->raw[i]))
             out->have |= (uint32_t)BIT(i);
-        }
-    }
 }
 
 /* ---- What has to be there besides controls --------------------------------------------------- */
@@ -113,18 +100,15 @@ struct requirement {
     const char *name;
 };
 
-#define NEEDS_BIT(cap, bit, name)                                                                  \
-    {                                                                                              \
-        cap, BIT(bit), BIT(bit), name                                                              \
-    }
+#define NEEDS_BIT(cap, bit, name)                                                                            \
+    { cap, BIT(bit), BIT(bit), name }
 
 static const struct requirement requirements[] = {
     NEEDS_BIT(CAP_VENDOR, 0, "an Intel CPU (CPUID vendor GenuineIntel)"),
     NEEDS_BIT(CAP_CPUID_1_ECX, 5, "VMX (CPUID.1:ECX bit 5)"),
     NEEDS_BIT(CAP_CPUID_1_ECX, 21, "x2APIC (CPUID.1:ECX bit 21)"),
     NEEDS_BIT(CAP_CPUID_EXT1_EDX, 20, "NX (CPUID.80000001H:EDX bit 20)"),
-    {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50,
-     "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
+    {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50, "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
     {CAP_BASIC, BIT(48), 0, "64-bit VMCS addresses (IA32_VMX_BASIC bit 48)"},
     NEEDS_BIT(CAP_MISC, 5, "EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)"),
     NEEDS_BIT(CAP_EPT_VPID, 6, "EPT 4-level walk (IA32_VMX_EPT_VPID_CAP bit 6)"),
@@ -280,20 +264,17 @@ struct limits {
     uint32_t must_be_1, may_be_1, default1;
 };
 
-static struct limits word_limits(const struct vmx_caps *caps, enum vmx_word word)
-{
+static struct limits word_limits(const struct vmx_caps *caps, enum vmx_word word) {
     const struct word *w = &words[word];
     uint64_t plain = caps->raw[w->cap];
     uint64_t exact = cap_have(caps, w->true_cap) ? caps->raw[w->true_cap] : plain;
 
-    if (word == VMX_TERTIARY) { /* 64 bits of "may be 1"; we use the low half */
+    if (word == VMX_TERTIARY) /* 64 bits of "may be 1"; we use the low half */
         return (struct limits){.may_be_1 = (uint32_t)plain};
-    }
     return (struct limits){(uint32_t)exact, (uint32_t)(exact >> 32), (uint32_t)plain};
 }
 
-bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits)
-{
+bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits) {
     return (word_limits(caps, word).may_be_1 & bits) == bits;
 }
 
@@ -308,19 +289,15 @@ struct misses {
     char line[MISSES_LINE_MAX];
 };
 
-static void misses_flush(struct misses *m)
-{
-    if (m->used > 0) {
+static void misses_flush(struct misses *m) {
+    if (m->used > 0)
         log_line("%s", m->line);
-    }
     m->used = 0;
 }
 
-static void misses_add(struct misses *m, const char *what)
-{
-    if (m->used + 2 + str_length(what) >= sizeof(m->line)) {
+static void misses_add(struct misses *m, const char *what) {
+    if (m->used + 2 + str_length(what) >= sizeof(m->line))
         misses_flush(m);
-    }
     if (m->used == 0) {
         m->used = str_format(m->line, sizeof(m->line), "this CPU cannot run Mullion: %smissing: %s",
                              m->count == 0 ? "" : "also ", what);
@@ -330,31 +307,26 @@ static void misses_add(struct misses *m, const char *what)
     m->count++;
 }
 
-static void requirements_check(const struct vmx_caps *caps, struct misses *misses)
-{
+static void requirements_check(const struct vmx_caps *caps, struct misses *misses) {
     for (size_t i = 0; i < ARRAY_SIZE(requirements); i++) {
         const struct requirement *r = &requirements[i];
         bool msr_absent = sources[r->cap].kind == MSR && !cap_have(caps, r->cap);
 
         /* An absent MSR is explained by what it depends on. */
-        if (!msr_absent && (caps->raw[r->cap] & r->mask) != r->value) {
+        if (!msr_absent && (caps->raw[r->cap] & r->mask) != r->value)
             misses_add(misses, r->name);
-        }
     }
-    if (!cap_have(caps, CAP_BASIC)) {
+    if (!cap_have(caps, CAP_BASIC))
         return;
-    }
     if ((vmx_feature_control(caps->raw[CAP_FEATURE_CONTROL]) & 5) != 5) {
         misses_add(misses, "VMX enabled (firmware set-up: enable \"Intel Virtualization "
                            "Technology (VT-x)\")");
     }
-    if ((caps->raw[CAP_BASIC] >> 32 & 0x1fff) > PAGE_SIZE) {
+    if ((caps->raw[CAP_BASIC] >> 32 & 0x1fff) > PAGE_SIZE)
         misses_add(misses, "a VMCS of at most 4096 bytes (IA32_VMX_BASIC bits 44:32)");
-    }
 }
 
-static bool control_satisfied(const struct control *c, const struct limits *l)
-{
+static bool control_satisfied(const struct control *c, const struct limits *l) {
     bool can_be_1 = (l->may_be_1 >> c->bit & 1) != 0;
     bool can_be_0 = (l->must_be_1 >> c->bit & 1) == 0;
 
@@ -370,8 +342,7 @@ static bool control_satisfied(const struct control *c, const struct limits *l)
     }
 }
 
-static uint32_t word_resolve(const struct vmx_caps *caps, enum vmx_word word, struct misses *misses)
-{
+static uint32_t word_resolve(const struct vmx_caps *caps, enum vmx_word word, struct misses *misses) {
     struct limits limits = word_limits(caps, word);
     uint32_t known = 0, ones = 0;
 
@@ -379,13 +350,11 @@ static uint32_t word_resolve(const struct vmx_caps *caps, enum vmx_word word, st
         const struct control *c = &controls[i];
         char what[96];
 
-        if (c->word != word) {
+        if (c->word != word)
             continue;
-        }
         known |= UINT32_C(1) << c->bit;
-        if (c->wish == MUST || c->wish == WANT) {
+        if (c->wish == MUST || c->wish == WANT)
             ones |= UINT32_C(1) << c->bit;
-        }
         if (!control_satisfied(c, &limits)) {
             str_format(what, sizeof(what), "%s%s (%s control %u)",
                        c->wish == NEVER || c->wish == COULD ? "a way to clear " : "", c->name,
@@ -396,17 +365,14 @@ static uint32_t word_resolve(const struct vmx_caps *caps, enum vmx_word word, st
     return (ones & limits.may_be_1) | (limits.default1 & ~known) | limits.must_be_1;
 }
 
-enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out)
-{
+enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) {
     struct misses misses = {0};
 
     memset(out, 0, sizeof(*out));
     requirements_check(caps, &misses);
-    if (cap_have(caps, CAP_BASIC)) {
-        for (unsigned word = 0; word < VMX_WORDS; word++) {
+    if (cap_have(caps, CAP_BASIC))
+        for (unsigned word = 0; word < VMX_WORDS; word++)
             out->word[word] = word_resolve(caps, (enum vmx_word)word, &misses);
-        }
-    }
     misses_flush(&misses);
     if (misses.count > 0) {
         memset(out, 0, sizeof(*out));
@@ -415,8 +381,7 @@ enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out)
     return ERR_OK;
 }
 
-bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, unsigned cpu)
-{
+bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, unsigned cpu) {
     bool equal = true;
 
     for (unsigned i = 0; i < CAP_COUNT; i++) {
@@ -427,8 +392,7 @@ bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, un
             b = vmx_feature_control(b) & 5;
         }
         if (a != b || cap_have(boot, (enum vmx_cap)i) != cap_have(mine, (enum vmx_cap)i)) {
-            log_line("CPU %u is not like the boot CPU: %s is 0x%lx, there 0x%lx", cpu,
-                     sources[i].name, b, a);
+            log_line("CPU %u is not like the boot CPU: %s is 0x%lx, there 0x%lx", cpu, sources[i].name, b, a);
             equal = false;
         }
     }

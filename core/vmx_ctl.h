@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which VMX controls we want, which we need, and what this CPU can do: one table with a reason a
  * row. Pure: reads the machine only through the two functions it is given. */
-#ifndef CORE_VMX_CTL_H
-#define CORE_VMX_CTL_H
+#pragma once
 
 #include "core/cpuid_policy.h"
 #include "core/cr_policy.h"
@@ -96,39 +95,31 @@ bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits)
 
 /* What IA32_FEATURE_CONTROL has to hold before VMXON: the value it has if it is locked, else that
  * plus VMX and the lock. Every core: firmware may have set only the boot core's. */
-static inline uint64_t vmx_feature_control(uint64_t now)
-{
+static inline uint64_t vmx_feature_control(uint64_t now) {
     return (now & 1) != 0 ? now : now | 5;
 }
 
-static inline struct cr_fixed vmx_cr_fixed(const struct vmx_caps *caps)
-{
-    return (struct cr_fixed){caps->raw[CAP_CR0_FIXED0], caps->raw[CAP_CR0_FIXED1],
-                             caps->raw[CAP_CR4_FIXED0], caps->raw[CAP_CR4_FIXED1]};
+static inline struct cr_fixed vmx_cr_fixed(const struct vmx_caps *caps) {
+    return (struct cr_fixed){caps->raw[CAP_CR0_FIXED0], caps->raw[CAP_CR0_FIXED1], caps->raw[CAP_CR4_FIXED0],
+                             caps->raw[CAP_CR4_FIXED1]};
 }
 
 /* First word of the VMXON region and of a VMCS. */
-static inline uint32_t vmx_revision(const struct vmx_caps *caps)
-{
+static inline uint32_t vmx_revision(const struct vmx_caps *caps) {
     return (uint32_t)caps->raw[CAP_BASIC] & 0x7fffffff;
 }
 
 /* The preemption timer counts down once every 2^this TSC ticks. */
-static inline unsigned vmx_preemption_shift(const struct vmx_caps *caps)
-{
+static inline unsigned vmx_preemption_shift(const struct vmx_caps *caps) {
     return caps->raw[CAP_MISC] & 0x1f;
 }
 
 /* MAXPHYADDR. */
-static inline unsigned vmx_phys_bits(const struct vmx_caps *caps)
-{
+static inline unsigned vmx_phys_bits(const struct vmx_caps *caps) {
     return caps->raw[CAP_CPUID_EXT8_EAX] & 0xff;
 }
 
 /* For the host's own CR0 and CR4 before VMXON. */
-static inline uint64_t vmx_fix(uint64_t value, uint64_t fixed0, uint64_t fixed1)
-{
+static inline uint64_t vmx_fix(uint64_t value, uint64_t fixed0, uint64_t fixed1) {
     return (value | fixed0) & fixed1;
 }
-
-#endif

@@ -39,29 +39,24 @@ enum { /* registers, by offset from the base port */
 #define MSR_DCD       0x80u
 #define MSR_CONNECTED (MSR_CTS | MSR_DSR | MSR_DCD)
 
-static bool in_loopback(const struct vuart *u)
-{
+static bool in_loopback(const struct vuart *u) {
     return (u->mcr & MCR_LOOP) != 0;
 }
 
-static uint32_t rx_used(const struct vuart *u)
-{
+static uint32_t rx_used(const struct vuart *u) {
     return in_loopback(u) ? u->loop_used : ring_used(u->rx);
 }
 
-static bool rx_overrun(const struct vuart *u)
-{
+static bool rx_overrun(const struct vuart *u) {
     return __atomic_load_n(&u->rx->dropped, __ATOMIC_RELAXED) != u->rx_dropped;
 }
 
-static bool tx_empty(const struct vuart *u)
-{
+static bool tx_empty(const struct vuart *u) {
     return in_loopback(u) || !u->tx_waiting;
 }
 
 /* Room that the consumer made becomes "the transmitter is empty". */
-static void tx_update(struct vuart *u)
-{
+static void tx_update(struct vuart *u) {
     if (u->tx_waiting && ring_room(u->tx) >= VUART_FIFO) {
         u->tx_waiting = false;
         u->thre_event = true;
@@ -69,37 +64,30 @@ static void tx_update(struct vuart *u)
 }
 
 /* The highest interrupt that is enabled and pending, as IIR names it. */
-static unsigned irq_cause(const struct vuart *u)
-{
+static unsigned irq_cause(const struct vuart *u) {
     uint32_t used = rx_used(u);
 
-    if ((u->ier & IER_LINE) != 0 && rx_overrun(u)) {
+    if ((u->ier & IER_LINE) != 0 && rx_overrun(u))
         return IIR_LINE;
-    }
-    if ((u->ier & IER_RX) != 0 && used > 0) {
+    if ((u->ier & IER_RX) != 0 && used > 0)
         return u->fifo && used < u->rx_trigger ? IIR_TIMEOUT : IIR_RX;
-    }
-    if ((u->ier & IER_TX) != 0 && u->thre_event && tx_empty(u)) {
+    if ((u->ier & IER_TX) != 0 && u->thre_event && tx_empty(u))
         return IIR_TX;
-    }
     return (u->ier & IER_MODEM) != 0 && u->modem_delta != 0 ? IIR_MODEM : IIR_NONE;
 }
 
 /* On a PC the pin OUT2 gates the interrupt, and loopback takes OUT2 off the pin. */
-static bool irq_level(const struct vuart *u)
-{
+static bool irq_level(const struct vuart *u) {
     return (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && irq_cause(u) != IIR_NONE;
 }
 
 /* A line that an access brought low is low for the next vuart_irq even if it rises again before
  * that: the controller would have seen both edges. */
-static void irq_settle(struct vuart *u)
-{
+static void irq_settle(struct vuart *u) {
     u->line = u->line && irq_level(u);
 }
 
-bool vuart_irq(struct vuart *u)
-{
+bool vuart_irq(struct vuart *u) {
     bool level, rose;
 
     tx_update(u);
@@ -109,8 +97,7 @@ bool vuart_irq(struct vuart *u)
     return rose;
 }
 
-void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx)
-{
+void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx) {
     *u = (struct vuart){
         .tx = tx,
         .rx = rx,
@@ -123,8 +110,7 @@ void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx)
     };
 }
 
-static uint8_t data_read(struct vuart *u)
-{
+static uint8_t data_read(struct vuart *u) {
     uint8_t byte = 0;
 
     if (!in_loopback(u)) {
@@ -137,15 +123,13 @@ static uint8_t data_read(struct vuart *u)
     return byte;
 }
 
-static void data_write(struct vuart *u, uint8_t value)
-{
+static void data_write(struct vuart *u, uint8_t value) {
     u->thre_event = false;
     irq_settle(u); /* each byte sent ends in an edge, as if it took time to leave */
     u->thre_event = true;
     if (in_loopback(u)) {
-        if (u->loop_used < VUART_FIFO) {
+        if (u->loop_used < VUART_FIFO)
             u->loop[(u->loop_head + u->loop_used++) % VUART_FIFO] = value;
-        }
         return;
     }
     (void)ring_put(u->tx, value); /* a refusal is counted in the ring */
@@ -155,46 +139,38 @@ static void data_write(struct vuart *u, uint8_t value)
     }
 }
 
-static void ier_write(struct vuart *u, uint8_t value)
-{
+static void ier_write(struct vuart *u, uint8_t value) {
     /* Enabling the interrupt of an empty transmitter raises it: drivers start sending that way. */
-    if ((value & ~u->ier & IER_TX) != 0 && tx_empty(u)) {
+    if ((value & ~u->ier & IER_TX) != 0 && tx_empty(u))
         u->thre_event = true;
-    }
     u->ier = value & 0x0f;
 }
 
-static uint8_t iir_read(struct vuart *u)
-{
+static uint8_t iir_read(struct vuart *u) {
     unsigned cause = irq_cause(u);
 
-    if (cause == IIR_TX) {
+    if (cause == IIR_TX)
         u->thre_event = false;
-    }
     return (uint8_t)(cause | (u->fifo ? IIR_FIFO : 0));
 }
 
-static void fcr_write(struct vuart *u, uint8_t value)
-{
+static void fcr_write(struct vuart *u, uint8_t value) {
     static const uint8_t triggers[] = {1, 4, 8, 14};
     uint8_t byte;
 
     u->fifo = (value & FCR_ENABLE) != 0;
-    if (!u->fifo) {
+    if (!u->fifo)
         return; /* the other bits do nothing then */
-    }
     u->rx_trigger = triggers[value >> 6];
     if ((value & FCR_CLEAR_RX) != 0) {
         u->loop_used = 0;
         /* What is there now, not until empty: the producer may be faster than we are. */
-        for (uint32_t n = ring_used(u->rx); n > 0; n--) {
+        for (uint32_t n = ring_used(u->rx); n > 0; n--)
             (void)ring_take(u->rx, &byte);
-        }
     }
 }
 
-static uint8_t lsr_read(struct vuart *u)
-{
+static uint8_t lsr_read(struct vuart *u) {
     unsigned lsr = rx_used(u) > 0 ? LSR_READY : 0;
 
     if (rx_overrun(u)) {
@@ -205,23 +181,19 @@ static uint8_t lsr_read(struct vuart *u)
 }
 
 /* Loopback wires the modem outputs to the modem inputs; else a modem is always there. */
-static uint8_t modem_inputs(const struct vuart *u)
-{
-    if (!in_loopback(u)) {
+static uint8_t modem_inputs(const struct vuart *u) {
+    if (!in_loopback(u))
         return MSR_CONNECTED;
-    }
     return (uint8_t)(((u->mcr & 0x02u) << 3)     /* RTS -> CTS */
                      | ((u->mcr & 0x01u) << 5)   /* DTR -> DSR */
                      | ((u->mcr & 0x0cu) << 4)); /* OUT1 -> RI, OUT2 -> DCD */
 }
 
-static void mcr_write(struct vuart *u, uint8_t value)
-{
+static void mcr_write(struct vuart *u, uint8_t value) {
     unsigned now, changed, ring_ended;
 
-    if (((u->mcr ^ value) & MCR_LOOP) != 0) {
+    if (((u->mcr ^ value) & MCR_LOOP) != 0)
         u->loop_used = 0;
-    }
     u->mcr = value & MCR_MASK;
     now = modem_inputs(u);
     changed = (now ^ u->modem_lines) & MSR_CONNECTED;
@@ -230,16 +202,14 @@ static void mcr_write(struct vuart *u, uint8_t value)
     u->modem_lines = (uint8_t)now;
 }
 
-static uint8_t msr_read(struct vuart *u)
-{
+static uint8_t msr_read(struct vuart *u) {
     uint8_t msr = u->modem_lines | u->modem_delta;
 
     u->modem_delta = 0;
     return msr;
 }
 
-static uint8_t reg_read(struct vuart *u, unsigned reg)
-{
+static uint8_t reg_read(struct vuart *u, unsigned reg) {
     bool dlab = (u->lcr & LCR_DLAB) != 0;
 
     switch (reg) {
@@ -264,8 +234,7 @@ static uint8_t reg_read(struct vuart *u, unsigned reg)
     }
 }
 
-uint8_t vuart_read(struct vuart *u, unsigned reg)
-{
+uint8_t vuart_read(struct vuart *u, unsigned reg) {
     uint8_t value;
 
     tx_update(u);
@@ -274,32 +243,28 @@ uint8_t vuart_read(struct vuart *u, unsigned reg)
     return value;
 }
 
-static void divisor_write(struct vuart *u, unsigned reg, uint8_t value)
-{
-    if (reg == REG_DATA) {
+static void divisor_write(struct vuart *u, unsigned reg, uint8_t value) {
+    if (reg == REG_DATA)
         u->dll = value;
-    } else {
+    else
         u->dlm = value;
-    }
 }
 
-void vuart_write(struct vuart *u, unsigned reg, uint8_t value)
-{
+void vuart_write(struct vuart *u, unsigned reg, uint8_t value) {
     tx_update(u);
-    if ((u->lcr & LCR_DLAB) != 0 && reg <= REG_IER) {
+    if ((u->lcr & LCR_DLAB) != 0 && reg <= REG_IER)
         divisor_write(u, reg, value);
-    } else if (reg == REG_DATA) {
+    else if (reg == REG_DATA)
         data_write(u, value);
-    } else if (reg == REG_IER) {
+    else if (reg == REG_IER)
         ier_write(u, value);
-    } else if (reg == REG_IIR_FCR) {
+    else if (reg == REG_IIR_FCR)
         fcr_write(u, value);
-    } else if (reg == REG_LCR) {
+    else if (reg == REG_LCR)
         u->lcr = value;
-    } else if (reg == REG_MCR) {
+    else if (reg == REG_MCR)
         mcr_write(u, value);
-    } else if (reg == REG_SCR) {
+    else if (reg == REG_SCR)
         u->scr = value;
-    }
     irq_settle(u);
 }

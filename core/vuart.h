@@ -2,8 +2,7 @@
 /* A 16550A between a guest and two byte rings: what the guest sends we put into `tx`, what it
  * receives we take from `rx`. Pure state; the caller holds one lock around all calls for one
  * device, the other ends of the rings need none. */
-#ifndef CORE_VUART_H
-#define CORE_VUART_H
+#pragma once
 
 #include "core/ring.h"
 #include "core/types.h"
@@ -36,5 +35,3 @@ void vuart_write(struct vuart *u, unsigned reg, uint8_t value);
 /* True if the interrupt line rose since the last call: deliver one edge. To be called after every
  * read and write, after bytes were put into rx, and, if tx_waiting, after tx was drained. */
 bool vuart_irq(struct vuart *u);
-
-#endif

@@ -11,19 +11,16 @@
 #define ENTRY_LOW    0x02000 /* active low */
 #define ENTRY_MASKED 0x10000
 
-static volatile uint32_t *ioapic_reg(volatile void *page, unsigned offset)
-{
+static volatile uint32_t *ioapic_reg(volatile void *page, unsigned offset) {
     return (volatile uint32_t *)page + offset / sizeof(uint32_t);
 }
 
-static void ioapic_write(volatile void *page, unsigned index, uint32_t value)
-{
+static void ioapic_write(volatile void *page, unsigned index, uint32_t value) {
     *ioapic_reg(page, REG_INDEX) = index;
     *ioapic_reg(page, REG_WINDOW) = value;
 }
 
-static unsigned ioapic_pins(volatile void *page)
-{
+static unsigned ioapic_pins(volatile void *page) {
     uint32_t version;
 
     *ioapic_reg(page, REG_INDEX) = IOAPIC_VER;
@@ -31,20 +28,16 @@ static unsigned ioapic_pins(volatile void *page)
     return version == UINT32_MAX ? 0 : (version >> 16 & 0xff) + 1; /* all ones: nobody there */
 }
 
-void ioapic_mask_all(volatile void *page)
-{
+void ioapic_mask_all(volatile void *page) {
     unsigned pins = ioapic_pins(page);
 
-    for (unsigned pin = 0; pin < pins; pin++) {
+    for (unsigned pin = 0; pin < pins; pin++)
         ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
-    }
 }
 
-bool ioapic_route_nmi(volatile void *page, unsigned pin, uint32_t apic_id, bool active_low)
-{
-    if (pin >= ioapic_pins(page) || apic_id >= 0xff) { /* 8 bits, all ones = everybody */
+bool ioapic_route_nmi(volatile void *page, unsigned pin, uint32_t apic_id, bool active_low) {
+    if (pin >= ioapic_pins(page) || apic_id >= 0xff) /* 8 bits, all ones = everybody */
         return false;
-    }
     ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
     ioapic_write(page, IOAPIC_ENTRY + 2 * pin + 1, apic_id << 24);
     ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_NMI | (active_low ? ENTRY_LOW : 0));

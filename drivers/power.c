@@ -18,15 +18,12 @@
 #define PORT_PCI_ADDRESS   0xcf8
 #define PORT_PCI_DATA      0xcfc
 
-static void power_delay(void)
-{
-    for (unsigned i = 0; i < 100000; i++) {
+static void power_delay(void) {
+    for (unsigned i = 0; i < 100000; i++)
         (void)cpu_in8(PORT_DELAY);
-    }
 }
 
-static void pm1_sleep(const struct acpi_address *control, unsigned type)
-{
+static void pm1_sleep(const struct acpi_address *control, unsigned type) {
     uint16_t port = (uint16_t)control->address;
     unsigned value;
 
@@ -37,8 +34,7 @@ static void pm1_sleep(const struct acpi_address *control, unsigned type)
     }
 }
 
-void power_off(const struct platform *platform)
-{
+void power_off(const struct platform *platform) {
     if (platform->has_s5) {
         pm1_sleep(&platform->pm1a_cnt, platform->s5_typ_a);
         pm1_sleep(&platform->pm1b_cnt, platform->s5_typ_b);
@@ -47,8 +43,7 @@ void power_off(const struct platform *platform)
 }
 
 /* "Reset Register": one byte in memory, I/O or the configuration space of bus 0. */
-static void reset_register(const struct acpi_address *reg, uint8_t value)
-{
+static void reset_register(const struct acpi_address *reg, uint8_t value) {
     uint64_t at = reg->address;
     volatile uint8_t *memory;
 
@@ -64,17 +59,14 @@ static void reset_register(const struct acpi_address *reg, uint8_t value)
     power_delay();
 }
 
-void power_reset(const struct platform *platform)
-{
-    if (platform->has_reset_reg) {
+void power_reset(const struct platform *platform) {
+    if (platform->has_reset_reg)
         reset_register(&platform->reset_reg, platform->reset_value);
-    }
     cpu_out8(PORT_RESET_CONTROL, 0x02); /* a hard reset is meant */
     cpu_out8(PORT_RESET_CONTROL, 0x06); /* now */
     power_delay();
-    for (unsigned i = 0; i < 10000 && (cpu_in8(PORT_KEYBOARD) & KEYBOARD_BUSY) != 0; i++) {
+    for (unsigned i = 0; i < 10000 && (cpu_in8(PORT_KEYBOARD) & KEYBOARD_BUSY) != 0; i++)
         (void)cpu_in8(PORT_DELAY);
-    }
     cpu_out8(PORT_KEYBOARD, KEYBOARD_RESET);
     power_delay();
 }

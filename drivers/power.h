@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ways out: ACPI soft-off and the several resets of a PC. Any CPU, once all guests are done. */
-#ifndef DRIVERS_POWER_H
-#define DRIVERS_POWER_H
+#pragma once
 
 #include "core/platform.h"
 
@@ -10,5 +9,3 @@ void power_off(const struct platform *platform);
 
 /* Returns only if no reset worked: a triple fault is left. */
 void power_reset(const struct platform *platform);
-
-#endif

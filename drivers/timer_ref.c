@@ -29,8 +29,7 @@ struct reading {
 };
 
 /* The reading least disturbed of a few: an SMI or an emulator's pause makes one take long. */
-static struct reading pm_timer_read(uint16_t port)
-{
+static struct reading pm_timer_read(uint16_t port) {
     struct reading best = {0, 0};
     uint64_t best_width = UINT64_MAX;
 
@@ -47,8 +46,7 @@ static struct reading pm_timer_read(uint16_t port)
     return best;
 }
 
-static uint64_t pm_timer_round(uint16_t port)
-{
+static uint64_t pm_timer_round(uint16_t port) {
     struct reading start = pm_timer_read(port), end;
 
     for (unsigned i = 0; i < MAX_READS; i++) {
@@ -61,8 +59,7 @@ static uint64_t pm_timer_round(uint16_t port)
     return 0;
 }
 
-static uint64_t pit_round(void)
-{
+static uint64_t pit_round(void) {
     const uint16_t count = PIT_HZ / ROUNDS_PER_S;
     uint8_t port_b = cpu_in8(PORT_B);
     uint64_t start, khz = 0;
@@ -83,8 +80,7 @@ static uint64_t pit_round(void)
     return khz;
 }
 
-uint64_t timer_measure_tsc_khz(const struct platform *platform)
-{
+uint64_t timer_measure_tsc_khz(const struct platform *platform) {
     const struct acpi_address *pm = &platform->pm_timer;
     bool has_pm = pm->address != 0 && pm->address <= 0xffff - 3 && pm->space == SPACE_IO;
     uint64_t khz[ROUNDS] = {0};
@@ -95,9 +91,8 @@ uint64_t timer_measure_tsc_khz(const struct platform *platform)
     }
     for (unsigned i = 0; !has_pm && i < ROUNDS; i++) {
         khz[i] = pit_round();
-        if (khz[i] == 0) {
+        if (khz[i] == 0)
             return 0;
-        }
     }
     return tsc_khz_median(khz, ROUNDS);
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A clock of known speed to measure the time-stamp counter against. Boot CPU, once. */
-#ifndef DRIVERS_TIMER_REF_H
-#define DRIVERS_TIMER_REF_H
+#pragma once
 
 #include "core/platform.h"
 #include "core/types.h"
 
 /* Against the ACPI PM timer, else channel 2 of the 8254; takes about 30 ms. 0 if neither runs. */
 uint64_t timer_measure_tsc_khz(const struct platform *platform);
-
-#endif

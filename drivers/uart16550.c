@@ -25,35 +25,29 @@ static uint16_t uart_port; /* 0 = none */
 static unsigned uart_fifo_bytes;
 static bool uart_stuck; /* the last wait ran out: do not wait again before it sends */
 
-static uint8_t uart_read(unsigned reg)
-{
+static uint8_t uart_read(unsigned reg) {
     return cpu_in8((uint16_t)(uart_port + reg));
 }
 
-static void uart_write(unsigned reg, uint8_t value)
-{
+static void uart_write(unsigned reg, uint8_t value) {
     cpu_out8((uint16_t)(uart_port + reg), value);
 }
 
-static bool uart_wait(uint8_t lsr_bit)
-{
+static bool uart_wait(uint8_t lsr_bit) {
     for (unsigned i = 0; i < WAIT_READS; i++) {
-        if ((uart_read(LSR) & lsr_bit) != 0) {
+        if ((uart_read(LSR) & lsr_bit) != 0)
             return true;
-        }
         cpu_pause();
     }
     return false;
 }
 
-static bool uart_scratch_holds(uint8_t value)
-{
+static bool uart_scratch_holds(uint8_t value) {
     uart_write(SCRATCH, value);
     return uart_read(SCRATCH) == value;
 }
 
-bool uart_init(uint16_t port)
-{
+bool uart_init(uint16_t port) {
     uart_port = port;
     if (!uart_scratch_holds(0x5a) || !uart_scratch_holds(0xa5) || uart_read(LSR) == 0xff) {
         uart_port = 0;
@@ -72,47 +66,36 @@ bool uart_init(uint16_t port)
     return true;
 }
 
-unsigned uart_tx_room(void)
-{
+unsigned uart_tx_room(void) {
     return uart_port != 0 && (uart_read(LSR) & LSR_TX_EMPTY) != 0 ? uart_fifo_bytes : 0;
 }
 
-void uart_send(uint8_t byte)
-{
-    if (uart_port != 0) {
+void uart_send(uint8_t byte) {
+    if (uart_port != 0)
         uart_write(DATA, byte);
-    }
 }
 
-void uart_put(uint8_t byte)
-{
-    if (uart_port == 0 || (uart_stuck && uart_tx_room() == 0)) {
+void uart_put(uint8_t byte) {
+    if (uart_port == 0 || (uart_stuck && uart_tx_room() == 0))
         return;
-    }
     uart_stuck = !uart_wait(LSR_TX_EMPTY);
-    if (!uart_stuck) {
+    if (!uart_stuck)
         uart_send(byte);
-    }
 }
 
-void uart_drain(void)
-{
-    if (uart_port != 0) {
+void uart_drain(void) {
+    if (uart_port != 0)
         (void)uart_wait(LSR_TX_IDLE);
-    }
 }
 
-bool uart_get(uint8_t *byte)
-{
-    if (uart_port == 0 || (uart_read(LSR) & LSR_RX_READY) == 0) {
+bool uart_get(uint8_t *byte) {
+    if (uart_port == 0 || (uart_read(LSR) & LSR_RX_READY) == 0)
         return false;
-    }
     *byte = uart_read(DATA);
     return true;
 }
 
-void uart_irq_enable(bool rx, bool tx)
-{
+void uart_irq_enable(bool rx, bool tx) {
     if (uart_port != 0) {
         uart_write(MCR, rx || tx ? MCR_DTR_RTS | MCR_OUT2 : MCR_DTR_RTS);
         uart_write(IER, (uint8_t)((rx ? IER_RX : 0) | (tx ? IER_TX : 0)));
@@ -122,8 +105,7 @@ void uart_irq_enable(bool rx, bool tx)
 /* The interrupt controller sees edges only, and the line is the OR of all causes: one that comes
  * while another is still pending makes no edge. With all of them off for a moment the line falls;
  * switched on again it rises if anything is pending. */
-void uart_irq_ack(void)
-{
+void uart_irq_ack(void) {
     uint8_t enabled;
 
     if (uart_port != 0) {

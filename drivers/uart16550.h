@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's serial port, a 16550A or what looks like one. One port, no lock: the caller has the
  * console's. Without uart_init's success every function does nothing. */
-#ifndef DRIVERS_UART16550_H
-#define DRIVERS_UART16550_H
+#pragma once
 
 #include "core/types.h"
 
@@ -27,5 +26,3 @@ void uart_irq_enable(bool rx, bool tx);
 /* The last act of a handler: whatever is pending by now or comes next makes a new edge. Keep tx
  * enabled only while there is something to send, or an idle transmitter interrupts for ever. */
 void uart_irq_ack(void);
-
-#endif

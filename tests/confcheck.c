@@ -12,13 +12,11 @@
 static struct boot_info boot;
 static struct machine machine = {.online = UINT64_MAX};
 
-void host_write(const char *text, size_t bytes)
-{
+void host_write(const char *text, size_t bytes) {
     fwrite(text, 1, bytes, stdout);
 }
 
-static bool read_number(const char *text, uint64_t *value)
-{
+static bool read_number(const char *text, uint64_t *value) {
     static const char units[] = "KMG";
     char *end;
     const char *unit;
@@ -32,33 +30,28 @@ static bool read_number(const char *text, uint64_t *value)
     return end != text && *end == '\0' && *value > 0;
 }
 
-static bool read_modules(char *names)
-{
+static bool read_modules(char *names) {
     machine.boot = &boot;
     for (char *name = strtok(names, ","); name != NULL; name = strtok(NULL, ",")) {
-        if (boot.nr_modules == MAX_MODULES || strlen(name) >= MAX_NAME) {
+        if (boot.nr_modules == MAX_MODULES || strlen(name) >= MAX_NAME)
             return false;
-        }
         strcpy(boot.modules[boot.nr_modules++].name, name);
     }
     return true;
 }
 
-static bool read_argument(char *argument)
-{
+static bool read_argument(char *argument) {
     uint64_t cpus;
 
     if (strncmp(argument, "cpus=", 5) == 0 && read_number(argument + 5, &cpus)) {
         machine.nr_cpus = cpus > MAX_CPUS ? MAX_CPUS : (unsigned)cpus;
         return true;
     }
-    return (strncmp(argument, "memory=", 7) == 0 &&
-            read_number(argument + 7, &machine.free_bytes)) ||
+    return (strncmp(argument, "memory=", 7) == 0 && read_number(argument + 7, &machine.free_bytes)) ||
            (strncmp(argument, "modules=", 8) == 0 && read_modules(argument + 8));
 }
 
-static int check_file(const char *name, FILE *file)
-{
+static int check_file(const char *name, FILE *file) {
     static char text[CONFIG_MAX_BYTES + 1];
     static struct system_config config;
     struct report report = {0};
@@ -73,19 +66,16 @@ static int check_file(const char *name, FILE *file)
         printf("%s: %u error%s\n", name, report.errors, report.errors == 1 ? "" : "s");
         return 1;
     }
-    printf("%s: ok: %u partition%s\n", name, config.nr_partitions,
-           config.nr_partitions == 1 ? "" : "s");
+    printf("%s: ok: %u partition%s\n", name, config.nr_partitions, config.nr_partitions == 1 ? "" : "s");
     config_print(&config);
     if (machine.nr_cpus == 0 || machine.free_bytes == 0 || machine.boot == NULL) {
-        printf("%s: not checked, as not given:%s%s%s\n", name,
-               machine.nr_cpus == 0 ? " cpus=N" : "", machine.free_bytes == 0 ? " memory=SIZE" : "",
-               machine.boot == NULL ? " modules=A,B,..." : "");
+        printf("%s: not checked, as not given:%s%s%s\n", name, machine.nr_cpus == 0 ? " cpus=N" : "",
+               machine.free_bytes == 0 ? " memory=SIZE" : "", machine.boot == NULL ? " modules=A,B,..." : "");
     }
     return 0;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     FILE *file;
     int result;
 

@@ -8,9 +8,7 @@
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmx_exit.h"
 
-static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsigned reg,
-                                      uint64_t *value)
-{
+static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
     switch (vlapic_read(&v->lapic, via, reg, value)) {
     case VLAPIC_GP:
         return MSR_GP;
@@ -22,9 +20,7 @@ static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsi
     }
 }
 
-static enum msr_verdict act(struct vcpu *v, enum vlapic_verdict verdict,
-                            const struct vlapic_effect *effect)
-{
+static enum msr_verdict act(struct vcpu *v, enum vlapic_verdict verdict, const struct vlapic_effect *effect) {
     struct ipi ipi;
 
     switch (verdict) {
@@ -46,8 +42,7 @@ static enum msr_verdict act(struct vcpu *v, enum vlapic_verdict verdict,
     return MSR_GP;
 }
 
-enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
-{
+enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value) {
     if (index == IA32_APIC_BASE) {
         *value = v->lapic.base_msr;
         return MSR_DONE;
@@ -55,8 +50,7 @@ enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
     return read_register(v, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value);
 }
 
-enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
-{
+enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) {
     struct vlapic_effect effect = {0};
     enum msr_verdict verdict;
 
@@ -65,20 +59,17 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value)
         vcpu_apic_mode_changed(v);
         return verdict;
     }
-    return act(v, vlapic_write(&v->lapic, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value, &effect),
-               &effect);
+    return act(v, vlapic_write(&v->lapic, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value, &effect), &effect);
 }
 
-uint32_t apic_page_read(struct vcpu *v, unsigned reg)
-{
+uint32_t apic_page_read(struct vcpu *v, unsigned reg) {
     uint64_t value = UINT32_MAX;
 
     (void)!read_register(v, VLAPIC_XAPIC, reg, &value);
     return (uint32_t)value;
 }
 
-void apic_page_write(struct vcpu *v, unsigned reg, uint32_t value)
-{
+void apic_page_write(struct vcpu *v, unsigned reg, uint32_t value) {
     struct vlapic_effect effect = {0};
 
     (void)!act(v, vlapic_write(&v->lapic, VLAPIC_XAPIC, reg, value, &effect), &effect);

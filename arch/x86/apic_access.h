@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest's accesses to its local APIC that exit: asks core/vlapic, does what it says. */
-#ifndef ARCH_X86_APIC_ACCESS_H
-#define ARCH_X86_APIC_ACCESS_H
+#pragma once
 
 #include "core/msr_policy.h"
 #include "core/partition.h"
@@ -13,5 +12,3 @@ must_check enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint6
 /* A register of the xAPIC page, by number (offset >> 4). */
 uint32_t apic_page_read(struct vcpu *v, unsigned reg);
 void apic_page_write(struct vcpu *v, unsigned reg, uint32_t value);
-
-#endif

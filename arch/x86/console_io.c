@@ -39,30 +39,24 @@ static unsigned first_cpu[MAX_PARTITIONS] __attribute__((section(".bss.sealed"))
 static uint16_t uart_port __attribute__((section(".bss.sealed")));
 static bool poll_input __attribute__((section(".bss.sealed")));
 
-void console_start(uint16_t port)
-{
-    if (port != 0 && uart_init(port)) {
+void console_start(uint16_t port) {
+    if (port != 0 && uart_init(port))
         uart_port = port;
-    }
 }
 
-static void write_direct(const char *text, size_t bytes)
-{
+static void write_direct(const char *text, size_t bytes) {
     static const char name[] = "mullion| ";
 
-    for (size_t i = 0; i < sizeof(name) - 1; i++) {
+    for (size_t i = 0; i < sizeof(name) - 1; i++)
         uart_put((uint8_t)name[i]);
-    }
     for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == '\n') {
+        if (text[i] == '\n')
             uart_put('\r');
-        }
         uart_put((uint8_t)text[i]);
     }
 }
 
-void host_write(const char *text, size_t bytes)
-{
+void host_write(const char *text, size_t bytes) {
     switch (mode) {
     case MODE_DIRECT:
         lock_take(&lock);
@@ -79,25 +73,21 @@ void host_write(const char *text, size_t bytes)
     }
 }
 
-void console_route(const struct system_config *config, const struct platform *platform)
-{
+void console_route(const struct system_config *config, const struct platform *platform) {
     struct irq_route route;
     unsigned irq = uart_port == COM1_PORT || uart_port == COM3_PORT ? COM1_IRQ : COM2_IRQ;
     volatile void *page;
 
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
         page = host_phys(platform->ioapics[i].at, PAGE_SIZE);
-        if (page != NULL) {
+        if (page != NULL)
             ioapic_mask_all(page);
-        }
     }
-    if (uart_port == 0) {
+    if (uart_port == 0)
         return;
-    }
     if (platform_isa_route(platform, irq, &route)) {
         page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
-        has_irq =
-            page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
+        has_irq = page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
     }
     poll_input = !has_irq && config->poll_input;
     if (!has_irq) {
@@ -106,14 +96,12 @@ void console_route(const struct system_config *config, const struct platform *pl
     }
 }
 
-void console_launch(const struct system_config *config, uint64_t cores)
-{
+void console_launch(const struct system_config *config, uint64_t cores) {
     console_init(&console, config->prefix);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         first_cpu[i] = (unsigned)__builtin_ctzll(config->partitions[i].cpus);
-        if (config->partitions[i].vuart) {
+        if (config->partitions[i].vuart)
             console_add_partition(&console, i, config->partitions[i].name, &tx[i], &rx[i]);
-        }
     }
     for (uint64_t left = cores; left != 0; left &= left - 1) {
         unsigned cpu = (unsigned)__builtin_ctzll(left);
@@ -124,39 +112,33 @@ void console_launch(const struct system_config *config, uint64_t cores)
     console_service();
 }
 
-struct ring *console_tx_ring(unsigned partition)
-{
+struct ring *console_tx_ring(unsigned partition) {
     return &tx[partition];
 }
 
-struct ring *console_rx_ring(unsigned partition)
-{
+struct ring *console_rx_ring(unsigned partition) {
     return &rx[partition];
 }
 
-static void kick_partitions(uint32_t mask)
-{
+static void kick_partitions(uint32_t mask) {
     for (; mask != 0; mask &= mask - 1) {
         unsigned cpu = first_cpu[__builtin_ctz(mask)];
 
-        if (cpu == this_cpu.index) {
+        if (cpu == this_cpu.index)
             this_cpu.kicked = 1;
-        } else {
+        else
             smp_kick(cpu);
-        }
     }
 }
 
-bool console_tx_wait(unsigned partition)
-{
+bool console_tx_wait(unsigned partition) {
     __atomic_store_n(&tx_waits[partition], true, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* flag before room here, room before flag below */
     return ring_room(&tx[partition]) < RESUME_ROOM;
 }
 
 /* Partitions that wait for room in their ring and have it now. */
-static uint32_t resumed(void)
-{
+static uint32_t resumed(void) {
     uint32_t mask = 0;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -170,24 +152,20 @@ static uint32_t resumed(void)
 }
 
 /* With the lock held. */
-static void move(void)
-{
+static void move(void) {
     uint8_t byte, out[FIFO_BYTES];
     uint32_t notify = 0;
     bool more;
 
-    while (uart_get(&byte)) {
+    while (uart_get(&byte))
         notify |= console_input(&console, byte);
-    }
     for (unsigned go = 0; go < FIFOS_A_GO; go++) {
         unsigned count = console_pump(&console, out, uart_tx_room());
 
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             uart_send(out[i]);
-        }
-        if (count == 0) {
+        if (count == 0)
             break;
-        }
     }
     notify |= resumed();
     more = console_wants_output(&console);
@@ -199,11 +177,9 @@ static void move(void)
     kick_partitions(notify);
 }
 
-void console_service(void)
-{
-    if (mode != MODE_RINGS || uart_port == 0) {
+void console_service(void) {
+    if (mode != MODE_RINGS || uart_port == 0)
         return;
-    }
     __atomic_store_n(&again, true, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&again, __ATOMIC_SEQ_CST) && lock_try(&lock)) {
         __atomic_store_n(&again, false, __ATOMIC_SEQ_CST);
@@ -212,48 +188,38 @@ void console_service(void)
     }
 }
 
-void console_output(void)
-{
-    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && console_wants_output(&console)) {
+void console_output(void) {
+    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && console_wants_output(&console))
         console_service();
-    }
 }
 
-void console_nmi(void)
-{
-    if (this_cpu.index == 0) {
+void console_nmi(void) {
+    if (this_cpu.index == 0)
         console_service();
-    }
 }
 
-uint32_t console_poll_ticks(void)
-{
-    return this_cpu.index == 0 && poll_input &&
-                   vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER)
+uint32_t console_poll_ticks(void) {
+    return this_cpu.index == 0 && poll_input && vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER)
                ? POLL_TICKS >> vmx_preemption_shift(&vmx_caps)
                : 0;
 }
 
-void console_partition_stopped(unsigned partition)
-{
+void console_partition_stopped(unsigned partition) {
     console_set_stopped(&console, partition, true);
     console_service();
 }
 
-void console_flush(void)
-{
+void console_flush(void) {
     uint8_t byte;
 
     lock_take(&lock);
-    while (uart_port != 0 && console_pump(&console, &byte, 1) == 1) {
+    while (uart_port != 0 && console_pump(&console, &byte, 1) == 1)
         uart_put(byte);
-    }
     uart_drain();
     lock_release(&lock);
 }
 
-void console_panic(void)
-{
+void console_panic(void) {
     mode = MODE_PANIC;
     uart_put('\r');
     uart_put('\n');

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between core/console and the UART: direct while booting and in a panic, through rings and
  * interrupts while guests run. */
-#ifndef ARCH_X86_CONSOLE_IO_H
-#define ARCH_X86_CONSOLE_IO_H
+#pragma once
 
 #include "core/config.h"
 #include "core/platform.h"
@@ -46,5 +45,3 @@ void console_flush(void);
 
 /* From here on log lines go straight to the UART, whoever holds it. */
 void console_panic(void);
-
-#endif

@@ -5,8 +5,7 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/vcpu.h"
 
-static void send(struct vcpu *v, const struct irq_message *message)
-{
+static void send(struct vcpu *v, const struct irq_message *message) {
     struct ipi ipi;
 
     vlapic_route_message(v->partition->lapics, v->partition->nr_vcpus, message, &ipi);
@@ -14,40 +13,33 @@ static void send(struct vcpu *v, const struct irq_message *message)
 }
 
 /* With the lock held, after anything that may have changed the UART. */
-static void update_uart(struct vcpu *v)
-{
+static void update_uart(struct vcpu *v) {
     struct partition *p = v->partition;
     struct irq_message message;
     bool rose = vuart_irq(&p->uart);
 
-    if (p->uart.tx_waiting && !console_tx_wait(p->id)) {
+    if (p->uart.tx_waiting && !console_tx_wait(p->id))
         rose |= vuart_irq(&p->uart);
-    }
-    if (rose && vioapic_raise(&p->ioapic, VUART_PIN, &message)) {
+    if (rose && vioapic_raise(&p->ioapic, VUART_PIN, &message))
         send(v, &message);
-    }
 }
 
-void devices_reset(struct partition *p)
-{
+void devices_reset(struct partition *p) {
     lock_take(&p->lock);
     vuart_reset(&p->uart, console_tx_ring(p->id), console_rx_ring(p->id));
     vioapic_reset(&p->ioapic);
     lock_release(&p->lock);
 }
 
-void devices_service(struct vcpu *v)
-{
-    if (!v->partition->config->vuart) {
+void devices_service(struct vcpu *v) {
+    if (!v->partition->config->vuart)
         return;
-    }
     lock_take(&v->partition->lock);
     update_uart(v);
     lock_release(&v->partition->lock);
 }
 
-uint8_t devices_uart_read(struct vcpu *v, unsigned reg)
-{
+uint8_t devices_uart_read(struct vcpu *v, unsigned reg) {
     uint8_t value;
 
     lock_take(&v->partition->lock);
@@ -57,8 +49,7 @@ uint8_t devices_uart_read(struct vcpu *v, unsigned reg)
     return value;
 }
 
-void devices_uart_write(struct vcpu *v, unsigned reg, uint8_t value)
-{
+void devices_uart_write(struct vcpu *v, unsigned reg, uint8_t value) {
     lock_take(&v->partition->lock);
     vuart_write(&v->partition->uart, reg, value);
     update_uart(v);
@@ -66,8 +57,7 @@ void devices_uart_write(struct vcpu *v, unsigned reg, uint8_t value)
     console_output();
 }
 
-uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset)
-{
+uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset) {
     uint32_t value;
 
     lock_take(&v->partition->lock);
@@ -76,14 +66,12 @@ uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset)
     return value;
 }
 
-void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value)
-{
+void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value) {
     struct irq_message message;
 
     lock_take(&v->partition->lock);
     vioapic_write(&v->partition->ioapic, offset, value);
-    while (vioapic_next(&v->partition->ioapic, &message)) {
+    while (vioapic_next(&v->partition->ioapic, &message))
         send(v, &message);
-    }
     lock_release(&v->partition->lock);
 }

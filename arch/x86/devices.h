@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A partition's virtual devices, reached from its exits and from the console; the state machines
  * are in core/. Every function takes the partition's lock. */
-#ifndef ARCH_X86_DEVICES_H
-#define ARCH_X86_DEVICES_H
+#pragma once
 
 #include "core/partition.h"
 
@@ -22,5 +21,3 @@ void devices_uart_write(struct vcpu *v, unsigned reg, uint8_t value);
 /* Aligned 32-bit access to the virtual IOAPIC's page. */
 uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset);
 void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value);
-
-#endif

@@ -12,20 +12,18 @@
 #define REASON_EPT 48
 #define CODE_BYTES 16
 
-static void dump_qualification(const struct exit_info *info)
-{
+static void dump_qualification(const struct exit_info *info) {
     uint64_t q = info->qualification;
 
     switch (info->reason) {
     case REASON_EPT:
         log_line("  %s%s%s of guest-physical 0x%lx, linear 0x%lx%s", (q & 1) != 0 ? "read " : "",
-                 (q & 2) != 0 ? "write " : "", (q & 4) != 0 ? "fetch " : "",
-                 vmcs_read(VMCS_GUEST_PHYSICAL), vmcs_read(VMCS_GUEST_LINEAR),
-                 (q & 0x100) != 0 ? "" : ", during a page walk");
+                 (q & 2) != 0 ? "write " : "", (q & 4) != 0 ? "fetch " : "", vmcs_read(VMCS_GUEST_PHYSICAL),
+                 vmcs_read(VMCS_GUEST_LINEAR), (q & 0x100) != 0 ? "" : ", during a page walk");
         break;
     case REASON_IO:
-        log_line("  %s port 0x%lx, %lu bytes%s", (q & 8) != 0 ? "IN from" : "OUT to",
-                 q >> 16 & 0xffff, (q & 7) + 1, (q & 0x10) != 0 ? ", string" : "");
+        log_line("  %s port 0x%lx, %lu bytes%s", (q & 8) != 0 ? "IN from" : "OUT to", q >> 16 & 0xffff,
+                 (q & 7) + 1, (q & 0x10) != 0 ? ", string" : "");
         break;
     case REASON_CR:
         log_line("  CR%lu, access type %lu, register %lu", q & 0xf, q >> 4 & 3, q >> 8 & 0xf);
@@ -36,8 +34,7 @@ static void dump_qualification(const struct exit_info *info)
     }
 }
 
-static void dump_segments(void)
-{
+static void dump_segments(void) {
     static const char names[][5] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
 
     for (unsigned s = 0; s < ARRAY_SIZE(names); s++) {
@@ -52,10 +49,9 @@ static void dump_segments(void)
              vmcs_read(VMCS_GUEST_IDTR_LIMIT));
 }
 
-static void dump_registers(const struct guest_regs *r)
-{
-    log_line("  RIP %016lx RSP %016lx RFLAGS %08lx", vmcs_read(VMCS_GUEST_RIP),
-             vmcs_read(VMCS_GUEST_RSP), vmcs_read(VMCS_GUEST_RFLAGS));
+static void dump_registers(const struct guest_regs *r) {
+    log_line("  RIP %016lx RSP %016lx RFLAGS %08lx", vmcs_read(VMCS_GUEST_RIP), vmcs_read(VMCS_GUEST_RSP),
+             vmcs_read(VMCS_GUEST_RFLAGS));
     log_line("  RAX %016lx RBX %016lx RCX %016lx RDX %016lx", r->rax, r->rbx, r->rcx, r->rdx);
     log_line("  RSI %016lx RDI %016lx RBP %016lx R8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
     log_line("  R9  %016lx R10 %016lx R11 %016lx R12 %016lx", r->r9, r->r10, r->r11, r->r12);
@@ -64,21 +60,18 @@ static void dump_registers(const struct guest_regs *r)
              vmcs_read(VMCS_GUEST_CR3), vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_GUEST_EFER));
 }
 
-static void dump_code(const struct vcpu *v)
-{
+static void dump_code(const struct vcpu *v) {
     uint8_t bytes[CODE_BYTES];
     char line[3 * CODE_BYTES + 1];
     size_t count = guest_fetch(v, bytes, sizeof(bytes)), used = 0;
 
     line[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         used += str_format(line + used, sizeof(line) - used, " %02x", bytes[i]);
-    }
     log_line("  code at RIP:%s", count == 0 ? " cannot be read" : line);
 }
 
-void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info)
-{
+void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info) {
     const char *name = v->partition->config->name;
 
     if (info->cause != STOP_CRASHED) {
@@ -96,8 +89,7 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
     dump_code(v);
 }
 
-const char *vmx_error_name(uint32_t error)
-{
+const char *vmx_error_name(uint32_t error) {
     static const char *const names[] = {
         [1] = "VMCALL in VMX root operation",
         [2] = "VMCLEAR with invalid physical address",

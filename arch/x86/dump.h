@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a partition was doing when it stopped, for people to read. */
-#ifndef ARCH_X86_DUMP_H
-#define ARCH_X86_DUMP_H
+#pragma once
 
 #include "arch/x86/vmx_exit.h"
 
@@ -11,5 +10,3 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
 
 /* "VM-Instruction Error Numbers" in words. */
 const char *vmx_error_name(uint32_t error);
-
-#endif

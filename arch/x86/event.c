@@ -33,31 +33,25 @@
 #define DR6_BD_BS          UINT64_C(0x6000)
 #define DR7_GD             BIT(13)
 
-void event_advance(uint32_t length)
-{
+void event_advance(uint32_t length) {
     uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     uint64_t rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
 
     /* Only outside 64-bit mode can the 4 GiB border be crossed, and there RIP wraps. */
-    if (((rip ^ next) >> 32) != 0 && (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) == 0) {
+    if (((rip ^ next) >> 32) != 0 && (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) == 0)
         next = (uint32_t)next;
-    }
     vmcs_write(VMCS_GUEST_RIP, next);
-    if ((blocking & BLOCKING_STI_MOVSS) != 0) {
+    if ((blocking & BLOCKING_STI_MOVSS) != 0)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
-    }
-    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0) {
+    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0)
         return;
-    }
     vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-    if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0) {
+    if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0)
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
-    }
 }
 
-void event_inject(uint8_t vector, bool has_error, uint32_t error)
-{
+void event_inject(uint8_t vector, bool has_error, uint32_t error) {
     uint32_t event = (uint32_t)EVENT_VALID | TYPE_EXCEPTION | vector;
 
     /* In real mode exceptions have no error code, and entry refuses one. */
@@ -68,24 +62,19 @@ void event_inject(uint8_t vector, bool has_error, uint32_t error)
     vmcs_write(VMCS_ENTRY_INTERRUPT, event);
 }
 
-void event_inject_nmi(void)
-{
+void event_inject_nmi(void) {
     vmcs_write(VMCS_ENTRY_INTERRUPT, (uint32_t)EVENT_VALID | TYPE_NMI | VECTOR_NMI);
 }
 
-void event_redeliver(void)
-{
+void event_redeliver(void) {
     uint32_t event = vmcs_read(VMCS_IDT_VECTORING), type = event & EVENT_TYPE;
 
-    if ((event & EVENT_VALID) == 0) {
+    if ((event & EVENT_VALID) == 0)
         return;
-    }
-    if (type == TYPE_SOFT_INT || type == TYPE_PRIV_INT || type == TYPE_SOFT_EXC) {
+    if (type == TYPE_SOFT_INT || type == TYPE_PRIV_INT || type == TYPE_SOFT_EXC)
         vmcs_write(VMCS_ENTRY_LENGTH, vmcs_read(VMCS_EXIT_LENGTH));
-    }
-    if ((event & EVENT_ERROR) != 0) {
+    if ((event & EVENT_ERROR) != 0)
         vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_IDT_ERROR_CODE));
-    }
     if (type == TYPE_NMI) {
         uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
@@ -94,29 +83,23 @@ void event_redeliver(void)
     vmcs_write(VMCS_ENTRY_INTERRUPT, event & ~(uint32_t)EVENT_UNDEFINED);
 }
 
-void event_nmi_window(bool open)
-{
+void event_nmi_window(bool open) {
     uint32_t primary = vmcs_read(VMCS_PRIMARY_CONTROLS);
 
-    vmcs_write(VMCS_PRIMARY_CONTROLS,
-               open ? primary | PRIMARY_NMI_WINDOW : primary & ~PRIMARY_NMI_WINDOW);
+    vmcs_write(VMCS_PRIMARY_CONTROLS, open ? primary | PRIMARY_NMI_WINDOW : primary & ~PRIMARY_NMI_WINDOW);
 }
 
-enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)regs;
     (void)info;
     event_nmi_window(false);
-    if ((__atomic_fetch_and(&v->pending, ~VCPU_PENDING_NMI, __ATOMIC_ACQ_REL) & VCPU_PENDING_NMI) !=
-        0) {
+    if ((__atomic_fetch_and(&v->pending, ~VCPU_PENDING_NMI, __ATOMIC_ACQ_REL) & VCPU_PENDING_NMI) != 0)
         event_inject_nmi();
-    }
     return VERDICT_RESUME;
 }
 
 /* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. */
-static enum verdict reinject_debug(struct exit_info *info)
-{
+static enum verdict reinject_debug(struct exit_info *info) {
     uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
 
     cpu_write_dr6((cpu_read_dr6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
@@ -125,8 +108,7 @@ static enum verdict reinject_debug(struct exit_info *info)
     return VERDICT_INJECT;
 }
 
-enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint32_t event = vmcs_read(VMCS_EXIT_INTERRUPT);
 
     (void)v;

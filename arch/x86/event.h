@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moving a guest on: past an instruction, or into an event. VMCS mechanics only. */
-#ifndef ARCH_X86_EVENT_H
-#define ARCH_X86_EVENT_H
+#pragma once
 
 #include "core/types.h"
 
@@ -20,5 +19,3 @@ void event_redeliver(void);
 
 /* Exit as soon as the guest can take an NMI, or no longer. */
 void event_nmi_window(bool open);
-
-#endif

@@ -15,51 +15,42 @@
 #define PORT_KEYBOARD  0x64 /* 8042 command port */
 #define KEYBOARD_RESET 0xfe
 
-static bool is_uart(const struct vcpu *v, uint16_t port)
-{
+static bool is_uart(const struct vcpu *v, uint16_t port) {
     return v->partition->config->vuart && port >= VUART_PORT && port < VUART_PORT + 8;
 }
 
-static uint32_t ones(unsigned bytes)
-{
+static uint32_t ones(unsigned bytes) {
     return (uint32_t)(BIT(8 * bytes) - 1);
 }
 
-static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes)
-{
+static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
     uint32_t value = ones(bytes);
 
-    if (is_uart(v, port)) {
+    if (is_uart(v, port))
         return (value & ~0xffu) | devices_uart_read(v, port - VUART_PORT);
-    }
     v->denied_ports++;
     return value;
 }
 
-static void port_write(struct vcpu *v, uint16_t port, uint32_t value)
-{
-    if (is_uart(v, port)) {
+static void port_write(struct vcpu *v, uint16_t port, uint32_t value) {
+    if (is_uart(v, port))
         devices_uart_write(v, port - VUART_PORT, (uint8_t)value);
-    } else {
+    else
         v->denied_ports++;
-    }
 }
 
-static bool resets(uint16_t port, uint32_t value)
-{
+static bool resets(uint16_t port, uint32_t value) {
     return (port == PORT_RESET && (value & RESET_BIT) != 0) ||
            (port == PORT_KEYBOARD && (value & 0xff) == KEYBOARD_RESET);
 }
 
-enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint16_t port = (uint16_t)(info->qualification >> PORT_SHIFT);
     unsigned bytes = (info->qualification & QUAL_SIZE) + 1;
     uint32_t mask = ones(bytes);
 
-    if ((info->qualification & QUAL_STRING) != 0) {
+    if ((info->qualification & QUAL_STRING) != 0)
         return exit_stop(info, STOP_CRASHED, "string I/O to a port that is not there");
-    }
     if ((info->qualification & QUAL_IN) != 0) {
         uint32_t value = port_read(v, port, bytes);
 
@@ -67,9 +58,8 @@ enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *
         regs->rax = bytes == 4 ? value : (regs->rax & ~(uint64_t)mask) | value;
         return VERDICT_NEXT;
     }
-    if (resets(port, (uint32_t)regs->rax & mask)) {
+    if (resets(port, (uint32_t)regs->rax & mask))
         return exit_stop(info, STOP_RESET, NULL);
-    }
     port_write(v, port, (uint32_t)regs->rax & mask);
     return VERDICT_NEXT;
 }

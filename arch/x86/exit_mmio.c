@@ -20,27 +20,22 @@
 
 enum target { TARGET_APIC, TARGET_IOAPIC, TARGET_NONE };
 
-static enum target target_of(const struct vcpu *v, gpa_t at, unsigned bytes)
-{
-    if (bytes != 4 || (at.v & 3) != 0) {
+static enum target target_of(const struct vcpu *v, gpa_t at, unsigned bytes) {
+    if (bytes != 4 || (at.v & 3) != 0)
         return TARGET_NONE; /* neither device defines anything but aligned 32-bit accesses */
-    }
-    if (align_down(at.v, PAGE_SIZE) == GUEST_LAPIC_BASE && v->lapic.mode == VLAPIC_XAPIC) {
+    if (align_down(at.v, PAGE_SIZE) == GUEST_LAPIC_BASE && v->lapic.mode == VLAPIC_XAPIC)
         return TARGET_APIC;
-    }
     return align_down(at.v, PAGE_SIZE) == IOAPIC_BASE ? TARGET_IOAPIC : TARGET_NONE;
 }
 
-static void bad_access(struct vcpu *v, gpa_t at, bool write)
-{
+static void bad_access(struct vcpu *v, gpa_t at, bool write) {
     if (v->bad_accesses++ == 0) {
         log_line("%s: vCPU %u: %s of guest-physical 0x%lx, where nothing is (said once, counted)",
                  v->partition->config->name, v->index, write ? "write" : "read", at.v);
     }
 }
 
-static uint64_t target_read(struct vcpu *v, enum target target, gpa_t at)
-{
+static uint64_t target_read(struct vcpu *v, enum target target, gpa_t at) {
     unsigned offset = at.v & (PAGE_SIZE - 1);
 
     switch (target) {
@@ -54,15 +49,13 @@ static uint64_t target_read(struct vcpu *v, enum target target, gpa_t at)
     }
 }
 
-static void target_write(struct vcpu *v, enum target target, gpa_t at, uint64_t value)
-{
+static void target_write(struct vcpu *v, enum target target, gpa_t at, uint64_t value) {
     unsigned offset = at.v & (PAGE_SIZE - 1);
 
     switch (target) {
     case TARGET_APIC:
-        if ((offset & 0xf) == 0) {
+        if ((offset & 0xf) == 0)
             apic_page_write(v, offset >> 4, (uint32_t)value);
-        }
         break;
     case TARGET_IOAPIC:
         devices_ioapic_write(v, offset, (uint32_t)value);
@@ -73,63 +66,52 @@ static void target_write(struct vcpu *v, enum target target, gpa_t at, uint64_t 
     }
 }
 
-static uint64_t register_read(const struct guest_regs *regs, unsigned number)
-{
+static uint64_t register_read(const struct guest_regs *regs, unsigned number) {
     return number == REGISTER_RSP ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[number];
 }
 
-static void register_write(struct guest_regs *regs, unsigned number, uint64_t value)
-{
-    if (number == REGISTER_RSP) {
+static void register_write(struct guest_regs *regs, unsigned number, uint64_t value) {
+    if (number == REGISTER_RSP)
         vmcs_write(VMCS_GUEST_RSP, value);
-    } else {
+    else
         regs->gpr[number] = value;
-    }
 }
 
-static void execute(struct vcpu *v, struct guest_regs *regs, const struct insn *i, gpa_t at)
-{
+static void execute(struct vcpu *v, struct guest_regs *regs, const struct insn *i, gpa_t at) {
     enum target target = target_of(v, at, i->mem_bytes);
     struct insn_result r;
 
     insn_execute(i, i->reads_mem ? target_read(v, target, at) : 0, register_read(regs, i->reg), &r);
-    if (i->writes_mem) {
+    if (i->writes_mem)
         target_write(v, target, at, r.mem);
-    }
-    if (i->writes_reg) {
+    if (i->writes_reg)
         register_write(regs, i->reg, r.reg);
-    }
     if (r.flags_mask != 0) {
         vmcs_write(VMCS_GUEST_RFLAGS,
                    (vmcs_read(VMCS_GUEST_RFLAGS) & ~r.flags_mask) | (r.flags & r.flags_mask));
     }
 }
 
-enum verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+enum verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint64_t access = QUAL_LINEAR | QUAL_TRANSLATION;
     gpa_t at = gpa(vmcs_read(VMCS_GUEST_PHYSICAL));
     uint8_t bytes[INSN_MAX_BYTES];
     struct insn insn;
 
-    if ((info->qualification & QUAL_FETCH) != 0) {
+    if ((info->qualification & QUAL_FETCH) != 0)
         return exit_stop(info, STOP_CRASHED, "instruction fetch from where nothing is");
-    }
-    if ((info->qualification & access) != access) {
+    if ((info->qualification & access) != access)
         return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
-    }
-    if ((vmcs_read(VMCS_IDT_VECTORING) & VECTORING_VALID) != 0) {
+    if ((vmcs_read(VMCS_IDT_VECTORING) & VECTORING_VALID) != 0)
         return exit_stop(info, STOP_CRASHED, "event delivery through memory that is not there");
-    }
-    if (insn_decode(bytes, (unsigned)guest_fetch(v, bytes, sizeof(bytes)), guest_insn_mode(),
-                    &insn) != ERR_OK) {
+    if (insn_decode(bytes, (unsigned)guest_fetch(v, bytes, sizeof(bytes)), guest_insn_mode(), &insn) !=
+        ERR_OK) {
         return exit_stop(info, STOP_CRASHED,
                          "an access to where nothing is by an instruction that is not emulated");
     }
     if (v->partition->config->bad_access == BAD_ACCESS_STOP &&
-        target_of(v, at, insn.mem_bytes) == TARGET_NONE) {
+        target_of(v, at, insn.mem_bytes) == TARGET_NONE)
         return exit_stop(info, STOP_CRASHED, "access to where nothing is (bad_access = stop)");
-    }
     execute(v, regs, &insn, at);
     info->length = insn.length;
     return VERDICT_NEXT;

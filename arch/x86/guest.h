@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mode the guest on this core is in, read from its VMCS. */
-#ifndef ARCH_X86_GUEST_H
-#define ARCH_X86_GUEST_H
+#pragma once
 
 #include "core/guest_walk.h"
 #include "core/insn.h"
@@ -19,5 +18,3 @@ uint64_t guest_rip_linear(void);
 
 /* Bytes at RIP, up to `bytes`; returns how many could be read. */
 size_t guest_fetch(const struct vcpu *v, void *to, size_t bytes);
-
-#endif

@@ -7,12 +7,10 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/memory.h"
 
-uint64_t host_now(void)
-{
+uint64_t host_now(void) {
     return cpu_rdtsc();
 }
 
-unsigned host_cpu(void)
-{
+unsigned host_cpu(void) {
     return memory_has_percpu() ? this_cpu.index : 0;
 }

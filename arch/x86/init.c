@@ -54,72 +54,58 @@ _Noreturn void cpu_main(void);
 _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 
 /* Something is wrong and has been said: nothing has been started. */
-_Noreturn static void refuse(const char *why)
-{
+_Noreturn static void refuse(const char *why) {
     log_line("%s: nothing was started", why);
     if (config.when_done == DONE_POWEROFF) {
         console_flush();
         power_off(&platform);
     }
-    for (;;) {
+    for (;;)
         cpu_hlt();
-    }
 }
 
-static void read_boot_info(uint64_t at)
-{
+static void read_boot_info(uint64_t at) {
     const void *mb2 = host_phys(hpa(at), sizeof(uint64_t));
 
-    if (mb2 == NULL || mb2_parse(mb2, mb2_total_size(mb2), &info) != ERR_OK) {
+    if (mb2 == NULL || mb2_parse(mb2, mb2_total_size(mb2), &info) != ERR_OK)
         refuse("the boot loader's information cannot be read");
-    }
 }
 
-static void read_config(void)
-{
+static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
     struct report report = {0};
 
     if (m == NULL) {
         refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
-    }
-    if (config_parse(host_phys(m->at, m->bytes), m->bytes, CONFIG_NAME, &config, &report) !=
-        ERR_OK) {
+    } else if (config_parse(host_phys(m->at, m->bytes), m->bytes, CONFIG_NAME, &config, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");
     }
-    if (config.console_port != DEFAULT_PORT) {
+    if (config.console_port != DEFAULT_PORT)
         console_start(config.console_port);
-    }
 }
 
-static void init_frames(void)
-{
+static void init_frames(void) {
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
 
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = frames_reserve(&frames, memory_image_range());
-    }
-    for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++) {
+    for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++)
         e = frames_reserve(&frames, (struct range){info.modules[i].at.v, info.modules[i].bytes});
-    }
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         refuse("the memory map cannot be used");
-    }
 }
 
 /* Core 0 is the one we run on, wherever the MADT lists it. */
-static void boot_core_first(void)
-{
+static void boot_core_first(void) {
     uint32_t id = lapic_id();
 
     for (unsigned i = 0; i < platform.nr_cpus; i++) {
         if (platform.cpus[i].apic_id == id) {
             struct platform_cpu boot = platform.cpus[i];
 
-            for (; i > 0; i--) {
+            for (; i > 0; i--)
                 platform.cpus[i] = platform.cpus[i - 1];
-            }
             platform.cpus[0] = boot;
             return;
         }
@@ -128,30 +114,25 @@ static void boot_core_first(void)
     refuse("the firmware's list of cores cannot be used");
 }
 
-static void init_memory(void)
-{
+static void init_memory(void) {
     enum err e = memory_init(&frames, &info, &platform);
 
-    for (unsigned i = 0; i < platform.nr_cpus && e == ERR_OK; i++) {
+    for (unsigned i = 0; i < platform.nr_cpus && e == ERR_OK; i++)
         e = memory_cpu_build(i, platform.cpus[i].apic_id);
-    }
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         refuse("not enough memory for the hypervisor itself");
-    }
 }
 
 /* start.S comes here, on the boot stack and the bootstrap tables. */
-void boot_main(uint64_t multiboot_info, uint64_t image_base)
-{
+void boot_main(uint64_t multiboot_info, uint64_t image_base) {
     boot_ticks = cpu_rdtsc();
     memory_start(hpa(image_base));
     trap_init();
     console_start(DEFAULT_PORT);
     log_line("Mullion, loaded at 0x%lx", image_base);
     read_boot_info(multiboot_info);
-    if (acpi_parse(&info, &platform) != ERR_OK) {
+    if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
-    }
     read_config();
     lapic_init(platform.lapic);
     boot_core_first();
@@ -160,45 +141,35 @@ void boot_main(uint64_t multiboot_info, uint64_t image_base)
     cpu_enter(memory_cpu_cr3(0));
 }
 
-static void measure_tsc(void)
-{
+static void measure_tsc(void) {
     struct cpuid_regs l15 = {0}, l16 = {0};
     uint32_t max = cpu_cpuid(0, 0).eax;
 
-    if (max >= 0x15) {
+    if (max >= 0x15)
         l15 = cpu_cpuid(0x15, 0);
-    }
-    if (max >= 0x16) {
+    if (max >= 0x16)
         l16 = cpu_cpuid(0x16, 0);
-    }
-    tsc_khz = tsc_khz_choose(tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, l16.eax),
-                             timer_measure_tsc_khz(&platform));
-    if (tsc_khz == 0) {
+    tsc_khz =
+        tsc_khz_choose(tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, l16.eax), timer_measure_tsc_khz(&platform));
+    if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no 8254, no CPUID leaf 15H");
-    }
     log_line("TSC runs at %lu kHz", tsc_khz);
 }
 
-static void start_cores(void)
-{
+static void start_cores(void) {
     hpa_t page;
 
-    if (frames_alloc_low(&frames, &page) != ERR_OK) {
+    if (frames_alloc_low(&frames, &page) != ERR_OK)
         refuse("no page below 640 KiB is free for starting the other cores");
-    }
     cores = smp_start(&platform, page, tsc_khz);
-    for (unsigned i = 0; i < platform.nr_cpus; i++) {
-        if ((cores & BIT(i)) == 0) {
-            log_line("core %u (APIC id %u) does not answer and is left out", i,
-                     platform.cpus[i].apic_id);
-        }
-    }
+    for (unsigned i = 0; i < platform.nr_cpus; i++)
+        if ((cores & BIT(i)) == 0)
+            log_line("core %u (APIC id %u) does not answer and is left out", i, platform.cpus[i].apic_id);
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
 }
 
-static void check_config(void)
-{
+static void check_config(void) {
     struct report report = {0};
     struct machine machine = {
         .nr_cpus = platform.nr_cpus,
@@ -216,18 +187,15 @@ static void check_config(void)
 }
 
 /* What only the boot core does, while the others wait. */
-static void boot_system(void)
-{
+static void boot_system(void) {
     measure_tsc();
     vmx_caps_init();
     start_cores();
-    if (vmx_resolve() != ERR_OK) {
+    if (vmx_resolve() != ERR_OK)
         refuse("this machine cannot run Mullion");
-    }
     check_config();
-    if (partitions_build(&config, &info, &frames) != ERR_OK) {
+    if (partitions_build(&config, &info, &frames) != ERR_OK)
         refuse("the partitions cannot be built");
-    }
     vcpu_bitmaps_init();
     system_init(&config, &platform);
     console_route(&config, &platform);
@@ -236,8 +204,7 @@ static void boot_system(void)
 
 /* CR4 bits for our own protection and the one that lets us set a guest's XCR0; caches on, whatever
  * the firmware left. */
-static void cpu_features(void)
-{
+static void cpu_features(void) {
     struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpu_cpuid(7, 0);
     uint64_t cr4 = cpu_read_cr4();
 
@@ -250,53 +217,44 @@ static void cpu_features(void)
     cpu_wrmsr(IA32_PAT, PAT_RESET); /* what our page tables assume */
 }
 
-static bool invariant_tsc(void)
-{
+static bool invariant_tsc(void) {
     return cpu_cpuid(0x80000000, 0).eax >= CPUID_INVARIANT &&
            (cpu_cpuid(CPUID_INVARIANT, 0).edx & CPUID_INVARIANT_EDX) != 0;
 }
 
 /* This core's part in building: its vCPU, and, by the first core of a partition, its images. */
-static void prepare_vcpu(void)
-{
+static void prepare_vcpu(void) {
     struct vcpu *v = partitions_vcpu(this_cpu.index);
 
     this_cpu.vcpu = v;
-    if (v == NULL) {
+    if (v == NULL)
         return;
-    }
     if (vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc()) != ERR_OK) {
         __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
     } else if (v->index == 0) {
         devices_reset(v->partition);
-        if (partition_load(v->partition) != ERR_OK) {
+        if (partition_load(v->partition) != ERR_OK)
             __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
-        }
     }
 }
 
 /* What the hypervisor keeps for itself: image, tables, per-core pages; not the modules. */
-static uint64_t own_bytes(void)
-{
+static uint64_t own_bytes(void) {
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < frames.own.count; i++) {
+    for (unsigned i = 0; i < frames.own.count; i++)
         sum += frames.own.ranges[i].size;
-    }
-    for (unsigned i = 0; i < info.nr_modules; i++) {
+    for (unsigned i = 0; i < info.nr_modules; i++)
         sum -= align_up(info.modules[i].bytes, PAGE_SIZE);
-    }
     return sum;
 }
 
 /* All or none: the boot core has the last word before anything is entered. */
-static void seal(void)
-{
+static void seal(void) {
     smp_barrier();
     if (this_cpu.index == 0) {
-        if (failed != 0) {
+        if (failed != 0)
             refuse("not every partition could be loaded");
-        }
         launch_ticks = cpu_rdtsc() - boot_ticks;
         log_line("%lu KiB in use by the hypervisor, %lu million ticks from entry to launch",
                  own_bytes() >> 10, launch_ticks / 1000000);
@@ -308,23 +266,19 @@ static void seal(void)
 }
 
 /* Every core, the boot core too, on its own stack and tables. */
-void cpu_main(void)
-{
+void cpu_main(void) {
     trap_load();
     cpu_features();
     lapic_init(platform.lapic);
     if (this_cpu.index == 0) {
         boot_system();
     } else {
-        if (!vmx_same_as_boot()) {
+        if (!vmx_same_as_boot())
             __atomic_fetch_or(&different, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
-        }
         smp_arrived();
-        if (!smp_wait_released()) {
-            for (;;) {
+        if (!smp_wait_released())
+            for (;;)
                 cpu_hlt();
-            }
-        }
     }
     vmx_cpu_on();
     prepare_vcpu();

@@ -18,28 +18,23 @@
 
 static hpa_t xapic_page __attribute__((section(".bss.sealed")));
 
-static bool x2apic_here(void)
-{
+static bool x2apic_here(void) {
     return (cpu_rdmsr(IA32_APIC_BASE) & APIC_BASE_X2APIC) != 0;
 }
 
-static volatile uint32_t *xapic_reg(unsigned reg)
-{
+static volatile uint32_t *xapic_reg(unsigned reg) {
     return (volatile uint32_t *)host_phys(hpa(xapic_page.v + reg * 16), 4);
 }
 
-uint64_t lapic_read(unsigned reg)
-{
+uint64_t lapic_read(unsigned reg) {
     return cpu_rdmsr(IA32_X2APIC_BASE + reg);
 }
 
-void lapic_write(unsigned reg, uint64_t value)
-{
+void lapic_write(unsigned reg, uint64_t value) {
     cpu_wrmsr(IA32_X2APIC_BASE + reg, value);
 }
 
-void lapic_init(hpa_t page)
-{
+void lapic_init(hpa_t page) {
     uint64_t base = cpu_rdmsr(IA32_APIC_BASE);
 
     xapic_page = page;
@@ -55,13 +50,11 @@ void lapic_init(hpa_t page)
     }
 }
 
-uint32_t lapic_id(void)
-{
+uint32_t lapic_id(void) {
     return x2apic_here() ? (uint32_t)lapic_read(APIC_ID) : *xapic_reg(APIC_ID) >> 24;
 }
 
-void lapic_send(uint32_t apic_id, uint64_t low)
-{
+void lapic_send(uint32_t apic_id, uint64_t low) {
     if (x2apic_here()) {
         /* WRMSR to an x2APIC register does not wait for earlier stores: what the receiver is to
          * see must be out first ("MSR Access in x2APIC Mode"). */
@@ -70,54 +63,44 @@ void lapic_send(uint32_t apic_id, uint64_t low)
         lapic_write(APIC_ICR, (uint64_t)apic_id << 32 | low);
         return;
     }
-    for (unsigned i = 0; i < ICR_SPINS && (*xapic_reg(APIC_ICR) & ICR_PENDING) != 0; i++) {
+    for (unsigned i = 0; i < ICR_SPINS && (*xapic_reg(APIC_ICR) & ICR_PENDING) != 0; i++)
         cpu_pause();
-    }
     *xapic_reg(APIC_ICR_HIGH) = apic_id << 24;
     *xapic_reg(APIC_ICR) = (uint32_t)low;
 }
 
-static bool any_bit(unsigned first_reg)
-{
+static bool any_bit(unsigned first_reg) {
     uint64_t bits = 0;
 
-    for (unsigned r = 0; r < VECTORS / 32; r++) {
+    for (unsigned r = 0; r < VECTORS / 32; r++)
         bits |= lapic_read(first_reg + r);
-    }
     return bits != 0;
 }
 
 /* End what the last guest left in service, then take what it left pending: a vector leaves IRR only
  * when the CPU accepts it, so interrupts are let in, one instruction wide, to a gate that does
  * nothing but end them. All sources are masked by now. */
-static void lapic_drain(void)
-{
-    for (unsigned i = 0; i < VECTORS && any_bit(APIC_ISR); i++) {
+static void lapic_drain(void) {
+    for (unsigned i = 0; i < VECTORS && any_bit(APIC_ISR); i++)
         lapic_write(APIC_EOI, 0);
-    }
-    for (unsigned i = 0; i < VECTORS && any_bit(APIC_IRR); i++) {
+    for (unsigned i = 0; i < VECTORS && any_bit(APIC_IRR); i++)
         cpu_sti_cli();
-    }
 }
 
-void lapic_reset(void)
-{
+void lapic_reset(void) {
     static const uint8_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PMC,
                                    APIC_LVT_LINT0, APIC_LVT_LINT1,   APIC_LVT_ERROR};
     unsigned last = (unsigned)(lapic_read(APIC_VERSION) >> 16) & 0xff;
 
-    if ((cpu_cpuid(1, 0).ecx & CPUID_DEADLINE) != 0) {
+    if ((cpu_cpuid(1, 0).ecx & CPUID_DEADLINE) != 0)
         cpu_wrmsr(IA32_TSC_DEADLINE, 0);
-    }
     for (unsigned i = 0; i < sizeof(lvts); i++) {
-        if ((lvts[i] == APIC_LVT_THERMAL && last < 5) || (lvts[i] == APIC_LVT_PMC && last < 4)) {
+        if ((lvts[i] == APIC_LVT_THERMAL && last < 5) || (lvts[i] == APIC_LVT_PMC && last < 4))
             continue; /* not there on this CPU ("Max LVT Entry") */
-        }
         lapic_write(lvts[i], LVT_MASKED);
     }
-    if (last >= 6) {
+    if (last >= 6)
         lapic_write(APIC_LVT_CMCI, LVT_MASKED);
-    }
     lapic_write(APIC_INITIAL_COUNT, 0);
     lapic_write(APIC_DIVIDE, 0);
     lapic_write(APIC_TPR, 0);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* This CPU's real local APIC, in x2APIC mode where the CPU has it, else through its page (then no
  * guest will run, but cores can still be started and counted). Mechanics only. */
-#ifndef ARCH_X86_LAPIC_H
-#define ARCH_X86_LAPIC_H
+#pragma once
 
 #include "core/types.h"
 
@@ -27,5 +26,3 @@ void lapic_write(unsigned reg, uint64_t value);
 
 /* Every register as after INIT, nothing pending or in service: for the next guest. x2APIC only. */
 void lapic_reset(void);
-
-#endif

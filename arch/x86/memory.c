@@ -53,40 +53,31 @@ static const struct {
 };
 #define PERCPU_FRAMES 7 /* the pages above, the VMXON region, the VMCS */
 
-void memory_start(hpa_t base)
-{
+void memory_start(hpa_t base) {
     image_base = base;
     direct_end = BOOT_MAP_END;
 }
 
-hpa_t memory_image_phys(const void *symbol)
-{
+hpa_t memory_image_phys(const void *symbol) {
     return hpa((uintptr_t)symbol - IMAGE_VIRT + image_base.v);
 }
 
-struct range memory_image_range(void)
-{
+struct range memory_image_range(void) {
     return (struct range){image_base.v, (uintptr_t)image_end - IMAGE_VIRT};
 }
 
-void *host_phys(hpa_t at, uint64_t bytes)
-{
+void *host_phys(hpa_t at, uint64_t bytes) {
     struct range want = {at.v, bytes};
 
-    if (!sealed) {
-        return range_contains((struct range){0, direct_end}, want) ? (void *)(DIRECT_VIRT + at.v)
-                                                                   : NULL;
-    }
-    for (unsigned i = 0; i < cpus[this_cpu.index].view.count; i++) {
-        if (range_contains(cpus[this_cpu.index].view.ranges[i], want)) {
+    if (!sealed)
+        return range_contains((struct range){0, direct_end}, want) ? (void *)(DIRECT_VIRT + at.v) : NULL;
+    for (unsigned i = 0; i < cpus[this_cpu.index].view.count; i++)
+        if (range_contains(cpus[this_cpu.index].view.ranges[i], want))
             return (void *)(DIRECT_VIRT + at.v);
-        }
-    }
     return NULL;
 }
 
-static enum err map_image(void)
-{
+static enum err map_image(void) {
     static const struct {
         const char *from, *to;
         unsigned attributes;
@@ -107,8 +98,7 @@ static enum err map_image(void)
 
 /* RAM, ACPI tables and what firmware reserves may overlap or share pages in the map, so each page
  * is mapped once, in the biggest steps that are not yet taken. */
-static enum err map_ram(struct range r)
-{
+static enum err map_ram(struct range r) {
     uint64_t at = align_down(r.base, PAGE_SIZE), end = align_up(range_end(r), PAGE_SIZE);
     enum err e = ERR_OK;
 
@@ -127,95 +117,77 @@ static enum err map_ram(struct range r)
     return e;
 }
 
-static enum err map_device(hpa_t at)
-{
+static enum err map_device(hpa_t at) {
     struct pt_leaf leaf;
 
-    if (at.v == 0 || pt_lookup(&boot, DIRECT_VIRT + at.v, &leaf)) {
+    if (at.v == 0 || pt_lookup(&boot, DIRECT_VIRT + at.v, &leaf))
         return ERR_OK;
-    }
-    return pt_map(&boot, DIRECT_VIRT + align_down(at.v, PAGE_SIZE),
-                  hpa(align_down(at.v, PAGE_SIZE)), PAGE_SIZE, DEVICE_RW);
+    return pt_map(&boot, DIRECT_VIRT + align_down(at.v, PAGE_SIZE), hpa(align_down(at.v, PAGE_SIZE)),
+                  PAGE_SIZE, DEVICE_RW);
 }
 
-static unsigned biggest_page(void)
-{
+static unsigned biggest_page(void) {
     return (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2;
 }
 
-enum err memory_init(struct frames *f, const struct boot_info *info,
-                     const struct platform *platform)
-{
+enum err memory_init(struct frames *f, const struct boot_info *info, const struct platform *platform) {
     enum err e;
 
     frames = f;
     e = pt_init(&boot, &pt_host, 4, biggest_page(), frames);
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = map_image();
-    }
     for (unsigned i = 0; i < info->nr_memory && e == ERR_OK; i++) {
         if (info->memory[i].kind == MEMORY_RAM) {
             e = map_ram(info->memory[i].range);
-            if (range_end(info->memory[i].range) > direct_end) {
+            if (range_end(info->memory[i].range) > direct_end)
                 direct_end = range_end(info->memory[i].range);
-            }
         }
     }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = map_device(platform->lapic);
-    }
-    for (unsigned i = 0; i < platform->nr_ioapics && e == ERR_OK; i++) {
+    for (unsigned i = 0; i < platform->nr_ioapics && e == ERR_OK; i++)
         e = map_device(platform->ioapics[i].at);
-    }
     return e;
 }
 
-static uint64_t *table_at(uint64_t entry)
-{
+static uint64_t *table_at(uint64_t entry) {
     return host_phys(hpa(entry & ADDRESS), PAGE_SIZE);
 }
 
 /* The image's tables are shared by all CPUs, so that the seal needs to change them only once. */
-static void share_image(struct cpu_memory *m)
-{
+static void share_image(struct cpu_memory *m) {
     const uint64_t *boot_top = table_at(table_at(boot.root.v)[TOP_SLOT]);
     uint64_t *top = table_at(table_at(m->sealed.root.v)[TOP_SLOT]);
 
     top[IMAGE_PD] = boot_top[IMAGE_PD];
 }
 
-static enum err map_percpu(struct cpu_memory *m)
-{
+static enum err map_percpu(struct cpu_memory *m) {
     uint64_t at = m->frames.v;
     enum err e = ERR_OK;
 
     for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages) && e == ERR_OK; i++) {
-        e = pt_map(&m->sealed, percpu_pages[i].virt, hpa(at), percpu_pages[i].bytes,
-                   PT_READ | PT_WRITE);
+        e = pt_map(&m->sealed, percpu_pages[i].virt, hpa(at), percpu_pages[i].bytes, PT_READ | PT_WRITE);
         at += percpu_pages[i].bytes;
     }
     return e;
 }
 
-enum err memory_cpu_build(unsigned cpu, uint32_t apic_id)
-{
+enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     struct cpu_memory *m = &cpus[cpu];
     struct percpu *data;
     uint64_t *boot_root;
     enum err e = pt_init(&m->sealed, &pt_host, 4, biggest_page(), frames);
 
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, PAGE_SIZE, &m->frames);
-    }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = frames_alloc(frames, PAGE_SIZE, PAGE_SIZE, &m->boot_root);
-    }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = map_percpu(m);
-    }
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     share_image(m);
     boot_root = table_at(m->boot_root.v);
     memset(boot_root, 0, PAGE_SIZE);
@@ -232,13 +204,11 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id)
     return ERR_OK;
 }
 
-uint64_t memory_cpu_cr3(unsigned cpu)
-{
+uint64_t memory_cpu_cr3(unsigned cpu) {
     return cpus[cpu].boot_root.v;
 }
 
-enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes)
-{
+enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) {
     struct cpu_memory *m = &cpus[cpu];
     uint64_t from = align_down(range.base, PAGE_SIZE), to = align_up(range_end(range), PAGE_SIZE);
 
@@ -250,20 +220,17 @@ enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes)
     return pt_map(&m->sealed, DIRECT_VIRT + from, hpa(from), to - from, attributes);
 }
 
-void memory_seal_image(void)
-{
+void memory_seal_image(void) {
     frames_seal(frames);
-    ASSERT(pt_protect(&boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start),
-                      PT_READ) == ERR_OK);
+    ASSERT(pt_protect(&boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start), PT_READ) ==
+           ERR_OK);
     sealed = true; /* host_phys: from here on by the views */
 }
 
-void memory_seal_cpu(void)
-{
+void memory_seal_cpu(void) {
     cpu_write_cr3(this_cpu.sealed_cr3);
 }
 
-bool memory_has_percpu(void)
-{
+bool memory_has_percpu(void) {
     return cpu_read_cr3() != memory_image_phys(boot_pml4).v;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the hypervisor itself can see: everything while it boots, and after the seal, on each CPU,
  * only the image, that CPU's own pages and its own partition. */
-#ifndef ARCH_X86_MEMORY_H
-#define ARCH_X86_MEMORY_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/err.h"
@@ -42,5 +41,3 @@ void memory_seal_cpu(void);
 
 /* Is `this_cpu` there? False on the bootstrap tables. */
 bool memory_has_percpu(void);
-
-#endif

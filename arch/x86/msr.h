@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Model-specific registers: the two instructions and the numbers the hypervisor itself uses, named
  * as in the SDM. What a guest may do with which MSR is core/msr_policy. */
-#ifndef ARCH_X86_MSR_H
-#define ARCH_X86_MSR_H
+#pragma once
 
 #include "core/types.h"
 
@@ -56,17 +55,13 @@ enum {
 #define PAT_RESET UINT64_C(0x0007040600070406)
 
 /* #GP if the CPU has no such MSR: callers know that it has. */
-static inline uint64_t cpu_rdmsr(uint32_t index)
-{
+static inline uint64_t cpu_rdmsr(uint32_t index) {
     uint32_t low, high;
 
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index) : "memory");
     return (uint64_t)high << 32 | low;
 }
 
-static inline void cpu_wrmsr(uint32_t index, uint64_t v)
-{
+static inline void cpu_wrmsr(uint32_t index, uint64_t v) {
     __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
-
-#endif

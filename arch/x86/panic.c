@@ -29,19 +29,17 @@ extern const char boot_stack_top[];
 
 static uint8_t panicking;
 
-static void print_symbol(uint64_t address)
-{
+static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
     unsigned low = 0, high = symbols_count;
 
     while (low < high) { /* the last symbol at or before `offset` */
         unsigned middle = (low + high) / 2;
 
-        if (symbols_table[middle].offset <= offset) {
+        if (symbols_table[middle].offset <= offset)
             low = middle + 1;
-        } else {
+        else
             high = middle;
-        }
     }
     if (low == 0 || address >= (uintptr_t)text_end) {
         log_line("  %016lx", address);
@@ -51,30 +49,26 @@ static void print_symbol(uint64_t address)
              offset - symbols_table[low - 1].offset);
 }
 
-static bool on_a_stack(uint64_t frame)
-{
-    return (frame & 7) == 0 && ((frame >= PERCPU_STACK && frame <= PERCPU_FAULT_TOP - 16) ||
-                                (frame >= (uintptr_t)boot_stack_top - 2 * PAGE_SIZE &&
-                                 frame <= (uintptr_t)boot_stack_top - 16));
+static bool on_a_stack(uint64_t frame) {
+    return (frame & 7) == 0 &&
+           ((frame >= PERCPU_STACK && frame <= PERCPU_FAULT_TOP - 16) ||
+            (frame >= (uintptr_t)boot_stack_top - 2 * PAGE_SIZE && frame <= (uintptr_t)boot_stack_top - 16));
 }
 
-static void print_backtrace(uint64_t rip, uint64_t frame)
-{
+static void print_backtrace(uint64_t rip, uint64_t frame) {
     log_line("backtrace:");
     print_symbol(rip);
     for (unsigned i = 0; i < FRAMES_MAX && on_a_stack(frame); i++) {
         const uint64_t *link = (const uint64_t *)frame;
 
-        if (link[1] == 0 || link[0] <= frame) {
+        if (link[1] == 0 || link[0] <= frame)
             break;
-        }
         print_symbol(link[1] - 1); /* the call, not what follows it */
         frame = link[0];
     }
 }
 
-static void print_frame(const struct trap_frame *f)
-{
+static void print_frame(const struct trap_frame *f) {
     const uint64_t *r = f->gpr;
 
     log_line("RIP %016lx RSP %016lx RFLAGS %08lx CS %04lx", f->rip, f->rsp, f->rflags, f->cs);
@@ -85,16 +79,13 @@ static void print_frame(const struct trap_frame *f)
     log_line("CR0 %08lx CR3 %016lx CR4 %08lx", cpu_read_cr0(), cpu_read_cr3(), cpu_read_cr4());
 }
 
-void panic_at(const struct trap_frame *frame, const char *format, ...)
-{
+void panic_at(const struct trap_frame *frame, const char *format, ...) {
     char text[LOG_LINE_MAX];
     va_list args;
 
-    if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL) != 0) {
-        for (;;) {
+    if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL) != 0)
+        for (;;)
             cpu_hlt(); /* the first one tells the story */
-        }
-    }
     console_panic();
     va_start(args, format);
     str_vformat(text, sizeof(text), format, args);
@@ -110,13 +101,11 @@ void panic_at(const struct trap_frame *frame, const char *format, ...)
     system_stop_all();
 }
 
-void host_panic(const char *file, int line, const char *what)
-{
+void host_panic(const char *file, int line, const char *what) {
     panic_at(NULL, "%s:%d: %s", file, line, what);
 }
 
-void vmx_instruction_failed(const char *instruction, uint64_t operand)
-{
+void vmx_instruction_failed(const char *instruction, uint64_t operand) {
     /* The error number can be read only if there is a current VMCS; VMREAD failing again here
      * would end in `panicking` above. */
     panic_at(NULL, "%s failed, operand 0x%lx", instruction, operand);

@@ -21,56 +21,46 @@ static struct partition *partitions[MAX_PARTITIONS] __attribute__((section(".bss
 static struct vcpu *vcpus[MAX_CPUS] __attribute__((section(".bss.sealed")));
 static struct proof_input proof __attribute__((section(".bss.sealed")));
 
-struct vcpu *partitions_vcpu(unsigned cpu)
-{
+struct vcpu *partitions_vcpu(unsigned cpu) {
     return vcpus[cpu];
 }
 
-static enum err alloc_zeroed(struct frames *frames, uint64_t bytes, hpa_t *at)
-{
+static enum err alloc_zeroed(struct frames *frames, uint64_t bytes, hpa_t *at) {
     enum err e = frames_alloc(frames, align_up(bytes, PAGE_SIZE), PAGE_SIZE, at);
 
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         memset(host_phys(*at, bytes), 0, bytes);
-    }
     return e;
 }
 
 /* All ones: every port exits. Then holes for what the config grants. */
-static enum err build_io_bitmaps(struct partition *p, struct frames *frames)
-{
+static enum err build_io_bitmaps(struct partition *p, struct frames *frames) {
     const struct partition_config *c = p->config;
     uint8_t *bitmap;
     enum err e = alloc_zeroed(frames, IO_BITMAP_BYTES, &p->io_bitmaps);
 
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     bitmap = host_phys(p->io_bitmaps, IO_BITMAP_BYTES);
     memset(bitmap, 0xff, IO_BITMAP_BYTES);
-    for (unsigned i = 0; i < c->nr_ports; i++) {
-        for (uint64_t port = c->ports[i].base; port < range_end(c->ports[i]); port++) {
+    for (unsigned i = 0; i < c->nr_ports; i++)
+        for (uint64_t port = c->ports[i].base; port < range_end(c->ports[i]); port++)
             bitmap[port / 8] &= (uint8_t)~BIT(port % 8);
-        }
-    }
     return ERR_OK;
 }
 
-static enum err build_ept(struct partition *p, struct frames *frames)
-{
+static enum err build_ept(struct partition *p, struct frames *frames) {
     struct pagetable *ept = &epts[p->id];
     bool gib = (vmx_caps.raw[CAP_EPT_VPID] & EPT_CAP_1G) != 0;
     enum err e = pt_init(ept, &pt_ept, EPT_LEVELS, gib ? 3 : 2, frames);
 
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = guest_layout_ept(ept, &p->map);
-    }
     p->ept_pointer = ept->root.v | EPTP_WALK | EPTP_WB;
     return e;
 }
 
-static void build_vcpus(struct partition *p)
-{
+static void build_vcpus(struct partition *p) {
     for (uint64_t left = p->config->cpus; left != 0; left &= left - 1) {
         struct vcpu *v = &p->vcpus[p->nr_vcpus];
 
@@ -84,8 +74,7 @@ static void build_vcpus(struct partition *p)
 }
 
 /* What the partition's cores go on seeing after the seal. */
-static enum err keep(const struct partition *p, struct range own)
-{
+static enum err keep(const struct partition *p, struct range own) {
     const struct module *images[] = {p->kernel, p->initrd};
     enum err e = ERR_OK;
 
@@ -96,32 +85,26 @@ static enum err keep(const struct partition *p, struct range own)
         for (unsigned i = 0; i < p->map.count && e == ERR_OK; i++) {
             const struct guest_region *r = &p->map.regions[i];
 
-            if (r->kind != REGION_DEVICE) {
+            if (r->kind != REGION_DEVICE)
                 e = memory_cpu_keep(cpu, (struct range){r->hpa.v, r->bytes}, PT_RW);
-            }
         }
-        for (unsigned i = 0; i < ARRAY_SIZE(images) && e == ERR_OK; i++) {
-            if (images[i] != NULL && (i == 0 || images[i] != images[0])) {
-                e = memory_cpu_keep(cpu, (struct range){images[i]->at.v, images[i]->bytes},
-                                    PT_READ);
-            }
-        }
+        for (unsigned i = 0; i < ARRAY_SIZE(images) && e == ERR_OK; i++)
+            if (images[i] != NULL && (i == 0 || images[i] != images[0]))
+                e = memory_cpu_keep(cpu, (struct range){images[i]->at.v, images[i]->bytes}, PT_READ);
     }
     return e;
 }
 
 static enum err build(const struct partition_config *c, unsigned id, const struct boot_info *info,
-                      struct frames *frames)
-{
+                      struct frames *frames) {
     unsigned count = count_bits(c->cpus);
     uint64_t bytes = sizeof(struct partition) + count * sizeof(struct vcpu);
     struct partition *p;
     hpa_t at;
     enum err e = alloc_zeroed(frames, bytes, &at);
 
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     p = host_phys(at, bytes);
     partitions[id] = p;
     p->config = c;
@@ -130,22 +113,18 @@ static enum err build(const struct partition_config *c, unsigned id, const struc
     p->initrd = c->initrd[0] == '\0' ? NULL : boot_info_module(info, c->initrd);
     build_vcpus(p);
     e = guest_layout_build(&p->map, c, frames);
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = build_ept(p, frames);
-    }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = build_io_bitmaps(p, frames);
-    }
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = keep(p, (struct range){at.v, align_up(bytes, PAGE_SIZE)});
-    }
     proof.partitions[id] = (struct proof_partition){c->name, &p->map, &epts[id]};
     return e;
 }
 
 enum err partitions_build(const struct system_config *config, const struct boot_info *info,
-                          struct frames *frames)
-{
+                          struct frames *frames) {
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         enum err e = build(&config->partitions[i], i, info, frames);
 

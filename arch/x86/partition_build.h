@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a checked configuration to partitions that can be started. */
-#ifndef ARCH_X86_PARTITION_BUILD_H
-#define ARCH_X86_PARTITION_BUILD_H
+#pragma once
 
 #include "core/boot_info.h"
 #include "core/config.h"
@@ -10,10 +9,8 @@
 
 /* Memory, EPT and bitmaps of every partition, each vCPU tied to its core, and the proof that no
  * partition reaches what is not its own. All or, with a message, nothing. Boot core. */
-must_check enum err partitions_build(const struct system_config *config,
-                                     const struct boot_info *info, struct frames *frames);
+must_check enum err partitions_build(const struct system_config *config, const struct boot_info *info,
+                                     struct frames *frames);
 
 /* The vCPU of a core, NULL if it has none. */
 struct vcpu *partitions_vcpu(unsigned cpu);
-
-#endif

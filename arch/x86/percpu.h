@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one CPU has for itself, at the same virtual address on every CPU and mapped only there. */
-#ifndef ARCH_X86_PERCPU_H
-#define ARCH_X86_PERCPU_H
+#pragma once
 
 #include "boot/layout.h"
 #include "core/types.h"
@@ -41,5 +40,3 @@ extern struct percpu this_cpu;
 _Static_assert(sizeof(struct percpu) <= PAGE_SIZE, "percpu data fits its page");
 _Static_assert(__builtin_offsetof(struct percpu, kicked) == 0, "vmx_exit.S");
 _Static_assert(__builtin_offsetof(struct percpu, launched) == 1, "vmx_exit.S");
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting the other cores, telling them apart, and meeting them. */
-#ifndef ARCH_X86_SMP_H
-#define ARCH_X86_SMP_H
+#pragma once
 
 #include "core/frames.h"
 #include "core/platform.h"
@@ -28,5 +27,3 @@ void smp_kick(unsigned cpu);
 
 /* APIC id of a core, to send a guest's interrupt to. */
 uint32_t smp_apic_id(unsigned cpu);
-
-#endif

@@ -15,15 +15,13 @@ static const struct platform *platform __attribute__((section(".bss.sealed")));
 static unsigned running; /* partitions, atomic */
 static unsigned crashed; /* of those that stopped, atomic */
 
-void system_init(const struct system_config *c, const struct platform *p)
-{
+void system_init(const struct system_config *c, const struct platform *p) {
     config = c;
     platform = p;
     running = c->nr_partitions;
 }
 
-static const char *cause_name(enum stop_cause cause)
-{
+static const char *cause_name(enum stop_cause cause) {
     switch (cause) {
     case STOP_ASKED:
         return "stopped, as it asked";
@@ -34,17 +32,14 @@ static const char *cause_name(enum stop_cause cause)
     }
 }
 
-_Noreturn static void halt(void)
-{
-    for (;;) {
+_Noreturn static void halt(void) {
+    for (;;)
         cpu_hlt();
-    }
 }
 
 /* The other cores are parked, or have nothing that could be lost: caches are coherent, so that one
  * WBINVD here does for them too. */
-_Noreturn static void end_machine(void)
-{
+_Noreturn static void end_machine(void) {
     console_flush();
     vmx_cpu_off();
     if (config->when_done == DONE_POWEROFF) {
@@ -58,27 +53,22 @@ _Noreturn static void end_machine(void)
     halt();
 }
 
-void system_partition_stopped(const struct partition *p)
-{
+void system_partition_stopped(const struct partition *p) {
     static const char *const then[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
 
-    if (p->cause != STOP_ASKED) {
+    if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
-    }
     log_line("%s: %s", p->config->name, cause_name(p->cause));
     console_partition_stopped(p->id);
-    if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) != 0)
         return;
-    }
     log_line("all partitions have stopped, %u of them not by their own wish: %s", crashed,
              then[config->when_done]);
-    if (config->when_done != DONE_HALT) {
+    if (config->when_done != DONE_HALT)
         end_machine();
-    }
 }
 
-void system_stop_all(void)
-{
+void system_stop_all(void) {
     halt();
 }

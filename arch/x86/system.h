@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine as a whole: when its last partition has stopped, and how it ends. */
-#ifndef ARCH_X86_SYSTEM_H
-#define ARCH_X86_SYSTEM_H
+#pragma once
 
 #include "core/partition.h"
 #include "core/platform.h"
@@ -15,5 +14,3 @@ void system_partition_stopped(const struct partition *p);
 
 /* Stop where we are, all cores of them, after a panic. */
 _Noreturn void system_stop_all(void);
-
-#endif

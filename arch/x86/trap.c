@@ -37,19 +37,16 @@ extern const uint8_t trap_stubs[], trap_drop_interrupt[], vmx_enter[], vmx_enter
 
 void trap_handle(struct trap_frame *frame);
 
-static unsigned ist_of(unsigned vector)
-{
-    if (vector >= EXCEPTIONS) {
+static unsigned ist_of(unsigned vector) {
+    if (vector >= EXCEPTIONS)
         return 0;
-    }
     return vector == VECTOR_NMI ? IST_NMI : IST_FAULT;
 }
 
-static void fill_idt(bool with_stacks)
-{
+static void fill_idt(bool with_stacks) {
     for (unsigned v = 0; v < GATES; v++) {
-        uint64_t at = v < EXCEPTIONS ? (uintptr_t)trap_stubs + v * STUB_BYTES
-                                     : (uintptr_t)trap_drop_interrupt;
+        uint64_t at =
+            v < EXCEPTIONS ? (uintptr_t)trap_stubs + v * STUB_BYTES : (uintptr_t)trap_drop_interrupt;
 
         idt[v] = (struct idt_gate){
             .offset0 = (uint16_t)at,
@@ -61,32 +58,26 @@ static void fill_idt(bool with_stacks)
     }
 }
 
-static void load_idt(void)
-{
+static void load_idt(void) {
     cpu_lidt(&(struct table_register){sizeof(idt) - 1, (uintptr_t)idt});
 }
 
-void trap_init(void)
-{
+void trap_init(void) {
     fill_idt(false);
     load_idt();
 }
 
-uint64_t trap_idt_base(void)
-{
+uint64_t trap_idt_base(void) {
     return (uintptr_t)idt;
 }
 
 /* "TSS Descriptor in 64-bit mode": 16 bytes, type 9 (available). */
-static void gdt_set_tss(uint64_t *slot, uint64_t base, uint64_t limit)
-{
-    slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
-              (base >> 24 & 0xff) << 56;
+static void gdt_set_tss(uint64_t *slot, uint64_t base, uint64_t limit) {
+    slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
     slot[1] = base >> 32;
 }
 
-void trap_load(void)
-{
+void trap_load(void) {
     static const uint64_t flat[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff};
     struct percpu *c = &this_cpu;
 
@@ -97,9 +88,8 @@ void trap_load(void)
     c->tss.io_map_base = sizeof(c->tss);
 
     cpu_lgdt(&(struct table_register){sizeof(c->gdt) - 1, (uintptr_t)c->gdt});
-    if (c->index == 0) {
+    if (c->index == 0)
         fill_idt(true);
-    }
     load_idt();
     cpu_lldt(0);
     cpu_ltr(SEL_TSS);
@@ -108,20 +98,16 @@ void trap_load(void)
 
 /* A CPU past its last look at `kicked` would forget this NMI until it next exits or wakes, which
  * may be never: send it back to the look, or out of its wait. */
-static void nmi_handle(struct trap_frame *frame)
-{
+static void nmi_handle(struct trap_frame *frame) {
     this_cpu.kicked = 1;
-    if (frame->rip >= (uintptr_t)vmx_enter_window && frame->rip < (uintptr_t)vmx_enter_window_end) {
+    if (frame->rip >= (uintptr_t)vmx_enter_window && frame->rip < (uintptr_t)vmx_enter_window_end)
         frame->rip = (uintptr_t)vmx_enter;
-    } else if (frame->rip >= (uintptr_t)cpu_wait_kick &&
-               frame->rip < (uintptr_t)cpu_wait_kick_end) {
+    else if (frame->rip >= (uintptr_t)cpu_wait_kick && frame->rip < (uintptr_t)cpu_wait_kick_end)
         frame->rip = (uintptr_t)cpu_wait_kick_end;
-    }
     console_nmi();
 }
 
-void trap_handle(struct trap_frame *frame)
-{
+void trap_handle(struct trap_frame *frame) {
     static const char *const names[EXCEPTIONS] = {
         "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9",   "#TS",
         "#NP", "#SS", "#GP", "#PF", "15",  "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
@@ -136,6 +122,6 @@ void trap_handle(struct trap_frame *frame)
         frame->rip = (uintptr_t)trap_read_msr_fault;
         return;
     }
-    panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx",
-             names[frame->vector % EXCEPTIONS], frame->error_code, cpu_read_cr2());
+    panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
+             frame->error_code, cpu_read_cr2());
 }

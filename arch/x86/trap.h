@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exceptions and NMIs of the hypervisor itself, and the end of everything: the panic. */
-#ifndef ARCH_X86_TRAP_H
-#define ARCH_X86_TRAP_H
+#pragma once
 
 #include "core/types.h"
 
@@ -34,5 +33,3 @@ void trap_run_nmi(void);
 /* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here prints where, the
  * registers and a symbolised backtrace, then every core is stopped. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...) printf_like(2, 3);
-
-#endif

@@ -33,31 +33,26 @@ static uint8_t bitmap_x2apic[PAGE_SIZE] __attribute__((section(".bss.sealed"), a
 
 _Noreturn void vmx_enter(void); /* vmx_exit.S */
 
-struct guest_regs *vcpu_regs(void)
-{
+struct guest_regs *vcpu_regs(void) {
     return (struct guest_regs *)(PERCPU_STACK_TOP - GUEST_REGS_BYTES);
 }
 
-void vcpu_bitmaps_init(void)
-{
+void vcpu_bitmaps_init(void) {
     msr_bitmap_build(bitmap_xapic, false);
     msr_bitmap_build(bitmap_x2apic, true);
 }
 
-void vcpu_apic_mode_changed(const struct vcpu *v)
-{
+void vcpu_apic_mode_changed(const struct vcpu *v) {
     const uint8_t *bitmap = v->lapic.mode == VLAPIC_X2APIC ? bitmap_x2apic : bitmap_xapic;
 
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
 }
 
-static bool host_has_deadline(void)
-{
+static bool host_has_deadline(void) {
     return (cpu_cpuid(1, 0).ecx & CPUID1_DEADLINE) != 0;
 }
 
-enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc)
-{
+enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
     struct cr_fixed fixed = vmx_cr_fixed(&vmx_caps);
     struct cpuid_view view = {
         .vcpu = v->index,
@@ -68,46 +63,37 @@ enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc)
     };
     enum err e = cpuid_build(&v->cpuid, &view, vmx_cpuid);
 
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     cr_policy_init(&v->cr, &fixed, &v->cpuid);
     return ERR_OK;
 }
 
-static void zero_host_msrs(void)
-{
-    static const uint32_t msrs[] = {IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK,
-                                    IA32_KERNEL_GS_BASE};
+static void zero_host_msrs(void) {
+    static const uint32_t msrs[] = {IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK, IA32_KERNEL_GS_BASE};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
         cpu_wrmsr(msrs[i], 0);
-    }
-    if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_RDTSCP) != 0) {
+    if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_RDTSCP) != 0)
         cpu_wrmsr(IA32_TSC_AUX, 0);
-    }
-    if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0) {
+    if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0)
         cpu_wrmsr(IA32_XSS, 0);
-    }
 }
 
 /* All that a guest can have left in this core and that no VMCS field holds. */
-static void reset_core(struct vcpu *v)
-{
+static void reset_core(struct vcpu *v) {
     uint64_t microcode = 0, arch_caps = 0;
 
     zero_host_msrs();
     cpu_clear_debug_registers();
     cpu_write_cr2(0);
-    if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0) {
+    if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         cpu_xsetbv(0, XCR0_RESET);
-    }
     lapic_reset();
     vlapic_reset(&v->lapic, v->index, v->index == 0, host_has_deadline());
     (void)!trap_read_msr(IA32_BIOS_SIGN_ID, &microcode);
-    if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0) {
+    if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0)
         arch_caps = cpu_rdmsr(IA32_ARCH_CAPABILITIES);
-    }
     msr_state_init(&v->msrs, microcode, arch_caps);
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
     vcpu_regs()->rdx = cpu_cpuid(1, 0).eax; /* "Processor State After Reset" */
@@ -116,8 +102,7 @@ static void reset_core(struct vcpu *v)
 }
 
 /* Put this core's vCPU into its first state and run it, or let it wait for its SIPI. */
-_Noreturn static void start(struct vcpu *v)
-{
+_Noreturn static void start(struct vcpu *v) {
     reset_core(v);
     if (v->index == 0) {
         v->waits_for_sipi = false;
@@ -130,8 +115,7 @@ _Noreturn static void start(struct vcpu *v)
 }
 
 /* The last vCPU to park decides for the partition. */
-static void last_parked(struct partition *p)
-{
+static void last_parked(struct partition *p) {
     if (partition_next(p) == NEXT_RESTART) {
         p->restarts++;
         log_line("%s: restart %u", p->config->name, p->restarts);
@@ -139,9 +123,8 @@ static void last_parked(struct partition *p)
             devices_reset(p);
             __atomic_store_n(&p->parked, 0, __ATOMIC_RELAXED);
             __atomic_store_n(&p->state, PARTITION_RUNNING, __ATOMIC_RELEASE);
-            for (unsigned i = 0; i < p->nr_vcpus; i++) {
+            for (unsigned i = 0; i < p->nr_vcpus; i++)
                 smp_kick(p->vcpus[i].cpu);
-            }
             return;
         }
     }
@@ -150,37 +133,30 @@ static void last_parked(struct partition *p)
 }
 
 /* The partition has stopped: stay halted until it starts again. */
-_Noreturn static void park(struct vcpu *v)
-{
+_Noreturn static void park(struct vcpu *v) {
     struct partition *p = v->partition;
 
-    if (__atomic_add_fetch(&p->parked, 1, __ATOMIC_ACQ_REL) == p->nr_vcpus) {
+    if (__atomic_add_fetch(&p->parked, 1, __ATOMIC_ACQ_REL) == p->nr_vcpus)
         last_parked(p);
-    }
-    while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING) {
+    while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING)
         cpu_wait_kick();
-    }
     __atomic_store_n(&v->pending, 0, __ATOMIC_RELAXED);
     start(v);
 }
 
-void vcpu_stop(struct vcpu *v, enum stop_cause cause)
-{
+void vcpu_stop(struct vcpu *v, enum stop_cause cause) {
     struct partition *p = v->partition;
 
     if (partition_stop(p, cause)) {
-        for (unsigned i = 0; i < p->nr_vcpus; i++) {
-            if (i != v->index) {
+        for (unsigned i = 0; i < p->nr_vcpus; i++)
+            if (i != v->index)
                 smp_kick(p->vcpus[i].cpu);
-            }
-        }
     }
     park(v);
 }
 
 /* INIT: registers as after INIT, then wait. SIPI: only while waiting, else it is dropped. */
-static void take_init(struct vcpu *v)
-{
+static void take_init(struct vcpu *v) {
     vlapic_init_signal(&v->lapic);
     lapic_reset();
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
@@ -190,47 +166,38 @@ static void take_init(struct vcpu *v)
     v->waits_for_sipi = true;
 }
 
-static void take_sipi(struct vcpu *v)
-{
+static void take_sipi(struct vcpu *v) {
     if (v->waits_for_sipi) {
         vmcs_set_sipi(__atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE));
         v->waits_for_sipi = false;
     }
 }
 
-void vcpu_kicked(void)
-{
+void vcpu_kicked(void) {
     struct vcpu *v = this_cpu.vcpu;
 
     for (;;) {
-        uint32_t pending = __atomic_fetch_and(&v->pending, ~(VCPU_PENDING_INIT | VCPU_PENDING_SIPI),
-                                              __ATOMIC_ACQ_REL);
+        uint32_t pending =
+            __atomic_fetch_and(&v->pending, ~(VCPU_PENDING_INIT | VCPU_PENDING_SIPI), __ATOMIC_ACQ_REL);
 
-        if (__atomic_load_n(&v->partition->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING) {
+        if (__atomic_load_n(&v->partition->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING)
             park(v);
-        }
-        if ((pending & VCPU_PENDING_INIT) != 0) {
+        if ((pending & VCPU_PENDING_INIT) != 0)
             take_init(v);
-        }
-        if ((pending & VCPU_PENDING_SIPI) != 0) {
+        if ((pending & VCPU_PENDING_SIPI) != 0)
             take_sipi(v);
-        }
-        if (!v->waits_for_sipi) {
+        if (!v->waits_for_sipi)
             break;
-        }
         cpu_wait_kick();
     }
-    if ((__atomic_load_n(&v->pending, __ATOMIC_ACQUIRE) & VCPU_PENDING_NMI) != 0) {
+    if ((__atomic_load_n(&v->pending, __ATOMIC_ACQUIRE) & VCPU_PENDING_NMI) != 0)
         event_nmi_window(true);
-    }
     devices_service(v);
 }
 
-void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi)
-{
-    static const uint32_t pending[] = {[IPI_NMI] = VCPU_PENDING_NMI,
-                                       [IPI_INIT] = VCPU_PENDING_INIT,
-                                       [IPI_SIPI] = VCPU_PENDING_SIPI};
+void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
+    static const uint32_t pending[] = {
+        [IPI_NMI] = VCPU_PENDING_NMI, [IPI_INIT] = VCPU_PENDING_INIT, [IPI_SIPI] = VCPU_PENDING_SIPI};
     struct partition *p = v->partition;
 
     for (uint64_t left = ipi->targets; left != 0; left &= left - 1) {
@@ -240,17 +207,15 @@ void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi)
             lapic_send(smp_apic_id(to->cpu), ICR_ASSERT | ipi->vector);
             continue;
         }
-        if (ipi->kind == IPI_SIPI) {
+        if (ipi->kind == IPI_SIPI)
             __atomic_store_n(&to->sipi_vector, ipi->vector, __ATOMIC_RELEASE);
-        }
         __atomic_fetch_or(&to->pending, pending[ipi->kind], __ATOMIC_ACQ_REL);
         smp_kick(to->cpu);
     }
 }
 
 /* The slow timer of the core that serves the console, where no interrupt can. */
-enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     (void)info;
@@ -259,8 +224,7 @@ enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, stru
     return VERDICT_RESUME;
 }
 
-void vcpu_run(void)
-{
+void vcpu_run(void) {
     struct vcpu *v = this_cpu.vcpu;
 
     while (v == NULL) {

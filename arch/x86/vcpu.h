@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vCPU of this core: building its VMCS, putting it into a start state, running and parking it.
  */
-#ifndef ARCH_X86_VCPU_H
-#define ARCH_X86_VCPU_H
+#pragma once
 
 #include "core/partition.h"
 #include "core/types.h"
@@ -28,5 +27,3 @@ void vcpu_apic_mode_changed(const struct vcpu *v);
 
 /* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);
-
-#endif

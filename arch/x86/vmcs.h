@@ -2,8 +2,7 @@
 /* The VMX instructions and the fields of the current VMCS. A field's type carries its width and
  * whether it may be written, so that a wrong width, a write to a read-only field or an encoding
  * taken for a value does not compile. Every failure is our own fault and panics with the field. */
-#ifndef ARCH_X86_VMCS_H
-#define ARCH_X86_VMCS_H
+#pragma once
 
 #include "core/types.h"
 
@@ -193,43 +192,31 @@ typedef struct {
  * of "VM Instruction Error Numbers". */
 _Noreturn void vmx_instruction_failed(const char *instruction, uint64_t operand);
 
-static inline uint64_t vmcs_read_raw(uint32_t encoding)
-{
+static inline uint64_t vmcs_read_raw(uint32_t encoding) {
     uint64_t v;
     bool failed;
 
-    __asm__ volatile("vmread %2, %1"
-                     : "=@ccbe"(failed), "=r"(v)
-                     : "r"((uint64_t)encoding)
-                     : "memory");
-    if (__builtin_expect(!failed, 1)) {
+    __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(v) : "r"((uint64_t)encoding) : "memory");
+    if (__builtin_expect(!failed, 1))
         return v;
-    }
     vmx_instruction_failed("VMREAD", encoding);
 }
 
-static inline void vmcs_write_raw(uint32_t encoding, uint64_t v)
-{
+static inline void vmcs_write_raw(uint32_t encoding, uint64_t v) {
     bool failed;
 
-    __asm__ volatile("vmwrite %1, %2"
-                     : "=@ccbe"(failed)
-                     : "r"(v), "r"((uint64_t)encoding)
-                     : "memory");
-    if (__builtin_expect(failed, 0)) {
+    __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(failed) : "r"(v), "r"((uint64_t)encoding) : "memory");
+    if (__builtin_expect(failed, 0))
         vmx_instruction_failed("VMWRITE", encoding);
-    }
 }
 
-#define VMCS_READER(type, result)                                                                  \
-    static inline result vmcs_read_##type(vmcs_##type field)                                       \
-    {                                                                                              \
-        return (result)vmcs_read_raw(field.encoding);                                              \
+#define VMCS_READER(type, result)                                                                            \
+    static inline result vmcs_read_##type(vmcs_##type field) {                                               \
+        return (result)vmcs_read_raw(field.encoding);                                                        \
     }
-#define VMCS_WRITER(type, value)                                                                   \
-    static inline void vmcs_write_##type(vmcs_##type field, value v)                               \
-    {                                                                                              \
-        vmcs_write_raw(field.encoding, v);                                                         \
+#define VMCS_WRITER(type, value)                                                                             \
+    static inline void vmcs_write_##type(vmcs_##type field, value v) {                                       \
+        vmcs_write_raw(field.encoding, v);                                                                   \
     }
 
 VMCS_READER(16, uint16_t)
@@ -244,57 +231,50 @@ VMCS_WRITER(32, uint32_t)
 VMCS_WRITER(64, uint64_t)
 VMCS_WRITER(n, uint64_t)
 
-#define vmcs_read(field)                                                                           \
-    _Generic((field), vmcs_16                                                                      \
-             : vmcs_read_16, vmcs_32                                                               \
-             : vmcs_read_32, vmcs_64                                                               \
-             : vmcs_read_64, vmcs_n                                                                \
-             : vmcs_read_n, vmcs_ro32                                                              \
-             : vmcs_read_ro32, vmcs_ro64                                                           \
-             : vmcs_read_ro64, vmcs_ron                                                            \
+#define vmcs_read(field)                                                                                     \
+    _Generic((field), vmcs_16                                                                                \
+             : vmcs_read_16, vmcs_32                                                                         \
+             : vmcs_read_32, vmcs_64                                                                         \
+             : vmcs_read_64, vmcs_n                                                                          \
+             : vmcs_read_n, vmcs_ro32                                                                        \
+             : vmcs_read_ro32, vmcs_ro64                                                                     \
+             : vmcs_read_ro64, vmcs_ron                                                                      \
              : vmcs_read_ron)(field)
 
-#define vmcs_write(field, v)                                                                       \
-    _Generic((field), vmcs_16                                                                      \
-             : vmcs_write_16, vmcs_32                                                              \
-             : vmcs_write_32, vmcs_64                                                              \
-             : vmcs_write_64, vmcs_n                                                               \
+#define vmcs_write(field, v)                                                                                 \
+    _Generic((field), vmcs_16                                                                                \
+             : vmcs_write_16, vmcs_32                                                                        \
+             : vmcs_write_32, vmcs_64                                                                        \
+             : vmcs_write_64, vmcs_n                                                                         \
              : vmcs_write_n)(field, v)
 
 /* VMXON, VMCLEAR, VMPTRLD take the physical address of the region by reference. */
-static inline void vmx_on(hpa_t region)
-{
+static inline void vmx_on(hpa_t region) {
     bool failed;
 
     __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");
-    if (failed) {
+    if (failed)
         vmx_instruction_failed("VMXON", region.v);
-    }
 }
 
-static inline void vmx_off(void)
-{
+static inline void vmx_off(void) {
     __asm__ volatile("vmxoff" : : : "memory", "cc");
 }
 
-static inline void vmx_clear(hpa_t vmcs)
-{
+static inline void vmx_clear(hpa_t vmcs) {
     bool failed;
 
     __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
-    if (failed) {
+    if (failed)
         vmx_instruction_failed("VMCLEAR", vmcs.v);
-    }
 }
 
-static inline void vmx_load(hpa_t vmcs)
-{
+static inline void vmx_load(hpa_t vmcs) {
     bool failed;
 
     __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
-    if (failed) {
+    if (failed)
         vmx_instruction_failed("VMPTRLD", vmcs.v);
-    }
 }
 
 struct invept_descriptor {
@@ -304,15 +284,13 @@ struct invept_descriptor {
 
 enum invept_type { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
 
-static inline void vmx_invept(enum invept_type type, uint64_t ept_pointer)
-{
+static inline void vmx_invept(enum invept_type type, uint64_t ept_pointer) {
     struct invept_descriptor d = {ept_pointer, 0};
     bool failed;
 
     __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(d), "r"((uint64_t)type) : "memory");
-    if (failed) {
+    if (failed)
         vmx_instruction_failed("INVEPT", type);
-    }
 }
 
 struct invvpid_descriptor {
@@ -322,15 +300,11 @@ struct invvpid_descriptor {
 
 enum invvpid_type { INVVPID_SINGLE = 1, INVVPID_ALL = 2 };
 
-static inline void vmx_invvpid(enum invvpid_type type, uint16_t vpid)
-{
+static inline void vmx_invvpid(enum invvpid_type type, uint16_t vpid) {
     struct invvpid_descriptor d = {vpid, 0};
     bool failed;
 
     __asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(d), "r"((uint64_t)type) : "memory");
-    if (failed) {
+    if (failed)
         vmx_instruction_failed("INVVPID", type);
-    }
 }
-
-#endif

@@ -37,20 +37,17 @@
 
 extern const char vmx_exit_entry[];
 
-static void write_controls(const struct vcpu *v)
-{
+static void write_controls(const struct vcpu *v) {
     const struct vmx_controls *c = &vmx_controls;
     uint32_t poll = console_poll_ticks();
 
     vmcs_write(VMCS_PIN_CONTROLS, c->word[VMX_PIN] | (poll != 0 ? PIN_PREEMPTION_TIMER : 0));
-    if (poll != 0) {
+    if (poll != 0)
         vmcs_write(VMCS_PREEMPTION_TIMER, poll);
-    }
     vmcs_write(VMCS_PRIMARY_CONTROLS, c->word[VMX_PRIMARY]);
     vmcs_write(VMCS_SECONDARY_CONTROLS, c->word[VMX_SECONDARY]);
-    if ((c->word[VMX_PRIMARY] & PRIMARY_TERTIARY) != 0) {
+    if ((c->word[VMX_PRIMARY] & PRIMARY_TERTIARY) != 0)
         vmcs_write(VMCS_TERTIARY_CONTROLS, c->word[VMX_TERTIARY]);
-    }
     vmcs_write(VMCS_EXIT_CONTROLS, c->word[VMX_EXIT]);
     vmcs_write(VMCS_ENTRY_CONTROLS, c->word[VMX_ENTRY] & ~ENTRY_IA32E_GUEST);
 
@@ -67,16 +64,13 @@ static void write_controls(const struct vcpu *v)
     vmcs_write(VMCS_IO_BITMAP_B, v->partition->io_bitmaps.v + PAGE_SIZE);
     vmcs_write(VMCS_EPT_POINTER, v->partition->ept_pointer);
     vmcs_write(VMCS_VPID, (uint16_t)(v->cpu + 1));
-    if ((c->word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0) {
+    if ((c->word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0)
         vmcs_write(VMCS_XSS_EXITING, UINT64_MAX);
-    }
-    if ((c->word[VMX_SECONDARY] & SECONDARY_ENCLS) != 0) {
+    if ((c->word[VMX_SECONDARY] & SECONDARY_ENCLS) != 0)
         vmcs_write(VMCS_ENCLS_EXITING, UINT64_MAX);
-    }
 }
 
-static void write_host(void)
-{
+static void write_host(void) {
     vmcs_write(VMCS_HOST_CR0, cpu_read_cr0());
     vmcs_write(VMCS_HOST_CR3, this_cpu.sealed_cr3);
     vmcs_write(VMCS_HOST_CR4, cpu_read_cr4());
@@ -104,26 +98,21 @@ static void write_host(void)
 /* The field groups are arrays in the encoding: ES CS SS DS FS GS LDTR TR, two apart. */
 enum segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR };
 
-static void write_segment(enum segment s, uint16_t selector, uint64_t base, uint32_t limit,
-                          uint32_t rights)
-{
+static void write_segment(enum segment s, uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights) {
     vmcs_write((vmcs_16){VMCS_GUEST_ES.encoding + 2 * s}, selector);
     vmcs_write((vmcs_n){VMCS_GUEST_ES_BASE.encoding + 2 * s}, base);
     vmcs_write((vmcs_32){VMCS_GUEST_ES_LIMIT.encoding + 2 * s}, limit);
     vmcs_write((vmcs_32){VMCS_GUEST_ES_RIGHTS.encoding + 2 * s}, rights);
 }
 
-static void write_data_segments(uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights)
-{
+static void write_data_segments(uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights) {
     static const enum segment data[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
         write_segment(data[i], selector, base, limit, rights);
-    }
 }
 
-static void write_control_registers(const struct vcpu *v, uint64_t cr0, uint64_t cr4)
-{
+static void write_control_registers(const struct vcpu *v, uint64_t cr0, uint64_t cr4) {
     vmcs_write(VMCS_CR0_MASK, v->cr.cr0_mask);
     vmcs_write(VMCS_CR4_MASK, v->cr.cr4_mask);
     vmcs_write(VMCS_GUEST_CR0, cr0_real(&v->cr, cr0));
@@ -132,8 +121,7 @@ static void write_control_registers(const struct vcpu *v, uint64_t cr0, uint64_t
     vmcs_write(VMCS_CR4_SHADOW, cr4);
 }
 
-static void write_guest_reset(const struct vcpu *v)
-{
+static void write_guest_reset(const struct vcpu *v) {
     write_control_registers(v, CR0_RESET, 0);
     vmcs_write(VMCS_GUEST_CR3, 0);
     write_data_segments(0, 0, LIMIT_64K, RIGHTS_DATA16);
@@ -161,8 +149,7 @@ static void write_guest_reset(const struct vcpu *v)
     vmcs_write(VMCS_LINK_POINTER, NO_LINK);
 }
 
-void vmcs_setup(const struct vcpu *v)
-{
+void vmcs_setup(const struct vcpu *v) {
     vmx_clear(this_cpu.vmcs);
     vmx_load(this_cpu.vmcs);
     this_cpu.launched = 0;
@@ -173,21 +160,17 @@ void vmcs_setup(const struct vcpu *v)
     vmx_invept(INVEPT_SINGLE, v->partition->ept_pointer);
 }
 
-void vmcs_set_sipi(uint8_t vector)
-{
-    write_segment(SEG_CS, (uint16_t)(vector << 8), (uint64_t)vector << 12, LIMIT_64K,
-                  RIGHTS_CODE16);
+void vmcs_set_sipi(uint8_t vector) {
+    write_segment(SEG_CS, (uint16_t)(vector << 8), (uint64_t)vector << 12, LIMIT_64K, RIGHTS_CODE16);
     vmcs_write(VMCS_GUEST_RIP, 0);
 }
 
-static void set_start_real(const struct guest_start *s)
-{
+static void set_start_real(const struct guest_start *s) {
     write_segment(SEG_CS, s->cs, (uint64_t)s->cs << 4, LIMIT_64K, RIGHTS_CODE16);
     write_data_segments(s->ds, (uint64_t)s->ds << 4, LIMIT_64K, RIGHTS_DATA16);
 }
 
-static void set_start_flat(const struct vcpu *v, const struct guest_start *s)
-{
+static void set_start_flat(const struct vcpu *v, const struct guest_start *s) {
     bool is_long = s->mode == START_LONG;
     uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE | (is_long ? CR0_PG : 0);
 
@@ -203,13 +186,11 @@ static void set_start_flat(const struct vcpu *v, const struct guest_start *s)
     }
 }
 
-void vmcs_set_start(const struct vcpu *v, const struct guest_start *s, struct guest_regs *regs)
-{
-    if (s->mode == START_REAL) {
+void vmcs_set_start(const struct vcpu *v, const struct guest_start *s, struct guest_regs *regs) {
+    if (s->mode == START_REAL)
         set_start_real(s);
-    } else {
+    else
         set_start_flat(v, s);
-    }
     vmcs_write(VMCS_GUEST_RIP, s->rip);
     vmcs_write(VMCS_GUEST_RSP, s->rsp);
     regs->rax = s->rax;

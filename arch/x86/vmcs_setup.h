@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fills the current core's VMCS. */
-#ifndef ARCH_X86_VMCS_SETUP_H
-#define ARCH_X86_VMCS_SETUP_H
+#pragma once
 
 #include "core/partition.h"
 
@@ -12,5 +11,3 @@ void vmcs_setup(const struct vcpu *v);
 /* Change the guest state to where an image starts, or to where a SIPI sends the vCPU. */
 void vmcs_set_start(const struct vcpu *v, const struct guest_start *start, struct guest_regs *regs);
 void vmcs_set_sipi(uint8_t vector);
-
-#endif

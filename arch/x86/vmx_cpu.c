@@ -12,8 +12,7 @@
 struct vmx_caps vmx_caps __attribute__((section(".bss.sealed")));
 struct vmx_controls vmx_controls __attribute__((section(".bss.sealed")));
 
-void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
+void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     struct cpuid_regs r = cpu_cpuid(leaf, subleaf);
 
     regs[0] = r.eax;
@@ -22,33 +21,28 @@ void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
     regs[3] = r.edx;
 }
 
-void vmx_caps_init(void)
-{
+void vmx_caps_init(void) {
     vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
 }
 
-enum err vmx_resolve(void)
-{
+enum err vmx_resolve(void) {
     return vmx_ctl_resolve(&vmx_caps, &vmx_controls);
 }
 
-bool vmx_same_as_boot(void)
-{
+bool vmx_same_as_boot(void) {
     struct vmx_caps mine;
 
     vmx_caps_read(&mine, vmx_cpuid, cpu_rdmsr);
     return vmx_caps_equal(&vmx_caps, &mine, this_cpu.index);
 }
 
-void vmx_cpu_on(void)
-{
+void vmx_cpu_on(void) {
     struct cr_fixed fixed = vmx_cr_fixed(&vmx_caps);
     uint64_t now = cpu_rdmsr(IA32_FEATURE_CONTROL), want = vmx_feature_control(now);
     uint32_t *region = host_phys(this_cpu.vmxon_region, PAGE_SIZE), *vmcs;
 
-    if (want != now) {
+    if (want != now)
         cpu_wrmsr(IA32_FEATURE_CONTROL, want);
-    }
     cpu_write_cr0(vmx_fix(cpu_read_cr0(), fixed.cr0_fixed0, fixed.cr0_fixed1));
     cpu_write_cr4(vmx_fix(cpu_read_cr4() | CR4_VMXE, fixed.cr4_fixed0, fixed.cr4_fixed1));
     memset(region, 0, PAGE_SIZE);
@@ -61,8 +55,7 @@ void vmx_cpu_on(void)
     vmx_invvpid(INVVPID_ALL, 0);
 }
 
-void vmx_cpu_off(void)
-{
+void vmx_cpu_off(void) {
     vmx_clear(this_cpu.vmcs);
     vmx_off();
     cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VMX on one CPU: what it can do, turning it on and off. */
-#ifndef ARCH_X86_VMX_CPU_H
-#define ARCH_X86_VMX_CPU_H
+#pragma once
 
 #include "core/err.h"
 #include "core/types.h"
@@ -28,5 +27,3 @@ void vmx_cpu_off(void);
 
 /* CPUID in the form core/ wants it. */
 void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
-
-#endif

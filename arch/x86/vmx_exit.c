@@ -21,38 +21,31 @@ _Static_assert(sizeof(struct guest_regs) == GUEST_REGS_BYTES, "vmx_exit.S");
 #define REASON_BASIC      0xffffu
 #define ENTRY_FAILURE     BIT(31)
 
-static enum verdict exit_undefined(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+static enum verdict exit_undefined(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     return exit_inject_ud(info);
 }
 
-static enum verdict exit_gp(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+static enum verdict exit_gp(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     return exit_inject_gp(info);
 }
 
-static enum verdict exit_triple_fault(struct vcpu *v, struct guest_regs *regs,
-                                      struct exit_info *info)
-{
+static enum verdict exit_triple_fault(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     return exit_stop(info, STOP_CRASHED, "triple fault");
 }
 
-static enum verdict exit_task_switch(struct vcpu *v, struct guest_regs *regs,
-                                     struct exit_info *info)
-{
+static enum verdict exit_task_switch(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     return exit_stop(info, STOP_CRASHED, "hardware task switch, which is not supported");
 }
 
-static enum verdict exit_init(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+static enum verdict exit_init(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     (void)info;
@@ -140,25 +133,20 @@ static const struct {
     [77] = {exit_undefined, "TDCALL", 0},
 };
 
-const char *exit_reason_name(uint32_t reason)
-{
+const char *exit_reason_name(uint32_t reason) {
     return reason < VCPU_EXIT_REASONS && rows[reason].name != NULL ? rows[reason].name : "?";
 }
 
-static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_info *info)
-{
+static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     unsigned flags;
 
-    if (info->reason >= VCPU_EXIT_REASONS || rows[info->reason].handle == NULL) {
+    if (info->reason >= VCPU_EXIT_REASONS || rows[info->reason].handle == NULL)
         return exit_stop(info, STOP_CRASHED, "an exit that must not happen");
-    }
     flags = rows[info->reason].flags;
-    if ((flags & HAS_LENGTH) != 0) {
+    if ((flags & HAS_LENGTH) != 0)
         info->length = vmcs_read(VMCS_EXIT_LENGTH);
-    }
-    if ((flags & HAS_QUALIFICATION) != 0) {
+    if ((flags & HAS_QUALIFICATION) != 0)
         info->qualification = vmcs_read(VMCS_QUALIFICATION);
-    }
     return rows[info->reason].handle(v, regs, info);
 }
 
@@ -167,8 +155,7 @@ void vmx_entry_failed(void);
 void vmx_kicked(void);
 
 /* From vmx_exit.S, on the stack top of this CPU; goes back there to enter the guest. */
-void vmx_exit(struct guest_regs *regs)
-{
+void vmx_exit(struct guest_regs *regs) {
     struct vcpu *v = this_cpu.vcpu;
     uint32_t raw = vmcs_read(VMCS_EXIT_REASON);
     struct exit_info info = {.reason = raw & REASON_BASIC};
@@ -176,11 +163,10 @@ void vmx_exit(struct guest_regs *regs)
 
     v->exits_total++;
     v->exits[info.reason < VCPU_EXIT_REASONS ? info.reason : VCPU_EXIT_REASONS - 1]++;
-    if ((raw & ENTRY_FAILURE) != 0) {
+    if ((raw & ENTRY_FAILURE) != 0)
         verdict = exit_stop(&info, STOP_CRASHED, "VM entry failed");
-    } else {
+    else
         verdict = handle(v, regs, &info);
-    }
 
     switch (verdict) {
     case VERDICT_NEXT:
@@ -190,9 +176,8 @@ void vmx_exit(struct guest_regs *regs)
         event_inject(info.vector, info.has_error, info.error);
         break;
     case VERDICT_RESUME:
-        if ((rows[info.reason].flags & HAS_VECTORING) != 0) {
+        if ((rows[info.reason].flags & HAS_VECTORING) != 0)
             event_redeliver();
-        }
         break;
     case VERDICT_STOP:
         dump_guest(v, regs, &info);
@@ -202,12 +187,10 @@ void vmx_exit(struct guest_regs *regs)
 
 /* VMLAUNCH or VMRESUME fell through: the VMCS is wrong in controls or host state, which no guest
  * can cause. */
-void vmx_entry_failed(void)
-{
+void vmx_entry_failed(void) {
     panic_at(NULL, "VM entry refused: %s", vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR)));
 }
 
-void vmx_kicked(void)
-{
+void vmx_kicked(void) {
     vcpu_kicked();
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The contract between the dispatcher and the handlers: a handler looks, asks core/ and returns a
  * verdict; the dispatcher alone acts on it. */
-#ifndef ARCH_X86_VMX_EXIT_H
-#define ARCH_X86_VMX_EXIT_H
+#pragma once
 
 #include "core/partition.h"
 #include "core/types.h"
@@ -15,18 +14,11 @@ enum verdict {
 };
 
 /* Architectural vectors we inject. */
-enum {
-    VECTOR_DB = 1,
-    VECTOR_NMI = 2,
-    VECTOR_UD = 6,
-    VECTOR_GP = 13,
-    VECTOR_AC = 17,
-    VECTOR_MC = 18
-};
+enum { VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_MC = 18 };
 
 struct exit_info {
-    uint32_t reason; /* "Basic Exit Reasons" */
-    uint32_t length; /* of the instruction; valid where the row says so or the handler set it */
+    uint32_t reason;        /* "Basic Exit Reasons" */
+    uint32_t length;        /* of the instruction; valid where the row says so or the handler set it */
     uint64_t qualification; /* likewise */
     uint8_t vector;         /* to inject */
     bool has_error;
@@ -37,21 +29,18 @@ struct exit_info {
 
 typedef enum verdict exit_fn(struct vcpu *v, struct guest_regs *regs, struct exit_info *info);
 
-static inline enum verdict exit_inject_ud(struct exit_info *info)
-{
+static inline enum verdict exit_inject_ud(struct exit_info *info) {
     info->vector = VECTOR_UD;
     return VERDICT_INJECT;
 }
 
-static inline enum verdict exit_inject_gp(struct exit_info *info)
-{
+static inline enum verdict exit_inject_gp(struct exit_info *info) {
     info->vector = VECTOR_GP;
     info->has_error = true;
     return VERDICT_INJECT;
 }
 
-static inline enum verdict exit_stop(struct exit_info *info, enum stop_cause cause, const char *why)
-{
+static inline enum verdict exit_stop(struct exit_info *info, enum stop_cause cause, const char *why) {
     info->cause = cause;
     info->why = why;
     return VERDICT_STOP;
@@ -70,5 +59,3 @@ exit_fn exit_ept_violation;
 
 /* Name of a basic exit reason; "?" if it has none here. */
 const char *exit_reason_name(uint32_t reason);
-
-#endif

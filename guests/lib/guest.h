@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a small bare-metal guest needs: printing, its command line, traps, MSRs, ports, hypercalls
  * and expectations. Depends on nothing of the hypervisor but its number-to-text code. */
-#ifndef GUESTS_LIB_GUEST_H
-#define GUESTS_LIB_GUEST_H
+#pragma once
 
 #include "core/types.h"
 
@@ -99,5 +98,3 @@ bool guest_hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t *result);
 void guest_expect(bool good, const char *name, const char *file, int line);
 void guest_expect_summary(void); /* "done: N ok, M failed" */
 #define EXPECT(name, cond) guest_expect((cond), name, __FILE__, __LINE__)
-
-#endif

@@ -10,40 +10,33 @@
 static struct boot_info info;
 static struct platform out;
 
-static void require(bool held)
-{
-    if (!held) {
+static void require(bool held) {
+    if (!held)
         abort();
-    }
 }
 
 static uint8_t *memory;
 static size_t size;
 
-static void checksum(size_t at, size_t bytes, size_t where)
-{
+static void checksum(size_t at, size_t bytes, size_t where) {
     uint8_t sum = 0;
 
     memory[at + where] = 0;
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes; i++)
         sum = (uint8_t)(sum + memory[at + i]);
-    }
     memory[at + where] = (uint8_t)-sum;
 }
 
 /* Bend the address at `field` to where a table header fits, and make one there; 0 stays 0. */
-static size_t table_make(size_t field, size_t width, const char *signature)
-{
+static size_t table_make(size_t field, size_t width, const char *signature) {
     uint64_t at = 0;
     uint32_t length;
 
-    if (field + width > size) {
+    if (field + width > size)
         return 0;
-    }
     memcpy(&at, memory + field, width);
-    if (at == 0) {
+    if (at == 0)
         return 0;
-    }
     at %= size - 36 + 1;
     memcpy(memory + field, &at, width);
     memcpy(memory + at, signature, 4);
@@ -55,34 +48,28 @@ static size_t table_make(size_t field, size_t width, const char *signature)
     return at;
 }
 
-static void table_seal(size_t at)
-{
+static void table_seal(size_t at) {
     uint32_t length;
 
     memcpy(&length, memory + at + 4, 4);
-    if (at != 0 && length <= size - at) {
+    if (at != 0 && length <= size - at)
         checksum(at, length, 9);
-    }
 }
 
-static void dsdt_make(size_t field, size_t width)
-{
+static void dsdt_make(size_t field, size_t width) {
     size_t at = table_make(field, width, "DSDT");
 
-    if (at != 0 && at + 42 <= size && memory[34] % 4 >= 2) {
+    if (at != 0 && at + 42 <= size && memory[34] % 4 >= 2)
         memcpy(memory + at + 36, "\x08_S5_\x12", 6);
-    }
     table_seal(at);
 }
 
-static void root_make(size_t field, size_t width, const char *signature)
-{
+static void root_make(size_t field, size_t width, const char *signature) {
     static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR", "APIC"};
     size_t root = table_make(field, width, signature);
 
-    if (root == 0) {
+    if (root == 0)
         return;
-    }
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t at = table_make(root + 36 + i * width, width, names[i]);
 
@@ -95,41 +82,35 @@ static void root_make(size_t field, size_t width, const char *signature)
     table_seal(root);
 }
 
-static void check(void)
-{
+static void check(void) {
     require(out.nr_cpus > 0 && out.nr_cpus <= MAX_CPUS);
     for (unsigned i = 0; i < out.nr_cpus; i++) {
         require(out.cpus[i].apic_id != 0xffffffff);
-        for (unsigned j = 0; j < i; j++) {
+        for (unsigned j = 0; j < i; j++)
             require(out.cpus[i].apic_id != out.cpus[j].apic_id);
-        }
     }
     require(out.nr_ioapics <= MAX_IOAPICS && out.nr_overrides <= MAX_IRQ_OVERRIDES);
     require(out.s5_typ_a <= 7 && out.s5_typ_b <= 7);
     require(out.pm_timer.address <= 0xfffc && out.pm1a_cnt.address <= 0xfffc);
     require(out.has_fadt || !(out.has_s5 || out.has_reset_reg || out.hw_reduced));
     require(out.nr_ecam <= sizeof(out.ecam) / sizeof(out.ecam[0]));
-    for (unsigned i = 0; i < out.nr_ecam; i++) {
+    for (unsigned i = 0; i < out.nr_ecam; i++)
         require(out.ecam[i].bus_first <= out.ecam[i].bus_last);
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
-{
-    if (bytes < 36) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    if (bytes < 36)
         return 0;
-    }
     size = bytes;
     memory = malloc(size);
     memcpy(memory, data, size);
     if (memory[33] % 8 != 0) { /* a reserved byte chooses: as it is, or made plausible */
         memcpy(memory, "RSD PTR ", 8);
         root_make(16, 4, "RSDT");
-        if (memory[15] >= 2) {
+        if (memory[15] >= 2)
             root_make(24, 8, "XSDT");
-        }
         checksum(0, 20, 8);
         checksum(0, 36, 32);
     }
@@ -137,11 +118,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     info.rsdp_bytes = memory[34] % 2 == 0 ? 36 : 20;
     stub_phys_set(0, memory, size);
     stub_log_clear();
-    if (acpi_parse(&info, &out) == ERR_OK) {
+    if (acpi_parse(&info, &out) == ERR_OK)
         check();
-    } else {
+    else
         require(stub_log[0] != '\0');
-    }
     stub_phys_set(0, NULL, 0);
     free(memory);
     return 0;

@@ -13,32 +13,25 @@ static struct system_config config;
 static struct boot_info boot;
 static struct platform platform;
 
-static void must(bool cond)
-{
-    if (!cond) {
+static void must(bool cond) {
+    if (!cond)
         abort();
-    }
 }
 
-static void check_partition(const struct partition_config *p)
-{
+static void check_partition(const struct partition_config *p) {
     must(strlen(p->name) >= 1 && strlen(p->name) <= CONFIG_MAX_NAME && p->line != 0);
     must(p->cpus != 0 && p->memory_bytes >= MIB(2) && p->memory_bytes % PAGE_SIZE == 0);
     must(p->kernel[0] != '\0' && memchr(p->kernel, '\0', MAX_NAME) != NULL);
-    must(memchr(p->initrd, '\0', MAX_NAME) != NULL &&
-         memchr(p->cmdline, '\0', MAX_CMDLINE) != NULL);
+    must(memchr(p->initrd, '\0', MAX_NAME) != NULL && memchr(p->cmdline, '\0', MAX_CMDLINE) != NULL);
     must(p->nr_ports <= CONFIG_MAX_WINDOWS && p->nr_mmio <= CONFIG_MAX_WINDOWS);
-    for (unsigned i = 0; i < p->nr_ports; i++) {
+    for (unsigned i = 0; i < p->nr_ports; i++)
         must(p->ports[i].size > 0 && range_end(p->ports[i]) <= 0x10000);
-    }
-    for (unsigned i = 0; i < p->nr_mmio; i++) {
+    for (unsigned i = 0; i < p->nr_mmio; i++)
         must(range_contains((struct range){0, CONFIG_MAX_ADDRESS}, p->mmio[i]));
-    }
 }
 
 /* What no accepted system may have. */
-static void check_accepted(void)
-{
+static void check_accepted(void) {
     uint64_t cpus = 0;
 
     must(config.nr_partitions > 0);
@@ -47,9 +40,8 @@ static void check_accepted(void)
 
         must((p->cpus & cpus) == 0 && p->cpus < 256);
         cpus |= p->cpus;
-        for (unsigned j = 0; j < p->nr_ports; j++) {
+        for (unsigned j = 0; j < p->nr_ports; j++)
             must(!range_overlaps(p->ports[j], (struct range){0xcf8, 8}));
-        }
         for (unsigned j = 0; j < p->nr_mmio; j++) {
             must(!range_overlaps(p->mmio[j], (struct range){MIB(1), GIB(1)}));
             must(!range_overlaps(p->mmio[j], (struct range){0xe0000000, MIB(256)}));
@@ -60,8 +52,7 @@ static void check_accepted(void)
 #define A "[partition a]\ncpus=0\nmemory=2M\nkernel=k\n"
 
 /* The first byte chooses what stands before the input, so that it need not always be found anew. */
-static size_t make_text(char *text, const uint8_t *data, size_t size)
-{
+static size_t make_text(char *text, const uint8_t *data, size_t size) {
     static const char *const before[] = {
         "",
         "[system]\n",
@@ -81,8 +72,7 @@ static size_t make_text(char *text, const uint8_t *data, size_t size)
     return strlen(first);
 }
 
-static void make_machine(void)
-{
+static void make_machine(void) {
     boot.nr_modules = 1;
     strcpy(boot.modules[0].name, "k");
     boot.nr_memory = 1;
@@ -96,16 +86,14 @@ static void make_machine(void)
     platform.ecam[0].bus_last = 255;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char text[CONFIG_MAX_BYTES * 2];
     static const struct machine nothing, machine = {8, UINT64_MAX, GIB(4), &boot, &platform};
     struct report report = {0};
 
     stub_log_clear();
-    if (size > CONFIG_MAX_BYTES) {
+    if (size > CONFIG_MAX_BYTES)
         return -1;
-    }
     make_machine();
     size = make_text(text, data, size);
     if (config_parse(text, size, "c", &config, &report) != ERR_OK) {
@@ -113,9 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     must(report.errors == 0 && config.nr_partitions <= MAX_PARTITIONS);
-    for (unsigned i = 0; i < config.nr_partitions; i++) {
+    for (unsigned i = 0; i < config.nr_partitions; i++)
         check_partition(&config.partitions[i]);
-    }
     config_print(&config);
     (void)!config_check(&config, &nothing, &report);
     report.errors = 0;

@@ -8,43 +8,35 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(bool true_thing)
-{
-    if (!true_thing) {
+static void require(bool true_thing) {
+    if (!true_thing)
         abort();
-    }
 }
 
 /* Length of the colour sequence at text[0], 0 if there is none. */
-static size_t colour_length(const uint8_t *text, size_t count)
-{
+static size_t colour_length(const uint8_t *text, size_t count) {
     size_t i = 2;
 
-    if (count < 3 || text[0] != 0x1b || text[1] != '[') {
+    if (count < 3 || text[0] != 0x1b || text[1] != '[')
         return 0;
-    }
-    while (i < count && text[i] >= '0' && text[i] <= ';') {
+    while (i < count && text[i] >= '0' && text[i] <= ';')
         i++;
-    }
     return i < count && text[i] == 'm' ? i + 1 : 0;
 }
 
-static size_t prefix_length(const uint8_t *text, size_t count)
-{
+static size_t prefix_length(const uint8_t *text, size_t count) {
     static const char *const prefixes[] = {"quiet| ", "loud| ", "mullion| "};
 
     for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
         size_t length = strlen(prefixes[i]);
 
-        if (count >= length && memcmp(text, prefixes[i], length) == 0) {
+        if (count >= length && memcmp(text, prefixes[i], length) == 0)
             return length;
-        }
     }
     return 0;
 }
 
-static void check_tame(const uint8_t *text, size_t count)
-{
+static void check_tame(const uint8_t *text, size_t count) {
     for (size_t i = 0; i < count; i += 2) {
         size_t length = prefix_length(text + i, count - i);
 
@@ -58,16 +50,13 @@ static void check_tame(const uint8_t *text, size_t count)
     }
 }
 
-static void put(struct ring *r, const uint8_t *data, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
+static void put(struct ring *r, const uint8_t *data, size_t count) {
+    for (size_t i = 0; i < count; i++)
         (void)ring_put(r, data[i]);
-    }
 }
 
 /* data[0]: who speaks, and how the console is set. Then pieces: length, room to pump, bytes. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct console con;
     static struct ring tx[2], rx[2], log;
     static uint8_t out[1 << 16];
@@ -87,20 +76,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unsigned room = data[i + 1];
 
         put(&tx[(mode & 2) == 0 || (count & 1) != 0], data + i + 2, count);
-        if ((mode & 4) != 0 && count > 0) {
+        if ((mode & 4) != 0 && count > 0)
             (void)console_input(&con, data[i + 2]);
-        }
-        if (count == 7) {
+        if (count == 7)
             (void)console_log(&con, 0, "a log line\n", 11);
-        }
         used += console_pump(&con, out + used, room);
         i += 2 + count;
     }
     used += console_pump(&con, out + used, (unsigned)sizeof(out) - used);
     require(used < sizeof(out) && !console_wants_output(&con));
     require(ring_used(&tx[0]) + ring_used(&tx[1]) + ring_used(&log) == 0);
-    if ((mode & 7) == 0) { /* prefixed, the quiet one silent, the focus stays with it */
+    if ((mode & 7) == 0) /* prefixed, the quiet one silent, the focus stays with it */
         check_tame(out, used);
-    }
     return 0;
 }

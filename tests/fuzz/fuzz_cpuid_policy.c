@@ -14,16 +14,13 @@ static const uint8_t *host_data;
 static size_t host_size;
 
 /* Four registers from somewhere in the input; each leaf from its own place. */
-static void host(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
+static void host(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     memset(regs, (leaf & 0x7fffffff) == 0 ? 0xff : 0, 16);
-    if (host_size >= 16) {
+    if (host_size >= 16)
         memcpy(regs, host_data + ((leaf ^ leaf >> 27) * 7 + subleaf * 16) % (host_size - 15), 16);
-    }
 }
 
-static void check_answers(const struct cpuid_table *t, const struct cpuid_view *v)
-{
+static void check_answers(const struct cpuid_table *t, const struct cpuid_view *v) {
     struct cpuid_live live = {.cr4 = UINT64_MAX, .xcr0 = UINT64_MAX, .apic_enabled = true};
     uint32_t r[4];
 
@@ -42,8 +39,7 @@ static void check_answers(const struct cpuid_table *t, const struct cpuid_view *
     CHECK(r[0] != 0 && r[2] / 1000 * r[1] / r[0] == v->tsc_khz);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct cpuid_table *table = malloc(sizeof(*table));
     uint32_t question[6], r[4];
     struct cpuid_view view;
@@ -62,9 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(table->nr_rows <= CPUID_MAX_ROWS);
         check_answers(table, &view);
         cpuid_lookup(table, question[4], question[5], NULL, r);
-        if ((question[4] & 0x7fffffff) > CPUID_MAX_BASIC && question[4] < CPUID_LEAF_HV) {
+        if ((question[4] & 0x7fffffff) > CPUID_MAX_BASIC && question[4] < CPUID_LEAF_HV)
             CHECK((r[0] | r[1] | r[2] | r[3]) == 0);
-        }
     }
     free(table);
     return 0;

@@ -14,18 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint32_t host_mask;
 
-static void host(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
+static void host(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     memset(regs, 0xff, 16);
-    if ((leaf & 0x7fffffff) != 0 && leaf != 0x80000008) {
+    if ((leaf & 0x7fffffff) != 0 && leaf != 0x80000008)
         regs[1] = regs[2] = regs[3] = host_mask >> subleaf;
-    }
 }
 
 static const struct cr_fixed fixed = {0x80000021, 0xffffffff, 0x2000, 0x3fffff};
 
-static void check_state(const struct cr_policy *p, const struct cr_state *s)
-{
+static void check_state(const struct cr_policy *p, const struct cr_state *s) {
     uint64_t cr0 = cr0_real(p, s->cr0), cr4 = cr4_real(p, s->cr4);
     bool lma = HAS(s->efer, EFER_LMA);
 
@@ -42,8 +39,7 @@ static void check_state(const struct cr_policy *p, const struct cr_state *s)
     CHECK(cr_view(cr4, s->cr4, p->cr4_mask) == s->cr4);
 }
 
-static void one_write(const struct cr_policy *p, struct cr_state *s, uint8_t what, uint64_t value)
-{
+static void one_write(const struct cr_policy *p, struct cr_state *s, uint8_t what, uint64_t value) {
     struct cr_change change;
 
     s->cs_long = HAS(what, 8) && HAS(s->efer, EFER_LMA);
@@ -67,28 +63,24 @@ static void one_write(const struct cr_policy *p, struct cr_state *s, uint8_t wha
         break;
     case 4:
     case 5:
-        if (efer_write(p, s, value, &change.efer) == CR_OK) {
+        if (efer_write(p, s, value, &change.efer) == CR_OK)
             s->efer = change.efer;
-        }
         break;
     default:
-        if (xcr0_write(p, what >> 6, value) == CR_OK) {
+        if (xcr0_write(p, what >> 6, value) == CR_OK)
             CHECK(HAS(value, XCR0_X87) && (value & ~p->xcr0_allowed) == 0);
-        }
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = 1000000, .secondary = UINT32_MAX};
     struct cr_state state = {.cr0 = 0x60000010};
     struct cpuid_table table;
     struct cr_policy policy;
     uint64_t value;
 
-    if (size < sizeof(host_mask)) {
+    if (size < sizeof(host_mask))
         return 0;
-    }
     memcpy(&host_mask, data, sizeof(host_mask));
     CHECK(cpuid_build(&table, &view, host) == ERR_OK);
     cr_policy_init(&policy, &fixed, &table);

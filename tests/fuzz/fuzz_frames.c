@@ -21,8 +21,7 @@ struct input {
     size_t left;
 };
 
-static uint64_t take(struct input *in, size_t bytes)
-{
+static uint64_t take(struct input *in, size_t bytes) {
     uint64_t v = 0;
 
     bytes = bytes < in->left ? bytes : in->left;
@@ -33,15 +32,13 @@ static uint64_t take(struct input *in, size_t bytes)
 }
 
 /* A number of any size, near a round one more often than not. */
-static uint64_t number(struct input *in)
-{
+static uint64_t number(struct input *in) {
     uint64_t how = take(in, 1);
 
     return (how & 64) != 0 ? take(in, 8) : (take(in, 2) << (how % 48)) + (how >> 7);
 }
 
-static void check_list(const struct frames_list *list)
-{
+static void check_list(const struct frames_list *list) {
     ASSERT(list->count <= FRAMES_MAX_RANGES);
     for (unsigned i = 0; i < list->count; i++) {
         ASSERT(list->ranges[i].size > 0 && range_valid(list->ranges[i]));
@@ -51,41 +48,31 @@ static void check_list(const struct frames_list *list)
     }
 }
 
-static void check_free_is_ram(void)
-{
+static void check_free_is_ram(void) {
     for (unsigned i = 0; i < frames.free.count; i++) {
-        for (unsigned k = 0; k < map_count; k++) {
-            ASSERT(map[k].kind == MEMORY_RAM ||
-                   !range_overlaps(frames.free.ranges[i], map[k].range));
-        }
-        for (unsigned k = 0; k < frames.own.count; k++) {
+        for (unsigned k = 0; k < map_count; k++)
+            ASSERT(map[k].kind == MEMORY_RAM || !range_overlaps(frames.free.ranges[i], map[k].range));
+        for (unsigned k = 0; k < frames.own.count; k++)
             ASSERT(!range_overlaps(frames.free.ranges[i], frames.own.ranges[k]));
-        }
     }
 }
 
 /* `r` was free until now, and nobody else has it. */
-static void check_given(struct range r, const struct frames_list *before)
-{
+static void check_given(struct range r, const struct frames_list *before) {
     bool was_free = false;
 
-    for (unsigned i = 0; i < before->count; i++) {
+    for (unsigned i = 0; i < before->count; i++)
         was_free |= range_contains(before->ranges[i], r);
-    }
     ASSERT(was_free);
-    for (unsigned i = 0; i < nr_given; i++) {
+    for (unsigned i = 0; i < nr_given; i++)
         ASSERT(!range_overlaps(given[i], r));
-    }
-    for (unsigned i = 0; i < frames.free.count; i++) {
+    for (unsigned i = 0; i < frames.free.count; i++)
         ASSERT(!range_overlaps(frames.free.ranges[i], r));
-    }
-    if (nr_given < MAX_GIVEN) {
+    if (nr_given < MAX_GIVEN)
         given[nr_given++] = r;
-    }
 }
 
-static void request(struct input *in)
-{
+static void request(struct input *in) {
     static struct frames_list before;
     struct range pieces[4];
     unsigned count;
@@ -94,9 +81,8 @@ static void request(struct input *in)
 
     before = frames.free;
     if (kind % 4 == 0) {
-        if (frames_reserve(&frames, (struct range){bytes, number(in)}) == ERR_OK) {
+        if (frames_reserve(&frames, (struct range){bytes, number(in)}) == ERR_OK)
             check_free_is_ram();
-        }
     } else if (kind % 4 == 1 && frames_alloc_low(&frames, &at) == ERR_OK) {
         ASSERT(at.v >= PAGE_SIZE && at.v < KIB(640));
         check_given((struct range){at.v, PAGE_SIZE}, &before);
@@ -114,8 +100,7 @@ static void request(struct input *in)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input in = {data, size};
 
     nr_given = 0;

@@ -19,8 +19,7 @@ struct input {
     uint64_t linear;
 };
 
-static void fill_tables(const uint8_t *data, size_t size)
-{
+static void fill_tables(const uint8_t *data, size_t size) {
     memset(memory, 0, sizeof(memory));
     for (; size >= 8; data += 8, size -= 8) { /* anywhere, so that short inputs reach deep */
         uint64_t at_and_entry;
@@ -32,22 +31,19 @@ static void fill_tables(const uint8_t *data, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input in;
     struct guest_map map = {.count = 0};
     struct walk_result r;
     uint8_t bytes[40];
 
-    if (size < sizeof(in)) {
+    if (size < sizeof(in))
         return 0;
-    }
     memcpy(&in, data, sizeof(in));
     fill_tables(data + sizeof(in), size - sizeof(in));
     stub_phys_set(0x100000, memory, RAM);
-    if (guest_map_add(&map, (struct guest_region){gpa(0), hpa(0x100000), RAM, REGION_RAM}) != 0) {
+    if (guest_map_add(&map, (struct guest_region){gpa(0), hpa(0x100000), RAM, REGION_RAM}) != 0)
         abort();
-    }
     struct guest_paging p = {
         .cr0 = in.cr0,
         .cr3 = in.cr3 & 0x3fff,
@@ -59,13 +55,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     enum err err = guest_walk(&map, &p, in.linear, in.access & 7, &r);
 
-    if (err == ERR_OK && (r.left == 0 || (r.at.v + r.left) % PAGE_SIZE != 0 ||
-                          r.at.v % PAGE_SIZE != in.linear % PAGE_SIZE)) {
+    if (err == ERR_OK &&
+        (r.left == 0 || (r.at.v + r.left) % PAGE_SIZE != 0 || r.at.v % PAGE_SIZE != in.linear % PAGE_SIZE))
         abort();
-    }
-    if (guest_walk_read(&map, &p, in.linear, in.access & 7, bytes, sizeof(bytes)) > 0 &&
-        err != ERR_OK) {
+    if (guest_walk_read(&map, &p, in.linear, in.access & 7, bytes, sizeof(bytes)) > 0 && err != ERR_OK)
         abort();
-    }
     return 0;
 }

@@ -8,20 +8,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(bool true_thing)
-{
-    if (!true_thing) {
+static void require(bool true_thing) {
+    if (!true_thing)
         abort();
-    }
 }
 
-static bool size_ok(unsigned bytes)
-{
+static bool size_ok(unsigned bytes) {
     return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
 }
 
-static void check_bounds(const struct insn *i)
-{
+static void check_bounds(const struct insn *i) {
     require(i->length > 0 && i->length <= INSN_MAX_BYTES);
     require(size_ok(i->mem_bytes) && size_ok(i->reg_bytes) && size_ok(i->address_bytes));
     require(size_ok(i->scale) && i->base >= -1 && i->base < 16 && i->index >= -1 && i->index < 16);
@@ -31,21 +27,18 @@ static void check_bounds(const struct insn *i)
     require(i->reads_mem || i->writes_mem);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const enum insn_mode modes[] = {INSN_16, INSN_32, INSN_64};
     enum insn_mode mode;
     struct insn i, again;
     struct insn_result r;
     uint64_t mem = 0, reg = 0;
 
-    if (size == 0) {
+    if (size == 0)
         return 0;
-    }
     mode = modes[data[0] % 3];
-    if (insn_decode(data + 1, (unsigned)size - 1, mode, &i) != ERR_OK) {
+    if (insn_decode(data + 1, (unsigned)size - 1, mode, &i) != ERR_OK)
         return 0;
-    }
     check_bounds(&i);
     require(i.length < size);
     require(insn_decode(data + 1, i.length, mode, &again) == ERR_OK);

@@ -10,20 +10,16 @@
 
 static struct boot_info out;
 
-static void require(bool held)
-{
-    if (!held) {
+static void require(bool held) {
+    if (!held)
         abort();
-    }
 }
 
-static void require_text(const char *text, size_t size)
-{
+static void require_text(const char *text, size_t size) {
     require(memchr(text, '\0', size) != NULL);
 }
 
-static void parse(const uint8_t *data, size_t size)
-{
+static void parse(const uint8_t *data, size_t size) {
     stub_log_clear();
     if (mb2_parse(data, size, &out) != ERR_OK) {
         require(stub_log[0] != '\0');
@@ -47,15 +43,13 @@ static void parse(const uint8_t *data, size_t size)
     require(out.rsdp_bytes == 0 || out.rsdp_bytes == 20 || out.rsdp_bytes == 36);
 }
 
-static void put_u32(uint8_t *to, size_t v)
-{
+static void put_u32(uint8_t *to, size_t v) {
     uint32_t v32 = (uint32_t)v;
 
     memcpy(to, &v32, sizeof(v32));
 }
 
-static void bend(uint8_t *info, size_t size)
-{
+static void bend(uint8_t *info, size_t size) {
     size_t end = (size - 8) & ~(size_t)7;
     uint32_t tag[2];
 
@@ -67,16 +61,14 @@ static void bend(uint8_t *info, size_t size)
             uint32_t entry = tag[1] % 4 == 1 ? 32 : 24;
 
             tag[1] = 16 + entry * (1 + tag[1] % 8);
-            if (at + 16 <= end) {
+            if (at + 16 <= end)
                 put_u32(info + at + 8, entry);
-            }
         }
         tag[1] = tag[1] <= end - at ? tag[1] : (uint32_t)(end - at);
         put_u32(info + at, tag[0]);
         put_u32(info + at + 4, tag[1]);
-        if (tag[0] == 1 || tag[0] == 3) {
+        if (tag[0] == 1 || tag[0] == 3)
             info[at + tag[1] - 1] = 0;
-        }
     }
     put_u32(info + end, 0);
     put_u32(info + end + 4, 8);
@@ -85,8 +77,7 @@ static void bend(uint8_t *info, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *copy;
 
     parse(data, size);

@@ -15,8 +15,7 @@ struct access {
     uint64_t value;
 };
 
-static void check_state(const struct msr_state *s, const struct msr_state *first)
-{
+static void check_state(const struct msr_state *s, const struct msr_state *first) {
     uint64_t type = s->mtrr_def_type & 0xff;
 
     CHECK((s->misc_enable & ~UINT64_C(1)) == 0x1800);
@@ -24,8 +23,7 @@ static void check_state(const struct msr_state *s, const struct msr_state *first
     CHECK(s->microcode == first->microcode && s->arch_capabilities == first->arch_capabilities);
 }
 
-static void one_access(struct msr_state *s, const struct access *a, uint32_t index)
-{
+static void one_access(struct msr_state *s, const struct access *a, uint32_t index) {
     struct msr_state before = *s;
     enum msr_verdict verdict;
     uint64_t value, again;
@@ -39,16 +37,13 @@ static void one_access(struct msr_state *s, const struct access *a, uint32_t ind
         CHECK(verdict == MSR_DONE || value == 0);
         CHECK(memcmp(s, &before, sizeof(before)) == 0);
     }
-    if (index - 0x2000 < 0xbfffe000 || index >= 0xc0002000) { /* outside both bitmaps */
+    if (index - 0x2000 < 0xbfffe000 || index >= 0xc0002000) /* outside both bitmaps */
         CHECK(verdict == MSR_GP);
-    }
-    if (index - 0x800 < 0x100) {
+    if (index - 0x800 < 0x100)
         CHECK(verdict == MSR_ARCH);
-    }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct msr_state s, first;
     struct access a;
 

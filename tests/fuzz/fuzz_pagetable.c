@@ -22,8 +22,7 @@ struct step { /* one change, as the input has it */
     uint32_t from, to, pages;
 };
 
-static void check_edge(uint64_t from, uint64_t at, uint64_t to, bool moved, unsigned attributes)
-{
+static void check_edge(uint64_t from, uint64_t at, uint64_t to, bool moved, unsigned attributes) {
     struct pt_leaf leaf;
 
     ASSERT(pt_lookup(&pt, at, &leaf) == (attributes != 0));
@@ -33,27 +32,23 @@ static void check_edge(uint64_t from, uint64_t at, uint64_t to, bool moved, unsi
     }
 }
 
-static void change(struct step s)
-{
+static void change(struct step s) {
     uint64_t from = ((uint64_t)s.from << (s.shift % 48)) + ((s.what & 8) != 0 ? 0 - BIT(47) : 0);
     uint64_t to = (uint64_t)s.to << (s.shift / 48 % 48), bytes = (uint64_t)s.pages << (s.what >> 4);
     bool map = (s.what & 1) != 0;
     enum err err;
 
     bytes = bytes < PAGE_1G ? bytes % MIB(8) : bytes; /* be quick */
-    if (bytes > GIB(8)) {
+    if (bytes > GIB(8))
         return;
-    }
-    err = map ? pt_map(&pt, from, hpa(to), bytes, s.attributes)
-              : pt_protect(&pt, from, bytes, s.attributes);
+    err = map ? pt_map(&pt, from, hpa(to), bytes, s.attributes) : pt_protect(&pt, from, bytes, s.attributes);
     if (err == ERR_OK) {
         check_edge(from, from, to, map, s.attributes);
         check_edge(from, from + bytes - 1, to, map, s.attributes);
     }
 }
 
-static void check_all(void)
-{
+static void check_all(void) {
     uint64_t cursor = 0, end = 0;
     struct pt_leaf leaf;
 
@@ -68,18 +63,15 @@ static void check_all(void)
     ASSERT(pt.bytes == frames.used_bytes);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct memory_range map = {{TABLES_BASE, TABLES_BYTES}, MEMORY_RAM};
     struct step s;
 
-    if (size < 1) {
+    if (size < 1)
         return 0;
-    }
     stub_phys_set(TABLES_BASE, memory, sizeof(memory));
     ASSERT(frames_init(&frames, &map, 1) == ERR_OK);
-    ASSERT(pt_init(&pt, data[0] & 1 ? &pt_ept : &pt_host, 4, 1 + data[0] / 2 % 3, &frames) ==
-           ERR_OK);
+    ASSERT(pt_init(&pt, data[0] & 1 ? &pt_ept : &pt_host, 4, 1 + data[0] / 2 % 3, &frames) == ERR_OK);
     data++, size--;
     for (unsigned i = 0; i < 32 && size >= sizeof(s); i++) {
         memcpy(&s, data, sizeof(s));

@@ -7,15 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_message(const struct irq_message *m)
-{
-    if (m->delivery != IRQ_NMI && (m->delivery > IRQ_LOWEST || m->vector < 16)) {
+static void check_message(const struct irq_message *m) {
+    if (m->delivery != IRQ_NMI && (m->delivery > IRQ_LOWEST || m->vector < 16))
         abort();
-    }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct vioapic io;
     struct irq_message m;
 
@@ -30,12 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (vioapic_raise(&io, data[0] & 0x1f, &m)) {
             check_message(&m);
         }
-        while (value % 2 == 0 && vioapic_next(&io, &m)) {
+        while (value % 2 == 0 && vioapic_next(&io, &m))
             check_message(&m);
-        }
-        if (io.pending >> VIOAPIC_PINS != 0) {
+        if (io.pending >> VIOAPIC_PINS != 0)
             abort();
-        }
     }
     return 0;
 }

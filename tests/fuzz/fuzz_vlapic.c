@@ -10,15 +10,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(bool true_thing)
-{
-    if (!true_thing) {
+static void require(bool true_thing) {
+    if (!true_thing)
         abort();
-    }
 }
 
-static uint64_t harmless_bits(unsigned reg)
-{
+static uint64_t harmless_bits(unsigned reg) {
     switch (reg) {
     case APIC_TPR:
     case APIC_SELF_IPI:
@@ -39,15 +36,13 @@ static uint64_t harmless_bits(unsigned reg)
     }
 }
 
-static void check_effect(const struct vlapic *const *all, unsigned self,
-                         enum vlapic_verdict verdict, const struct vlapic_effect *effect)
-{
+static void check_effect(const struct vlapic *const *all, unsigned self, enum vlapic_verdict verdict,
+                         const struct vlapic_effect *effect) {
     struct ipi ipi;
 
     if (verdict == VLAPIC_HARDWARE) {
         require((effect->value & ~harmless_bits(effect->reg)) == 0);
-        require(harmless_bits(effect->reg) != 0 || effect->reg == APIC_EOI ||
-                effect->reg == APIC_ESR);
+        require(harmless_bits(effect->reg) != 0 || effect->reg == APIC_EOI || effect->reg == APIC_ESR);
     } else if (verdict == VLAPIC_IPI) {
         vlapic_route(all, COUNT, self, effect->value, &ipi);
         require(ipi.targets >> COUNT == 0 && (ipi.targets != 0) == (ipi.kind != IPI_NONE));
@@ -55,8 +50,7 @@ static void check_effect(const struct vlapic *const *all, unsigned self,
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct vlapic lapics[COUNT];
     const struct vlapic *all[COUNT];
 

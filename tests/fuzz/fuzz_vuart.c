@@ -8,16 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(bool true_thing)
-{
-    if (!true_thing) {
+static void require(bool true_thing) {
+    if (!true_thing)
         abort();
-    }
 }
 
 /* Guest accesses: bit 3 of `op` is the direction. `credit` = bytes THRE still allows. */
-static void access_reg(struct vuart *u, uint8_t op, uint8_t value, unsigned *credit)
-{
+static void access_reg(struct vuart *u, uint8_t op, uint8_t value, unsigned *credit) {
     unsigned reg = op & 7;
 
     if ((op & 8) == 0) {
@@ -36,8 +33,7 @@ static void access_reg(struct vuart *u, uint8_t op, uint8_t value, unsigned *cre
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct ring tx, rx;
     struct vuart u;
     unsigned credit = 0;

@@ -50,9 +50,8 @@ def without_comments(lines):
 def check_head(path, lines):
     if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2]):
         yield path, 1, "no SPDX line"
-    guard = re.sub(r"\W", "_", path).upper()
-    if path.endswith(".h") and not any(line.strip() == f"#ifndef {guard}" for line in lines):
-        yield path, 1, f"no include guard {guard}"
+    if path.endswith(".h") and "#pragma once" not in (line.strip() for line in lines):
+        yield path, 1, "no #pragma once"
 
 
 def check_includes(path, lines):

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest memory for the tests of the image loaders: one window of host memory from which a test
  * carves the pieces of a guest map. */
-#ifndef TESTS_UNIT_GUEST_MEMORY_H
-#define TESTS_UNIT_GUEST_MEMORY_H
+#pragma once
 
 #include <string.h>
 
@@ -18,19 +17,16 @@ static uint8_t window[WINDOW];
 static uint64_t window_used;
 static struct guest_map map;
 
-static inline void memory_add(uint64_t at, uint64_t bytes, enum region_kind kind)
-{
+static inline void memory_add(uint64_t at, uint64_t bytes, enum region_kind kind) {
     assert_true(bytes <= WINDOW - window_used);
     assert_int_equal(
-        guest_map_add(&map,
-                      (struct guest_region){gpa(at), hpa(WINDOW_HPA + window_used), bytes, kind}),
+        guest_map_add(&map, (struct guest_region){gpa(at), hpa(WINDOW_HPA + window_used), bytes, kind}),
         ERR_OK);
     window_used += bytes;
 }
 
 /* The low megabyte that every partition has; what lies above is the test's choice. */
-static inline void memory_reset(void)
-{
+static inline void memory_reset(void) {
     memset(&map, 0, sizeof(map));
     window_used = 0;
     memset(window, 0xA5, sizeof(window));
@@ -40,16 +36,14 @@ static inline void memory_reset(void)
     memory_add(0xE0000, KIB(128), REGION_TABLES);
 }
 
-static inline uint8_t *memory_at(uint64_t at, uint64_t bytes)
-{
+static inline uint8_t *memory_at(uint64_t at, uint64_t bytes) {
     uint8_t *p = guest_map_ptr(&map, gpa(at), bytes);
 
     assert_non_null(p);
     return p;
 }
 
-static inline uint64_t memory_value(uint64_t at, unsigned bytes)
-{
+static inline uint64_t memory_value(uint64_t at, unsigned bytes) {
     uint64_t v = 0;
 
     memcpy(&v, memory_at(at, bytes), bytes);
@@ -57,27 +51,20 @@ static inline uint64_t memory_value(uint64_t at, unsigned bytes)
 }
 
 /* No loader has any business in the ACPI tables. */
-static inline void memory_tables_untouched(void)
-{
+static inline void memory_tables_untouched(void) {
     const uint8_t *tables = memory_at(0xE0000, KIB(128));
 
-    for (uint64_t i = 0; i < KIB(128); i++) {
+    for (uint64_t i = 0; i < KIB(128); i++)
         assert_int_equal(tables[i], 0xA5);
-    }
 }
 
 /* A refusal: the error, and a line that names partition, image and `words`. */
-static inline void memory_refused(const struct load_request *request, enum err want,
-                                  const char *words)
-{
+static inline void memory_refused(const struct load_request *request, enum err want, const char *words) {
     struct guest_start start;
 
     stub_log_clear();
     assert_int_equal(load_guest(request, &start), want);
-    if (strncmp(stub_log, "partition tester: ", 18) != 0 || strstr(stub_log, words) == NULL) {
+    if (strncmp(stub_log, "partition tester: ", 18) != 0 || strstr(stub_log, words) == NULL)
         fail_msg("log: %s", stub_log);
-    }
     memory_tables_untouched();
 }
-
-#endif

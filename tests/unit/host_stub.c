@@ -17,55 +17,44 @@ static uint8_t *stub_memory;
 static uint64_t stub_base, stub_bytes;
 jmp_buf *stub_panic_to;
 
-void stub_log_clear(void)
-{
+void stub_log_clear(void) {
     stub_log_used = 0;
     stub_log[0] = '\0';
 }
 
-void stub_phys_set(uint64_t base, void *memory, uint64_t bytes)
-{
+void stub_phys_set(uint64_t base, void *memory, uint64_t bytes) {
     stub_base = base;
     stub_memory = memory;
     stub_bytes = bytes;
 }
 
-void host_write(const char *text, size_t bytes)
-{
-    if (getenv("STUB_LOG_SHOW") != NULL) {
+void host_write(const char *text, size_t bytes) {
+    if (getenv("STUB_LOG_SHOW") != NULL)
         fwrite(text, 1, bytes, stderr);
-    }
-    if (bytes > sizeof(stub_log) - 1 - stub_log_used) {
+    if (bytes > sizeof(stub_log) - 1 - stub_log_used)
         bytes = sizeof(stub_log) - 1 - stub_log_used;
-    }
     memcpy(stub_log + stub_log_used, text, bytes);
     stub_log_used += bytes;
     stub_log[stub_log_used] = '\0';
 }
 
-void host_panic(const char *file, int line, const char *what)
-{
-    if (stub_panic_to != NULL) {
+void host_panic(const char *file, int line, const char *what) {
+    if (stub_panic_to != NULL)
         longjmp(*stub_panic_to, 1);
-    }
     fprintf(stderr, "panic: %s:%d: %s\n", file, line, what);
     abort();
 }
 
-void *host_phys(hpa_t at, uint64_t bytes)
-{
-    if (at.v < stub_base || bytes > stub_bytes || at.v - stub_base > stub_bytes - bytes) {
+void *host_phys(hpa_t at, uint64_t bytes) {
+    if (at.v < stub_base || bytes > stub_bytes || at.v - stub_base > stub_bytes - bytes)
         return NULL;
-    }
     return stub_memory + (at.v - stub_base);
 }
 
-uint64_t host_now(void)
-{
+uint64_t host_now(void) {
     return stub_now++;
 }
 
-unsigned host_cpu(void)
-{
+unsigned host_cpu(void) {
     return stub_cpu;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a unit test can set and see of the host that core/ believes it runs on. */
-#ifndef TESTS_UNIT_HOST_STUB_H
-#define TESTS_UNIT_HOST_STUB_H
+#pragma once
 
 #include <setjmp.h>
 
@@ -18,5 +17,3 @@ void stub_log_clear(void);
 
 /* host_phys sees [base, base + bytes) as `memory` and nothing else. */
 void stub_phys_set(uint64_t base, void *memory, uint64_t bytes);
-
-#endif

@@ -17,57 +17,47 @@ static unsigned nr_listed;
 static struct boot_info info;
 static struct platform out;
 
-static void put(const void *bytes, size_t count)
-{
+static void put(const void *bytes, size_t count) {
     assert_true(used + count <= sizeof(memory));
     memcpy(memory + used, bytes, count);
     used += (uint32_t)count;
 }
 
-static void put_number(uint64_t v, size_t bytes)
-{
+static void put_number(uint64_t v, size_t bytes) {
     put(&v, bytes);
 }
 
-static void put_zeros(size_t bytes)
-{
-    while (bytes-- > 0) {
+static void put_zeros(size_t bytes) {
+    while (bytes-- > 0)
         put_number(0, 1);
-    }
 }
 
-static void patch(uint32_t offset, uint64_t v, size_t bytes)
-{
+static void patch(uint32_t offset, uint64_t v, size_t bytes) {
     memcpy(memory + table_at + offset, &v, bytes);
 }
 
-static uint8_t sum(const uint8_t *bytes, size_t count)
-{
+static uint8_t sum(const uint8_t *bytes, size_t count) {
     uint8_t s = 0;
 
-    while (count-- > 0) {
+    while (count-- > 0)
         s = (uint8_t)(s + *bytes++);
-    }
     return s;
 }
 
-static void world_start(void)
-{
+static void world_start(void) {
     memset(&info, 0, sizeof(info));
     memset(memory, 0xee, sizeof(memory));
     used = nr_listed = 0;
     stub_log_clear();
 }
 
-static void table_start(const char *signature)
-{
+static void table_start(const char *signature) {
     table_at = used;
     put(signature, 4);
     put_zeros(32);
 }
 
-static void table_seal(void)
-{
+static void table_seal(void) {
     uint8_t *t = memory + table_at;
     uint32_t length;
 
@@ -76,29 +66,24 @@ static void table_seal(void)
     t[9] = (uint8_t)-sum(t, length);
 }
 
-static uint64_t table_end(void)
-{
+static uint64_t table_end(void) {
     patch(4, used - table_at, 4);
     table_seal();
     return BASE + table_at;
 }
 
-static void table_list(void)
-{
+static void table_list(void) {
     listed[nr_listed++] = table_end();
 }
 
-static uint64_t root_build(const char *signature, size_t width)
-{
+static uint64_t root_build(const char *signature, size_t width) {
     table_start(signature);
-    for (unsigned i = 0; i < nr_listed; i++) {
+    for (unsigned i = 0; i < nr_listed; i++)
         put_number(listed[i], width);
-    }
     return table_end();
 }
 
-static void rsdp_build(uint64_t rsdt, uint64_t xsdt)
-{
+static void rsdp_build(uint64_t rsdt, uint64_t xsdt) {
     memset(info.rsdp, 0, sizeof(info.rsdp));
     memcpy(info.rsdp, "RSD PTR ", 8);
     info.rsdp[15] = xsdt != 0 ? 2 : 0;
@@ -110,8 +95,7 @@ static void rsdp_build(uint64_t rsdt, uint64_t xsdt)
 }
 
 /* Parse from a heap copy of exactly the bytes used. */
-static enum err parse_built(void)
-{
+static enum err parse_built(void) {
     uint8_t *copy = malloc(used);
     enum err e;
 
@@ -123,72 +107,62 @@ static enum err parse_built(void)
     return e;
 }
 
-static enum err parse(void)
-{
+static enum err parse(void) {
     rsdp_build(root_build("RSDT", 4), 0);
     return parse_built();
 }
 
-static void expect_log(const char *text)
-{
+static void expect_log(const char *text) {
     if (strstr(stub_log, text) == NULL) {
         print_error("log is: %s", stub_log);
         fail();
     }
 }
 
-static void madt_start(void)
-{
+static void madt_start(void) {
     table_start("APIC");
     put_number(0xfee00000, 4);
     put_number(1, 4);
 }
 
-static void madt_lapic(uint8_t uid, uint8_t apic_id, uint32_t flags)
-{
+static void madt_lapic(uint8_t uid, uint8_t apic_id, uint32_t flags) {
     put((uint8_t[]){0, 8, uid, apic_id}, 4);
     put_number(flags, 4);
 }
 
-static void madt_x2apic(uint32_t uid, uint32_t apic_id, uint32_t flags)
-{
+static void madt_x2apic(uint32_t uid, uint32_t apic_id, uint32_t flags) {
     put((uint8_t[]){9, 16, 0, 0}, 4);
     put_number(apic_id, 4);
     put_number(flags, 4);
     put_number(uid, 4);
 }
 
-static void madt_ioapic(uint8_t id, uint32_t address, uint32_t gsi_base)
-{
+static void madt_ioapic(uint8_t id, uint32_t address, uint32_t gsi_base) {
     put((uint8_t[]){1, 12, id, 0}, 4);
     put_number(address, 4);
     put_number(gsi_base, 4);
 }
 
-static void madt_override(uint8_t bus, uint8_t irq, uint32_t gsi, uint16_t flags)
-{
+static void madt_override(uint8_t bus, uint8_t irq, uint32_t gsi, uint16_t flags) {
     put((uint8_t[]){2, 10, bus, irq}, 4);
     put_number(gsi, 4);
     put_number(flags, 2);
 }
 
 /* What every machine needs; the tests add the table they are about. */
-static void world_small(void)
-{
+static void world_small(void) {
     world_start();
     madt_start();
     madt_lapic(7, 3, 1);
     table_list();
 }
 
-static void put_gas(uint8_t space, uint8_t bits, uint64_t address)
-{
+static void put_gas(uint8_t space, uint8_t bits, uint64_t address) {
     put((uint8_t[]){space, bits, 0, 0}, 4);
     put_number(address, 8);
 }
 
-static void put_fadt_v1(uint32_t dsdt, uint32_t flags)
-{
+static void put_fadt_v1(uint32_t dsdt, uint32_t flags) {
     table_start("FACP");
     put_number(0, 4);
     put_number(dsdt, 4);
@@ -203,8 +177,7 @@ static void put_fadt_v1(uint32_t dsdt, uint32_t flags)
     put_number(flags, 4);
 }
 
-static uint64_t put_dsdt(const void *aml, size_t bytes)
-{
+static uint64_t put_dsdt(const void *aml, size_t bytes) {
     table_start("DSDT");
     put("xyz_S5_", 7); /* not a Name */
     put(aml, bytes);
@@ -213,8 +186,7 @@ static uint64_t put_dsdt(const void *aml, size_t bytes)
 
 /* ---- The way to the tables ------------------------------------------------------------------- */
 
-static void test_no_rsdp(void **state)
-{
+static void test_no_rsdp(void **state) {
     (void)state;
     world_small();
     rsdp_build(root_build("RSDT", 4), 0);
@@ -234,8 +206,7 @@ static void test_no_rsdp(void **state)
 }
 
 /* Root tables that list different MADTs show which one was used. */
-static void two_roots(uint64_t *rsdt, uint64_t *xsdt)
-{
+static void two_roots(uint64_t *rsdt, uint64_t *xsdt) {
     world_small();
     *rsdt = root_build("RSDT", 4);
     nr_listed = 0;
@@ -245,8 +216,7 @@ static void two_roots(uint64_t *rsdt, uint64_t *xsdt)
     *xsdt = root_build("XSDT", 8);
 }
 
-static void test_xsdt_first(void **state)
-{
+static void test_xsdt_first(void **state) {
     uint64_t rsdt, xsdt;
 
     (void)state;
@@ -264,8 +234,7 @@ static void test_xsdt_first(void **state)
     assert_string_equal(stub_log, "");
 }
 
-static void test_rsdt_as_fallback(void **state)
-{
+static void test_rsdt_as_fallback(void **state) {
     uint64_t rsdt, xsdt;
 
     (void)state;
@@ -292,8 +261,7 @@ static void test_rsdt_as_fallback(void **state)
     expect_log("there is no table RSDT at 0x7fe00091");
 }
 
-static void test_table_frames(void **state)
-{
+static void test_table_frames(void **state) {
     static const struct {
         uint32_t length;
         const char *log;
@@ -315,8 +283,7 @@ static void test_table_frames(void **state)
     }
 }
 
-static void test_no_madt(void **state)
-{
+static void test_no_madt(void **state) {
     (void)state;
     world_start();
     listed[nr_listed++] = 0; /* an empty entry is nothing */
@@ -331,8 +298,7 @@ static void test_no_madt(void **state)
 
 /* ---- MADT ------------------------------------------------------------------------------------ */
 
-static void test_madt_cpus(void **state)
-{
+static void test_madt_cpus(void **state) {
     (void)state;
     world_start();
     madt_start();
@@ -363,8 +329,7 @@ static void test_madt_cpus(void **state)
     assert_true(out.has_8259);
 }
 
-static void test_madt_rest(void **state)
-{
+static void test_madt_rest(void **state) {
     (void)state;
     world_start();
     madt_start();
@@ -409,8 +374,7 @@ static void test_madt_rest(void **state)
     expect_log("override of interrupt 9 of bus 0 ignored");
 }
 
-static void test_madt_bad_entries(void **state)
-{
+static void test_madt_bad_entries(void **state) {
     static const uint8_t types[][2] = {{0, 8}, {1, 12}, {2, 10}, {5, 12}, {9, 16}};
 
     (void)state;
@@ -449,14 +413,12 @@ static void test_madt_bad_entries(void **state)
     }
 }
 
-static void test_madt_limits(void **state)
-{
+static void test_madt_limits(void **state) {
     (void)state;
     world_start();
     madt_start();
-    for (uint32_t i = 0; i < MAX_CPUS + 3; i++) {
+    for (uint32_t i = 0; i < MAX_CPUS + 3; i++)
         madt_x2apic(i, 1000 + i, 1);
-    }
     madt_x2apic(0, 1000, 1);
     table_list();
     assert_int_equal(parse(), ERR_OK);
@@ -469,9 +431,8 @@ static void test_madt_limits(void **state)
         world_start();
         madt_start();
         madt_lapic(0, 0, 1);
-        for (uint8_t i = 0; i < count; i++) {
+        for (uint8_t i = 0; i < count; i++)
             madt_ioapic(i, 0xfec00000u + 0x1000u * i, 24u * i);
-        }
         table_list();
         assert_int_equal(parse(), count == MAX_IOAPICS ? ERR_OK : ERR_FULL);
     }
@@ -480,9 +441,8 @@ static void test_madt_limits(void **state)
     world_start();
     madt_start();
     madt_lapic(0, 0, 1);
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < 64; i++)
         madt_override(0, (uint8_t)(i % 32), i, 0);
-    }
     table_list();
     assert_int_equal(parse(), ERR_OK);
     assert_int_equal(out.nr_overrides, 16);
@@ -496,8 +456,7 @@ static void test_madt_limits(void **state)
     expect_log("no enabled CPU, only 1 disabled");
 }
 
-static void test_first_of_a_kind(void **state)
-{
+static void test_first_of_a_kind(void **state) {
     (void)state;
     world_small();
     madt_start();
@@ -512,8 +471,7 @@ static void test_first_of_a_kind(void **state)
 
 static const uint8_t s5_plain[] = {0x08, '_', 'S', '5', '_', 0x12, 0x07, 4, 0x0a, 5, 1, 0, 0};
 
-static void test_fadt_old(void **state)
-{
+static void test_fadt_old(void **state) {
     uint64_t dsdt;
 
     (void)state;
@@ -538,8 +496,7 @@ static void test_fadt_old(void **state)
     assert_int_equal(out.s5_typ_b, 1);
 }
 
-static void fadt_new(uint32_t flags, uint64_t x_dsdt, uint8_t timer_space, uint64_t timer)
-{
+static void fadt_new(uint32_t flags, uint64_t x_dsdt, uint8_t timer_space, uint64_t timer) {
     put_fadt_v1(0xdead0000, flags);
     put_gas(1, 8, 0xcf9);
     put_number(6, 1);
@@ -553,8 +510,7 @@ static void fadt_new(uint32_t flags, uint64_t x_dsdt, uint8_t timer_space, uint6
     put_zeros(24);
 }
 
-static void test_fadt_new(void **state)
-{
+static void test_fadt_new(void **state) {
     uint64_t dsdt;
 
     (void)state;
@@ -577,8 +533,7 @@ static void test_fadt_new(void **state)
     assert_true(out.has_s5);
 }
 
-static void test_fadt_odd_registers(void **state)
-{
+static void test_fadt_odd_registers(void **state) {
     uint64_t dsdt;
 
     (void)state;
@@ -602,8 +557,7 @@ static void test_fadt_odd_registers(void **state)
     assert_int_equal(out.pm1b_cnt.address, 0);
 }
 
-static void test_reset_register(void **state)
-{
+static void test_reset_register(void **state) {
     static const struct {
         uint32_t flags;
         uint8_t space;
@@ -628,8 +582,7 @@ static void test_reset_register(void **state)
     }
 }
 
-static void test_hw_reduced(void **state)
-{
+static void test_hw_reduced(void **state) {
     (void)state;
     world_small();
     fadt_new(0x100500, 0, 1, 0x1808);
@@ -645,8 +598,7 @@ static void test_hw_reduced(void **state)
 
 #define S5 '_', 'S', '5', '_'
 
-static void test_s5(void **state)
-{
+static void test_s5(void **state) {
     static const struct {
         uint8_t aml[24], bytes;
         bool found;
@@ -693,16 +645,14 @@ static void test_s5(void **state)
 /* ---- The others; and that a broken one costs only itself --------------------------------------
  */
 
-static void put_hpet(uint8_t space, uint64_t address)
-{
+static void put_hpet(uint8_t space, uint64_t address) {
     table_start("HPET");
     put_number(0x8086a201, 4);
     put_gas(space, 64, address);
     put_zeros(4);
 }
 
-static void put_mcfg_entry(uint64_t base, uint16_t segment, uint8_t first, uint8_t last)
-{
+static void put_mcfg_entry(uint64_t base, uint16_t segment, uint8_t first, uint8_t last) {
     put_number(base, 8);
     put_number(segment, 2);
     put_number(first, 1);
@@ -710,8 +660,7 @@ static void put_mcfg_entry(uint64_t base, uint16_t segment, uint8_t first, uint8
     put_zeros(4);
 }
 
-static void test_small_tables(void **state)
-{
+static void test_small_tables(void **state) {
     (void)state;
     world_small();
     put_hpet(0, 0xfed00000);
@@ -747,8 +696,7 @@ static void test_small_tables(void **state)
     assert_true(out.has_dmar);
 }
 
-static void test_mcfg_cut(void **state)
-{
+static void test_mcfg_cut(void **state) {
     (void)state;
     world_small();
     table_start("MCFG");
@@ -760,8 +708,7 @@ static void test_mcfg_cut(void **state)
     assert_int_equal(out.nr_ecam, 0);
 }
 
-static void test_broken_ones_skipped(void **state)
-{
+static void test_broken_ones_skipped(void **state) {
     (void)state;
     world_start();
     fadt_new(0x500, 0, 1, 0x1808);
@@ -790,8 +737,7 @@ static void test_broken_ones_skipped(void **state)
     expect_log("table DMAR at");
 }
 
-static void test_dsdt_missing(void **state)
-{
+static void test_dsdt_missing(void **state) {
     (void)state;
     world_small();
     put_fadt_v1(0x1234, 0);
@@ -803,8 +749,7 @@ static void test_dsdt_missing(void **state)
     expect_log("table DSDT: the 36 bytes at 0x1234 are not mapped");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_rsdp),
         cmocka_unit_test(test_xsdt_first),

@@ -16,32 +16,27 @@
 static uint8_t memory[AREA + 2 * PAGE_SIZE]; /* a page that must stay as it is on either side */
 static struct guest_map map;
 
-static uint64_t value(const uint8_t *at, unsigned bytes)
-{
+static uint64_t value(const uint8_t *at, unsigned bytes) {
     uint64_t v = 0;
 
     memcpy(&v, at, bytes);
     return v;
 }
 
-static const uint8_t *at_gpa(uint64_t at)
-{
+static const uint8_t *at_gpa(uint64_t at) {
     assert_in_range(at, AREA_GPA, AREA_GPA + AREA - 1);
     return memory + PAGE_SIZE + (at - AREA_GPA);
 }
 
-static uint8_t sum(const uint8_t *at, size_t bytes)
-{
+static uint8_t sum(const uint8_t *at, size_t bytes) {
     uint8_t s = 0;
 
-    while (bytes-- > 0) {
+    while (bytes-- > 0)
         s = (uint8_t)(s + at[bytes]);
-    }
     return s;
 }
 
-static const uint8_t *table(uint64_t at, const char *signature)
-{
+static const uint8_t *table(uint64_t at, const char *signature) {
     const uint8_t *t = at_gpa(at);
 
     assert_memory_equal(t, signature, 4);
@@ -49,22 +44,19 @@ static const uint8_t *table(uint64_t at, const char *signature)
     return t;
 }
 
-static int set_up(void **state)
-{
+static int set_up(void **state) {
     (void)state;
     memset(memory, 0xA5, sizeof(memory));
     memset(&map, 0, sizeof(map));
     stub_log_clear();
     stub_phys_set(0x100000000, memory, sizeof(memory));
-    assert_int_equal(
-        guest_map_add(&map, (struct guest_region){gpa(AREA_GPA), hpa(0x100000000 + PAGE_SIZE), AREA,
-                                                  REGION_TABLES}),
-        ERR_OK);
+    assert_int_equal(guest_map_add(&map, (struct guest_region){gpa(AREA_GPA), hpa(0x100000000 + PAGE_SIZE),
+                                                               AREA, REGION_TABLES}),
+                     ERR_OK);
     return 0;
 }
 
-static enum err generate(unsigned nr_vcpus, bool vuart, const uint8_t **xsdt)
-{
+static enum err generate(unsigned nr_vcpus, bool vuart, const uint8_t **xsdt) {
     struct acpi_gen_request request = {&map, nr_vcpus, vuart};
     gpa_t rsdp = gpa(0);
     enum err err = acpi_gen(&request, &rsdp);
@@ -87,8 +79,7 @@ static enum err generate(unsigned nr_vcpus, bool vuart, const uint8_t **xsdt)
     return err;
 }
 
-static void test_fadt(void **state)
-{
+static void test_fadt(void **state) {
     const uint8_t *xsdt, *fadt;
 
     (void)state;
@@ -106,8 +97,7 @@ static void test_fadt(void **state)
     table(value(fadt + 140, 8), "DSDT");
 }
 
-static void test_madt(void **state)
-{
+static void test_madt(void **state) {
     (void)state;
     for (unsigned n = 1; n <= MAX_CPUS; n++) {
         const uint8_t *xsdt, *madt;
@@ -122,14 +112,12 @@ static void test_madt(void **state)
 
             assert_memory_equal(madt + 44 + 8 * i, entry, 8);
         }
-        assert_memory_equal(madt + 44 + 8 * n, "\x01\x0c\x00\x00\x00\x00\xc0\xfe\x00\x00\x00\x00",
-                            12);
+        assert_memory_equal(madt + 44 + 8 * n, "\x01\x0c\x00\x00\x00\x00\xc0\xfe\x00\x00\x00\x00", 12);
     }
 }
 
 /* One byte of AML and the checksum tell the two DSDTs apart. */
-static void test_uart_shows_only_where_there_is_one(void **state)
-{
+static void test_uart_shows_only_where_there_is_one(void **state) {
     static uint8_t with[4096];
     const uint8_t *xsdt, *dsdt;
     size_t bytes;
@@ -154,8 +142,7 @@ static void test_uart_shows_only_where_there_is_one(void **state)
     assert_int_equal(changed, 1);
 }
 
-static void test_a_map_without_room(void **state)
-{
+static void test_a_map_without_room(void **state) {
     const uint8_t *xsdt;
 
     (void)state;
@@ -170,8 +157,7 @@ static void test_a_map_without_room(void **state)
     assert_non_null(strstr(stub_log, "512 bytes at guest address 0xe0000"));
 }
 
-static void dump(const uint8_t *t)
-{
+static void dump(const uint8_t *t) {
     char path[64];
     FILE *file;
 
@@ -183,8 +169,7 @@ static void dump(const uint8_t *t)
 }
 
 /* A reader that is not ours: iasl takes every table apart and finds nothing to complain about. */
-static void test_iasl_reads_the_tables(void **state)
-{
+static void test_iasl_reads_the_tables(void **state) {
     const uint8_t *xsdt, *fadt;
 
     (void)state;
@@ -202,8 +187,7 @@ static void test_iasl_reads_the_tables(void **state)
                      0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_fadt, set_up),
         cmocka_unit_test_setup(test_madt, set_up),

@@ -14,8 +14,7 @@ static uint8_t window[65536];
 static struct boot_info info;
 static struct platform out;
 
-static enum err parse_recorded(const char *path)
-{
+static enum err parse_recorded(const char *path) {
     uint64_t at, base = 0;
     uint32_t length;
     FILE *f = fopen(path, "rb");
@@ -46,8 +45,7 @@ static enum err parse_recorded(const char *path)
     return e;
 }
 
-static void expect_cpus(unsigned count, unsigned disabled)
-{
+static void expect_cpus(unsigned count, unsigned disabled) {
     assert_int_equal(out.nr_cpus, count);
     for (uint32_t i = 0; i < count; i++) {
         assert_int_equal(out.cpus[i].apic_id, i);
@@ -64,8 +62,7 @@ static void expect_cpus(unsigned count, unsigned disabled)
     assert_int_equal(out.overrides[0].gsi, 2);
 }
 
-static void expect_qemu_overrides(void)
-{
+static void expect_qemu_overrides(void) {
     static const uint8_t irqs[] = {0, 5, 9, 10, 11};
 
     assert_int_equal(out.nr_overrides, 5);
@@ -77,8 +74,7 @@ static void expect_qemu_overrides(void)
     }
 }
 
-static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer)
-{
+static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer) {
     assert_true(out.has_fadt);
     assert_false(out.hw_reduced || out.pm_timer_32bit);
     assert_int_equal(out.pm_timer.space, SPACE_IO);
@@ -92,8 +88,7 @@ static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer)
     assert_int_equal(out.hpet.v, 0xfed00000);
 }
 
-static void expect_q35(void)
-{
+static void expect_q35(void) {
     expect_ports(0x604, 0x608);
     expect_qemu_overrides();
     assert_true(out.has_reset_reg);
@@ -107,8 +102,7 @@ static void expect_q35(void)
     assert_int_equal(out.ecam[0].bus_last, 255);
 }
 
-static void test_recorded_i440fx(void **state)
-{
+static void test_recorded_i440fx(void **state) {
     (void)state;
     assert_int_equal(parse_recorded("tests/unit/data/qemu-i440fx.acpi"), ERR_OK);
     assert_string_equal(stub_log, "");
@@ -120,8 +114,7 @@ static void test_recorded_i440fx(void **state)
     assert_int_equal(out.nr_ecam, 0);
 }
 
-static void test_recorded_q35_dmar(void **state)
-{
+static void test_recorded_q35_dmar(void **state) {
     (void)state;
     assert_int_equal(parse_recorded("tests/unit/data/qemu-q35-dmar.acpi"), ERR_OK);
     assert_string_equal(stub_log, "");
@@ -130,8 +123,7 @@ static void test_recorded_q35_dmar(void **state)
     assert_true(out.has_dmar);
 }
 
-static void test_recorded_q35_ovmf(void **state)
-{
+static void test_recorded_q35_ovmf(void **state) {
     (void)state;
     assert_int_equal(parse_recorded("tests/unit/data/qemu-q35-ovmf.acpi"), ERR_OK);
     assert_string_equal(stub_log, "");
@@ -141,8 +133,7 @@ static void test_recorded_q35_ovmf(void **state)
     assert_false(out.has_dmar);
 }
 
-static void test_recorded_bochs(void **state)
-{
+static void test_recorded_bochs(void **state) {
     (void)state;
     assert_int_equal(parse_recorded("tests/unit/data/bochs.acpi"), ERR_OK);
     assert_string_equal(stub_log, "");
@@ -154,8 +145,7 @@ static void test_recorded_bochs(void **state)
     assert_int_equal(out.nr_ecam, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorded_i440fx),
         cmocka_unit_test(test_recorded_q35_dmar),

@@ -11,8 +11,7 @@
 static struct system_config config;
 static struct report report;
 
-static enum err parse_bytes(const char *text, size_t length)
-{
+static enum err parse_bytes(const char *text, size_t length) {
     char *exact = malloc(length + (length == 0)); /* so that ASan sees a read beyond the end */
     enum err err;
 
@@ -28,8 +27,7 @@ static enum err parse_bytes(const char *text, size_t length)
 #define P        "[partition a]\n"
 #define REQUIRED "cpus=1\nmemory=2M\nkernel=k\n"
 
-static void good(const char *text)
-{
+static void good(const char *text) {
     enum err err = parse_bytes(text, strlen(text));
 
     assert_string_equal(stub_log, "");
@@ -37,15 +35,13 @@ static void good(const char *text)
     assert_int_equal(report.errors, 0);
 }
 
-static void bad(const char *text, const char *log)
-{
+static void bad(const char *text, const char *log) {
     assert_int_equal(parse_bytes(text, strlen(text)), ERR_MALFORMED);
     assert_string_equal(stub_log, log);
 }
 
 /* One key of an otherwise good partition, in line 5: the value as shown, and what is wrong. */
-static void bad_key(const char *key_value, const char *log)
-{
+static void bad_key(const char *key_value, const char *log) {
     char text[2048], expected[512];
 
     snprintf(text, sizeof(text), "%s%s%s\n", P, REQUIRED, key_value);
@@ -59,8 +55,7 @@ static void bad_key(const char *key_value, const char *log)
     bad(text, expected);
 }
 
-static void test_the_example(void **state)
-{
+static void test_the_example(void **state) {
     const struct partition_config *p = config.partitions;
 
     (void)state;
@@ -102,8 +97,7 @@ static void test_the_example(void **state)
     assert_int_equal(p[1].line_of[KEY_CONSOLE], 0);
 }
 
-static void test_defaults(void **state)
-{
+static void test_defaults(void **state) {
     (void)state;
     good("");
     assert_int_equal(config.console_port, 0x3f8);
@@ -123,8 +117,7 @@ static void test_defaults(void **state)
     assert_string_equal(config.partitions[0].cmdline, "");
 }
 
-static void test_system_values(void **state)
-{
+static void test_system_values(void **state) {
     (void)state;
     good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\npoll_input=no");
     assert_int_equal(config.console_port, 0x2f8);
@@ -144,8 +137,7 @@ static void test_system_values(void **state)
     assert_int_equal(config.console_port, 0xfff8);
 }
 
-static void test_partition_values(void **state)
-{
+static void test_partition_values(void **state) {
     const struct partition_config *p = config.partitions;
 
     (void)state;
@@ -179,8 +171,7 @@ static void test_partition_values(void **state)
     assert_true(p->has_load);
 }
 
-static void test_text_rules(void **state)
-{
+static void test_text_rules(void **state) {
     const struct partition_config *p = config.partitions;
 
     (void)state;
@@ -199,8 +190,7 @@ static void test_text_rules(void **state)
     assert_int_equal(config.nr_partitions, 2);
 }
 
-static void test_not_text(void **state)
-{
+static void test_not_text(void **state) {
     static char big[CONFIG_MAX_BYTES + 1];
 
     (void)state;
@@ -221,11 +211,9 @@ static void test_not_text(void **state)
     assert_int_equal(parse_bytes(big, sizeof(big) - 1), ERR_OK);
 }
 
-static void test_bad_lines(void **state)
-{
+static void test_bad_lines(void **state) {
     (void)state;
-    bad("cpus = 1\n",
-        "c:1: cpus = 1: before any section; put it under [system] or [partition NAME]\n");
+    bad("cpus = 1\n", "c:1: cpus = 1: before any section; put it under [system] or [partition NAME]\n");
     bad("[system]\ncpus\n", "c:2: cpus: neither a [section] nor key = value nor a # comment\n");
     bad("[sytem]\nprefix = no\n[partition]x\n[system\n[system x]\n[]",
         "c:1: [sytem]: unknown section; there are [system] and [partition NAME]\n"
@@ -249,14 +237,12 @@ static void test_bad_lines(void **state)
         "c:2: when_done = : the value is missing; must be halt, poweroff or reboot\n");
 }
 
-static void test_bad_sections(void **state)
-{
+static void test_bad_sections(void **state) {
     char text[4096] = "";
     size_t used = 0;
 
     (void)state;
-    bad("[partition]\n" REQUIRED,
-        "c:1: [partition ]: the name must be 1 to 15 letters, digits, - and _\n");
+    bad("[partition]\n" REQUIRED, "c:1: [partition ]: the name must be 1 to 15 letters, digits, - and _\n");
     bad("[partition a b]\n" REQUIRED "on_exit = x\n",
         "c:1: [partition a b]: the name must be 1 to 15 letters, digits, - and _\n"
         "c:5: on_exit = x: must be restart or stop\n");
@@ -288,8 +274,7 @@ static void test_bad_sections(void **state)
 #define AMOUNT ": must be 2M to 65536G in steps of 4K"
 #define MODULE ": must be the name of a GRUB module: one word, at most 31 characters, no directory"
 
-static void test_bad_required_values(void **state)
-{
+static void test_bad_required_values(void **state) {
     static const char *const cpus[] = {"x", "1,", ",1", "1-", "-1", "3-1", "1 2", "0x", "1-2-3"};
     static const char *const memory[] = {"x",
                                          "M",
@@ -323,13 +308,11 @@ static void test_bad_required_values(void **state)
     }
     bad_key("kernel = /boot/vmlinuz", "kernel = /boot/vmlinuz" MODULE);
     bad_key("kernel = a b", "kernel = a b" MODULE);
-    bad_key("kernel = 01234567890123456789012345678901",
-            "kernel = 01234567890123456789012345678901" MODULE);
+    bad_key("kernel = 01234567890123456789012345678901", "kernel = 01234567890123456789012345678901" MODULE);
     bad_key("initrd = a\tb", "initrd = a\tb" MODULE);
 }
 
-static void test_bad_other_values(void **state)
-{
+static void test_bad_other_values(void **state) {
     char text[1200], whole[1300];
 
     (void)state;
@@ -358,8 +341,7 @@ static void test_bad_other_values(void **state)
     bad_key("ports = 0x10000", "ports = 0x10000: must be a list of I/O ports such as "
                                "0x2f8-0x2ff,0x378");
     bad_key("ports = 2-1", "ports = 2-1: must be a list of I/O ports such as 0x2f8-0x2ff,0x378");
-    bad_key("ports = 1,2,3,4,5,6,7,8,9,10",
-            "ports = 1,2,3,4,5,6,7,8,9,10: more than 8 in the list");
+    bad_key("ports = 1,2,3,4,5,6,7,8,9,10", "ports = 1,2,3,4,5,6,7,8,9,10: more than 8 in the list");
     bad_key("mmio = 0x1000", "mmio = 0x1000: must be a list of address+size such as "
                              "0xfebf0000+64K");
     bad_key("mmio = 0x1000+", "mmio = 0x1000+: must be a list of address+size such as "
@@ -390,8 +372,7 @@ static void test_bad_other_values(void **state)
                "most 1023 fit\n");
 }
 
-static void test_report_goes_on(void **state)
-{
+static void test_report_goes_on(void **state) {
     (void)state;
     stub_log_clear();
     report.errors = 3; /* of an earlier input: not this one's fault */
@@ -400,8 +381,7 @@ static void test_report_goes_on(void **state)
     assert_int_equal(report.errors, 4);
 }
 
-static void test_print(void **state)
-{
+static void test_print(void **state) {
     char text[CONFIG_TEXT_BYTES];
 
     (void)state;
@@ -410,10 +390,9 @@ static void test_print(void **state)
            "mmio=0+4K\n");
     stub_log_clear();
     config_print(&config);
-    assert_string_equal(stub_log,
-                        "partition a: cores 0,2-3,5, 2052K identity, kernel k\n"
-                        "partition b: core 1, 3G, kernel k, initrd i, console, 2 port ranges, 1 "
-                        "device windows, restarts, strict\n");
+    assert_string_equal(stub_log, "partition a: cores 0,2-3,5, 2052K identity, kernel k\n"
+                                  "partition b: core 1, 3G, kernel k, initrd i, console, 2 port ranges, 1 "
+                                  "device windows, restarts, strict\n");
     assert_string_equal(config_print_cpus(text, 0), "");
     assert_string_equal(config_print_cpus(text, UINT64_MAX), "0-63");
     assert_int_equal(strlen(config_print_cpus(text, UINT64_C(0xaaaaaaaaaaaaaaaa))), 32 * 3 - 1 - 5);
@@ -425,8 +404,7 @@ static void test_print(void **state)
     assert_string_equal(config_print_mmio(text, (struct range){0xfee00000, 4096}), "0xfee00000+4K");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_example),         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_system_values),       cmocka_unit_test(test_partition_values),

@@ -11,22 +11,19 @@ static struct boot_info boot;
 static struct platform platform;
 static struct machine machine;
 
-static void add_module(const char *name, uint64_t bytes)
-{
+static void add_module(const char *name, uint64_t bytes) {
     struct module *m = &boot.modules[boot.nr_modules++];
 
     strcpy(m->name, name);
     m->bytes = bytes;
 }
 
-static void add_memory(uint64_t base, uint64_t size, enum memory_kind kind)
-{
+static void add_memory(uint64_t base, uint64_t size, enum memory_kind kind) {
     boot.memory[boot.nr_memory++] = (struct memory_range){{base, size}, kind};
 }
 
 /* A PC with four cores, 4 GiB and an ACPI like a chipset's. */
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(&boot, 0, sizeof(boot));
     memset(&platform, 0, sizeof(platform));
@@ -55,8 +52,7 @@ static int setup(void **state)
     return 0;
 }
 
-static enum err check(const char *text)
-{
+static enum err check(const char *text) {
     struct report report = {0};
     enum err err;
 
@@ -69,16 +65,14 @@ static enum err check(const char *text)
     return err;
 }
 
-static void good(const char *text)
-{
+static void good(const char *text) {
     enum err err = check(text);
 
     assert_string_equal(stub_log, "");
     assert_int_equal(err, ERR_OK);
 }
 
-static void bad(const char *text, const char *log)
-{
+static void bad(const char *text, const char *log) {
     enum err err = check(text);
 
     assert_string_equal(stub_log, log);
@@ -88,8 +82,7 @@ static void bad(const char *text, const char *log)
 #define A       "[partition a]\nkernel=k\nmemory=8M\ncpus=1\n" /* lines 1 to 4 */
 #define B(rest) "[partition b]\nkernel=k\nmemory=8M\ncpus=" rest
 
-static void test_good(void **state)
-{
+static void test_good(void **state) {
     (void)state;
     good(A "console=vuart\nmmio=0xfe001000+4K,0xc0000000+64K,0xa0000+128K,0xfed01000+4K,"
            "0xb0000000+1M\n"
@@ -98,8 +91,7 @@ static void test_good(void **state)
                "mmio=0xc0010000+4K\n"));
 }
 
-static void test_absent_registers(void **state)
-{
+static void test_absent_registers(void **state) {
     (void)state;
     platform.pm1b_cnt = (struct acpi_address){SPACE_IO, 16, 0};
     platform.ecam[0].bus_first = 9; /* firmware may say anything */
@@ -110,14 +102,12 @@ static void test_absent_registers(void **state)
         "c:5: mmio = 0xb0000000+256M: 0xb0900000+1M is PCI configuration space\n");
 }
 
-static void test_nothing_to_run(void **state)
-{
+static void test_nothing_to_run(void **state) {
     (void)state;
     bad("[system]\n", "c: nothing to run; a section [partition NAME] says what to\n");
 }
 
-static void test_cores(void **state)
-{
+static void test_cores(void **state) {
     (void)state;
     bad("[partition a]\nkernel=k\nmemory=8M\ncpus=1-9\n",
         "c:4: cpus = 1-9: this machine has 4 cores (0-3)\n");
@@ -137,8 +127,7 @@ static void test_cores(void **state)
     good(A B("63\n"));
 }
 
-static void test_modules(void **state)
-{
+static void test_modules(void **state) {
     (void)state;
     bad("[partition a]\nkernel=vmlinuz\nmemory=8M\ncpus=1\ninitrd=j\n",
         "c:2: kernel = vmlinuz: no such module; GRUB loaded mullion.conf, k, i\n"
@@ -153,19 +142,16 @@ static void test_modules(void **state)
     bad(A, "c:2: kernel = k: no such module; GRUB loaded no modules\n");
 }
 
-static void test_module_list_is_cut(void **state)
-{
+static void test_module_list_is_cut(void **state) {
     (void)state;
-    while (boot.nr_modules < MAX_MODULES) {
+    while (boot.nr_modules < MAX_MODULES)
         add_module("a-module-with-quite-a-long-name", 1);
-    }
     assert_int_equal(check("[partition a]\nkernel=x\nmemory=8M\ncpus=1\n"), ERR_RANGE);
     assert_int_equal(strlen(stub_log), LOG_LINE_MAX);
     assert_string_equal(stub_log + LOG_LINE_MAX - 4, "...\n");
 }
 
-static void test_memory(void **state)
-{
+static void test_memory(void **state) {
     (void)state;
     good("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n");
     bad("[partition a]\nkernel=k\nmemory=4194308K\ncpus=1\n" B("2\n"),
@@ -182,21 +168,18 @@ static void test_memory(void **state)
     bad(A, "c:3: memory = 8M: this machine has 5000 for partitions\n");
 }
 
-static void test_load(void **state)
-{
+static void test_load(void **state) {
     (void)state;
     bad(A "load=0x7c00\n", "c:5: load = 0x7c00: the kernel would be at 0x7c00-0x107bff; the "
                            "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
 }
 
-static void test_load_borders(void **state)
-{
+static void test_load_borders(void **state) {
     (void)state;
     boot.modules[1].bytes = KIB(640);
     good(A "load=0\n");
-    bad(A "load=16\n",
-        "c:5: load = 0x10: the kernel would be at 0x10-0xa000f; the partition's RAM is "
-        "0x0-0x9ffff, 0x100000-0x7fffff\n");
+    bad(A "load=16\n", "c:5: load = 0x10: the kernel would be at 0x10-0xa000f; the partition's RAM is "
+                       "0x0-0x9ffff, 0x100000-0x7fffff\n");
     good(A "load=1M\n");
     good(A "load=0x760000\n");
     bad(A "load=0x760001\n", "c:5: load = 0x760001: the kernel would be at 0x760001-0x800000; the "
@@ -214,8 +197,7 @@ static void test_load_borders(void **state)
                             "RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
 }
 
-static void test_console(void **state)
-{
+static void test_console(void **state) {
     (void)state;
     good("[system]\nprefix=no\n" A "console=vuart\n" B("2\n"));
     bad("[system]\nprefix=no\n" A "console=vuart\n" B(
@@ -225,8 +207,7 @@ static void test_console(void **state)
 }
 
 /* One port or list in partition a. */
-static void bad_ports(const char *ports, const char *what)
-{
+static void bad_ports(const char *ports, const char *what) {
     char text[256], log[256];
 
     snprintf(text, sizeof(text), "%sports=%s\n", A, ports);
@@ -234,8 +215,7 @@ static void bad_ports(const char *ports, const char *what)
     bad(text, log);
 }
 
-static void test_machine_ports(void **state)
-{
+static void test_machine_ports(void **state) {
     static const struct {
         const char *ports, *what;
     } rows[] = {
@@ -265,15 +245,13 @@ static void test_machine_ports(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         bad_ports(rows[i].ports, rows[i].what);
-    }
     machine.platform = NULL;
     good(A "ports=0x1800,0x40b,0xa19\n");
 }
 
-static void test_ports_of_others(void **state)
-{
+static void test_ports_of_others(void **state) {
     (void)state;
     bad("[system]\nconsole=0x1000\n" A "ports=0xfff,0x1007\n",
         "c:7: ports = 0x1007: 0x1000-0x1007 is the system console (console in [system])\n");
@@ -286,8 +264,7 @@ static void test_ports_of_others(void **state)
         "c:10: ports = 0x307-0x309: 0x300-0x30f is given to partition a in line 5\n");
 }
 
-static void bad_mmio(const char *mmio, const char *what)
-{
+static void bad_mmio(const char *mmio, const char *what) {
     char text[256], log[256];
 
     snprintf(text, sizeof(text), "%smmio=%s\n", A, mmio);
@@ -295,8 +272,7 @@ static void bad_mmio(const char *mmio, const char *what)
     bad(text, log);
 }
 
-static void test_machine_windows(void **state)
-{
+static void test_machine_windows(void **state) {
     (void)state;
     bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
     bad_mmio("0xfec10000+64K", "0xfec10000+4K is an I/O APIC");
@@ -317,11 +293,9 @@ static void test_machine_windows(void **state)
     bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
 }
 
-static void test_windows_of_others(void **state)
-{
+static void test_windows_of_others(void **state) {
     (void)state;
-    bad(A "mmio=0xc0000000+8K,0xd0000000+4K,0xc0001000+4K\n" B(
-            "2\nmmio=0xc0000000+4K,0xc0002000+4K\n"),
+    bad(A "mmio=0xc0000000+8K,0xd0000000+4K,0xc0001000+4K\n" B("2\nmmio=0xc0000000+4K,0xc0002000+4K\n"),
         "c:5: mmio = 0xc0001000+4K: 0xc0000000+8K is in the list already\n"
         "c:10: mmio = 0xc0000000+4K: 0xc0000000+8K is given to partition a in line 5\n");
     bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nmmio=0x200000000+4K,0x107fff000+4K,"
@@ -332,17 +306,14 @@ static void test_windows_of_others(void **state)
 }
 
 /* At a desk nothing is known of the machine. */
-static void test_no_machine(void **state)
-{
+static void test_no_machine(void **state) {
     (void)state;
     machine = (struct machine){0};
     good("[partition a]\nkernel=x\ninitrd=y\nmemory=65536G\ncpus=0-63\n");
-    bad(A B("1\n"),
-        "c:8: cpus = 1: core 1 cannot be partition b's, already partition a's (line 4)\n");
+    bad(A B("1\n"), "c:8: cpus = 1: core 1 cannot be partition b's, already partition a's (line 4)\n");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_good, setup),
         cmocka_unit_test_setup(test_absent_registers, setup),

@@ -12,14 +12,11 @@ static struct console con;
 static struct ring linux_tx, linux_rx, jitter_tx, jitter_rx, third_tx, third_rx, log0, log3;
 static uint8_t sent[1 << 16];
 
-static int setup_prefix(bool prefix)
-{
-    struct ring *all[] = {&linux_tx, &linux_rx, &jitter_tx, &jitter_rx,
-                          &third_tx, &third_rx, &log0,      &log3};
+static int setup_prefix(bool prefix) {
+    struct ring *all[] = {&linux_tx, &linux_rx, &jitter_tx, &jitter_rx, &third_tx, &third_rx, &log0, &log3};
 
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         memset(all[i], 0, sizeof(*all[i]));
-    }
     console_init(&con, prefix);
     console_add_partition(&con, LINUX, "linux", &linux_tx, &linux_rx);
     console_add_log(&con, 0, &log0);
@@ -27,34 +24,28 @@ static int setup_prefix(bool prefix)
     return 0;
 }
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     setup_prefix(true);
     console_add_partition(&con, JITTER, "jitter", &jitter_tx, &jitter_rx);
     return 0;
 }
 
-static int setup_raw(void **state)
-{
+static int setup_raw(void **state) {
     (void)state;
     return setup_prefix(false);
 }
 
-static void put(struct ring *r, const char *text)
-{
-    for (; *text != '\0'; text++) {
+static void put(struct ring *r, const char *text) {
+    for (; *text != '\0'; text++)
         assert_true(ring_put(r, (uint8_t)*text));
-    }
 }
 
-static void say(unsigned cpu, const char *line)
-{
+static void say(unsigned cpu, const char *line) {
     assert_true(console_log(&con, cpu, line, strlen(line)));
 }
 
-static const char *pump(unsigned room)
-{
+static const char *pump(unsigned room) {
     unsigned used = console_pump(&con, sent, room);
 
     assert_true(used <= room);
@@ -63,14 +54,13 @@ static const char *pump(unsigned room)
 }
 
 /* Everything there is to send now, and it is exactly this. */
-#define expect(text)                                                                               \
-    do {                                                                                           \
-        assert_string_equal(pump(sizeof(sent) - 1), text);                                         \
-        assert_false(console_wants_output(&con));                                                  \
+#define expect(text)                                                                                         \
+    do {                                                                                                     \
+        assert_string_equal(pump(sizeof(sent) - 1), text);                                                   \
+        assert_false(console_wants_output(&con));                                                            \
     } while (0)
 
-static void test_lines_of_all(void **state)
-{
+static void test_lines_of_all(void **state) {
     (void)state;
     assert_false(console_wants_output(&con));
     put(&linux_tx, "one\r\ntwo\n");
@@ -83,8 +73,7 @@ static void test_lines_of_all(void **state)
     expect("");
 }
 
-static void test_any_room(void **state)
-{
+static void test_any_room(void **state) {
     unsigned n = 0;
 
     (void)state;
@@ -99,8 +88,7 @@ static void test_any_room(void **state)
     assert_string_equal((char *)sent, "linux| # \r\x1b[Kjitter| tick\r\nlinux| # ");
 }
 
-static void test_focused_line_grows(void **state)
-{
+static void test_focused_line_grows(void **state) {
     (void)state;
     put(&linux_tx, "/ # ");
     expect("linux| / # ");
@@ -116,8 +104,7 @@ static void test_focused_line_grows(void **state)
     expect("\r\n");
 }
 
-static void test_other_line_waits(void **state)
-{
+static void test_other_line_waits(void **state) {
     (void)state;
     put(&jitter_tx, "half");
     expect("");
@@ -129,8 +116,7 @@ static void test_other_line_waits(void **state)
     expect("jitter| half whole\r\n");
 }
 
-static void test_carriage_returns(void **state)
-{
+static void test_carriage_returns(void **state) {
     (void)state;
     put(&linux_tx, "10%\r");
     expect("linux| 10%");
@@ -146,8 +132,7 @@ static void test_carriage_returns(void **state)
     expect("jitter| 20%\r\njitter| next\r\n");
 }
 
-static void test_line_editing(void **state)
-{
+static void test_line_editing(void **state) {
     (void)state;
     put(&linux_tx, "\a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[C\x1b[");
     expect("linux| \a/ # \x1b[6nls\b\x1b[J\x1b[1;32m\x1b[Dx\x1b[C\x1b[");
@@ -159,15 +144,13 @@ static void test_line_editing(void **state)
     expect("\r\x1b[Kmullion| x\r\nlinux| # ");
 }
 
-static void test_other_line_is_tame(void **state)
-{
+static void test_other_line_is_tame(void **state) {
     (void)state;
     put(&jitter_tx, "a\x1b[2Jb\x1b[6nc\bd\a\x1b]e\x1b\x1b\x7f\x1b[?4mf\x1b[31mg\th\x1b[5\n");
     expect("jitter| abcdef\x1b[31mg\th\x1b[m\r\n");
 }
 
-static void test_focus(void **state)
-{
+static void test_focus(void **state) {
     (void)state;
     put(&linux_tx, "/ # ");
     put(&jitter_tx, "menu:");
@@ -187,8 +170,7 @@ static void test_focus(void **state)
     assert_int_equal(jitter_rx.bytes[0], 'b');
 }
 
-static void test_focus_skips_stopped(void **state)
-{
+static void test_focus_skips_stopped(void **state) {
     (void)state;
     console_add_partition(&con, THIRD, "third", &third_tx, &third_rx);
     put(&jitter_tx, "last words");
@@ -209,18 +191,15 @@ static void test_focus_skips_stopped(void **state)
     expect("mullion| input goes to jitter\r\n");
 }
 
-static void test_input_overflows(void **state)
-{
+static void test_input_overflows(void **state) {
     (void)state;
-    for (unsigned i = 0; i < RING_BYTES; i++) {
+    for (unsigned i = 0; i < RING_BYTES; i++)
         assert_int_equal(console_input(&con, 'x'), 1u << LINUX);
-    }
     assert_int_equal(console_input(&con, 'x'), 0);
     assert_int_equal(linux_rx.dropped, 1);
 }
 
-static void test_long_lines(void **state)
-{
+static void test_long_lines(void **state) {
     char line[CONSOLE_LINE_BYTES + 1] = {0}, want[1024];
 
     (void)state;
@@ -248,20 +227,17 @@ static void test_long_lines(void **state)
     expect("linux| d\r\n");
 }
 
-static void test_flood_starves_nobody(void **state)
-{
+static void test_flood_starves_nobody(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        while (
-            ring_put(&linux_tx, i % 2 == 0 ? 'x' : '\n')) { /* one endless line, or none at all */
+        while (ring_put(&linux_tx, i % 2 == 0 ? 'x' : '\n')) { /* one endless line, or none at all */
         }
         put(&jitter_tx, "here\n");
         assert_non_null(strstr(pump(2 * CONSOLE_STAGE_BYTES), "jitter| here\r\n"));
     }
 }
 
-static void test_losses_are_told(void **state)
-{
+static void test_losses_are_told(void **state) {
     (void)state;
     while (ring_put(&jitter_tx, '\n')) {
     }
@@ -275,13 +251,11 @@ static void test_losses_are_told(void **state)
     expect("jitter| y\r\n"); /* once */
 }
 
-static void test_log_is_whole_or_dropped(void **state)
-{
+static void test_log_is_whole_or_dropped(void **state) {
     (void)state;
     assert_false(console_log(&con, 1, "no ring\n", 8));
-    while (ring_room(&log0) >= 8) {
+    while (ring_room(&log0) >= 8)
         say(0, "1234567\n");
-    }
     ring_put(&log0, '\n'); /* 4095 used, then 7 must not go in by half */
     assert_false(console_log(&con, 0, "abcdef\n", RING_BYTES));
     assert_int_equal(ring_used(&log0) % 8, 0);
@@ -291,8 +265,7 @@ static void test_log_is_whole_or_dropped(void **state)
     assert_int_equal(ring_used(&log3), 0);
 }
 
-static void test_raw(void **state)
-{
+static void test_raw(void **state) {
     (void)state;
     put(&linux_tx, "a\nb\r\n\x1b[6n\x1b[2Jc\rd");
     expect("a\nb\r\n\x1b[6n\x1b[2Jc\rd");
@@ -321,20 +294,17 @@ static struct speaker {
     size_t at;                  /* bytes of line `shown` that are shown already */
 } speakers[SPEAKERS];
 
-static unsigned dice(unsigned sides)
-{
+static unsigned dice(unsigned sides) {
     return (unsigned)rand() % sides;
 }
 
 /* Line `n` of a speaker, the same at every call; some are too long for the console's buffer. */
-static size_t line_text(const struct speaker *s, unsigned n, char *text)
-{
+static size_t line_text(const struct speaker *s, unsigned n, char *text) {
     uint32_t seed = (n + 1) * 2654435761u + (uint32_t)(s - speakers) * 40503u;
     size_t length = 12 + seed / 7 % 50;
 
-    if (!s->log && seed % 9 == 0) {
+    if (!s->log && seed % 9 == 0)
         length = 150 + seed / 11 % (TEXT_MAX - 150);
-    }
     for (size_t i = 0; i < length; i++) {
         seed = seed * 1664525 + 1013904223;
         text[i] = (char)('!' + (seed >> 16) % 90);
@@ -344,44 +314,38 @@ static size_t line_text(const struct speaker *s, unsigned n, char *text)
     return length;
 }
 
-static void speaker_go_on(struct speaker *s)
-{
+static void speaker_go_on(struct speaker *s) {
     char text[TEXT_MAX];
 
     if (s->waiting[s->next] == '\0' && s->said < LINES) {
         line_text(s, s->said++, text);
-        snprintf(s->waiting, sizeof(s->waiting), "%s%s%s\n", !s->log && dice(4) == 0 ? "99%\r" : "",
-                 text, !s->log && dice(2) == 0 ? "\r" : "");
+        snprintf(s->waiting, sizeof(s->waiting), "%s%s%s\n", !s->log && dice(4) == 0 ? "99%\r" : "", text,
+                 !s->log && dice(2) == 0 ? "\r" : "");
         s->next = 0;
     }
     if (s->log && ring_room(s->ring) >= strlen(s->waiting + s->next)) {
         say(s->cpu, s->waiting + s->next);
         s->next = strlen(s->waiting);
     }
-    for (unsigned n = s->log ? 0 : dice(120); n > 0 && s->waiting[s->next] != '\0'; n--) {
+    for (unsigned n = s->log ? 0 : dice(120); n > 0 && s->waiting[s->next] != '\0'; n--)
         s->next += ring_room(s->ring) > 0 && ring_put(s->ring, (uint8_t)s->waiting[s->next]);
-    }
 }
 
 /* A row is the whole of its speaker's next line, or a piece of it if that is too long. */
-static void row_check(const char *row)
-{
+static void row_check(const char *row) {
     struct speaker *s = speakers;
     char text[TEXT_MAX];
     size_t length, piece;
 
-    if (strncmp(row, "mullion| input goes to ", 23) == 0) {
+    if (strncmp(row, "mullion| input goes to ", 23) == 0)
         return;
-    }
     while (strncmp(row, s->prefix, strlen(s->prefix)) != 0 ||
-           (s->log && row[strlen(s->prefix)] != 'A' + (s - speakers))) {
+           (s->log && row[strlen(s->prefix)] != 'A' + (s - speakers)))
         assert_true(++s < speakers + SPEAKERS);
-    }
     row += strlen(s->prefix);
     piece = strlen(row);
-    if (piece == 0) {
+    if (piece == 0)
         return; /* a too long line was broken just before its end */
-    }
     assert_true(s->shown < s->said);
     length = line_text(s, s->shown, text);
     assert_true(piece == length || (length > CONSOLE_LINE_BYTES && s->at + piece <= length));
@@ -393,8 +357,7 @@ static void row_check(const char *row)
     }
 }
 
-static void terminal_byte(uint8_t byte)
-{
+static void terminal_byte(uint8_t byte) {
     static char row[4096];
     static size_t column;
     static unsigned escape;
@@ -402,9 +365,8 @@ static void terminal_byte(uint8_t byte)
     if (byte == 0x1b || escape > 0) {
         assert_int_equal(byte, "\x1b[K"[escape]);
         escape = (escape + 1) % 3;
-        if (escape == 0) {
+        if (escape == 0)
             memset(row + column, 0, sizeof(row) - column);
-        }
     } else if (byte == '\r') {
         column = 0;
     } else if (byte == '\n') {
@@ -417,8 +379,7 @@ static void terminal_byte(uint8_t byte)
     }
 }
 
-static void random_run(unsigned seed)
-{
+static void random_run(unsigned seed) {
     static const unsigned rooms[] = {1, 3, 16, 400};
     bool done = false;
 
@@ -427,13 +388,11 @@ static void random_run(unsigned seed)
         unsigned pumped, room = rooms[dice(ARRAY_SIZE(rooms))];
 
         speaker_go_on(&speakers[dice(SPEAKERS)]);
-        if (dice(300) == 0) {
+        if (dice(300) == 0)
             console_input(&con, CONSOLE_FOCUS_KEY);
-        }
         pumped = console_pump(&con, sent, room);
-        for (unsigned k = 0; k < pumped; k++) {
+        for (unsigned k = 0; k < pumped; k++)
             terminal_byte(sent[k]);
-        }
         assert_true(i < 1000000);
         done = pumped < room;
         for (unsigned k = 0; k < SPEAKERS; k++) {
@@ -447,8 +406,7 @@ static void random_run(unsigned seed)
     }
 }
 
-static void test_random(void **state)
-{
+static void test_random(void **state) {
     for (unsigned seed = 1; seed <= 8; seed++) {
         setup(state);
         console_add_partition(&con, THIRD, "third", &third_tx, &third_rx);
@@ -462,8 +420,7 @@ static void test_random(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_lines_of_all, setup),
         cmocka_unit_test_setup(test_any_room, setup),

@@ -16,23 +16,19 @@
 static struct cpuid_table table;
 static uint32_t regs[4];
 
-static void host_of_ones(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
-{
+static void host_of_ones(uint32_t leaf, uint32_t subleaf, uint32_t r[4]) {
     memset(r, 0xff, 16);
-    if (leaf == 4 && subleaf >= 4) {
+    if (leaf == 4 && subleaf >= 4)
         memset(r, 0, 16);
-    }
 }
 
-static void host_of_zeros(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
-{
+static void host_of_zeros(uint32_t leaf, uint32_t subleaf, uint32_t r[4]) {
     (void)leaf;
     (void)subleaf;
     memset(r, 0, 16);
 }
 
-static void build(unsigned vcpu, unsigned nr, uint32_t secondary, cpuid_fn *host)
-{
+static void build(unsigned vcpu, unsigned nr, uint32_t secondary, cpuid_fn *host) {
     struct cpuid_view view = {
         .vcpu = vcpu,
         .nr_vcpus = nr,
@@ -46,8 +42,7 @@ static void build(unsigned vcpu, unsigned nr, uint32_t secondary, cpuid_fn *host
     assert_int_equal(cpuid_build(&table, &view, host), ERR_OK);
 }
 
-static void look(uint32_t leaf, uint32_t subleaf)
-{
+static void look(uint32_t leaf, uint32_t subleaf) {
     struct cpuid_live live = {.cr4 = 0, .xcr0 = 1, .apic_enabled = true};
 
     memset(regs, 0xa5, sizeof(regs));
@@ -55,8 +50,7 @@ static void look(uint32_t leaf, uint32_t subleaf)
 }
 
 static void assert_leaf(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx, uint32_t ecx,
-                        uint32_t edx)
-{
+                        uint32_t edx) {
     look(leaf, subleaf);
     assert_int_equal(regs[0], eax);
     assert_int_equal(regs[1], ebx);
@@ -64,8 +58,7 @@ static void assert_leaf(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t 
     assert_int_equal(regs[3], edx);
 }
 
-static void test_shown_bits(void **state)
-{
+static void test_shown_bits(void **state) {
     uint32_t ones = UINT32_MAX;
 
     (void)state;
@@ -87,8 +80,7 @@ static void test_shown_bits(void **state)
 }
 
 /* Instructions that need a control are gone where the control is not there. */
-static void test_controls(void **state)
-{
+static void test_controls(void **state) {
     (void)state;
     build(0, 1, 0, host_of_ones);
     assert_leaf(7, 0, 2, 0xfdbf2bfb, 0x1a005f4f, 0xbc814d1c);
@@ -101,14 +93,12 @@ static void test_controls(void **state)
 }
 
 /* Leaves not listed, and those beyond the maximum, read zeros on any host. */
-static void test_absent_leaves(void **state)
-{
-    static const uint32_t absent[] = {3,          5,          8,          9,          0xa,
-                                      0xc,        0xe,        0xf,        0x10,       0x11,
-                                      0x12,       0x13,       0x14,       0x17,       0x18,
-                                      0x19,       0x1a,       0x1d,       0x1f,       0x20,
-                                      0x3fffffff, 0x40000002, 0x400000ff, 0x40000102, 0x4fffffff,
-                                      0x7fffffff, 0x80000005, 0x80000009, 0x8000001f, 0xffffffff};
+static void test_absent_leaves(void **state) {
+    static const uint32_t absent[] = {3,          5,          8,          9,          0xa,        0xc,
+                                      0xe,        0xf,        0x10,       0x11,       0x12,       0x13,
+                                      0x14,       0x17,       0x18,       0x19,       0x1a,       0x1d,
+                                      0x1f,       0x20,       0x3fffffff, 0x40000002, 0x400000ff, 0x40000102,
+                                      0x4fffffff, 0x7fffffff, 0x80000005, 0x80000009, 0x8000001f, 0xffffffff};
 
     (void)state;
     build(1, 2, ALL_CONTROLS, host_of_ones);
@@ -126,17 +116,14 @@ static void test_absent_leaves(void **state)
 }
 
 /* A leaf above the host's maximum is never asked for: Intel CPUs answer with another one. */
-static void short_host(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
-{
+static void short_host(uint32_t leaf, uint32_t subleaf, uint32_t r[4]) {
     assert_in_range(leaf & 0x7fffffff, 0, 1);
     host_of_ones(leaf, subleaf, r);
-    if ((leaf & 0x7fffffff) == 0) {
+    if ((leaf & 0x7fffffff) == 0)
         r[0] = leaf | 1;
-    }
 }
 
-static void test_short_host(void **state)
-{
+static void test_short_host(void **state) {
     (void)state;
     build(0, 1, ALL_CONTROLS, short_host);
     assert_leaf(0, 0, 0x16, UINT32_MAX, UINT32_MAX, UINT32_MAX);
@@ -148,11 +135,8 @@ static void test_short_host(void **state)
     assert_leaf(0xd, 1, 0, 0, 0, 0);
 }
 
-static void test_topology(void **state)
-{
-    static const struct {
-        unsigned nr, bits;
-    } sizes[] = {{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {64, 6}};
+static void test_topology(void **state) {
+    static const struct { unsigned nr, bits; } sizes[] = {{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {64, 6}};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -174,8 +158,7 @@ static void test_topology(void **state)
     assert_leaf(4, 4, 0, 0, 0, 0);
 }
 
-static void test_live(void **state)
-{
+static void test_live(void **state) {
     struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = false};
 
     (void)state;
@@ -212,8 +195,7 @@ static void test_live(void **state)
     assert_int_equal(regs[0], 0xe7);
 }
 
-static void test_xsave(void **state)
-{
+static void test_xsave(void **state) {
     struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .apic_enabled = true};
     static const struct {
         uint64_t xcr0;
@@ -254,40 +236,32 @@ static void test_xsave(void **state)
 }
 
 /* Linux: unsigned int arithmetic, in kHz. */
-static uint32_t linux_tsc_khz(void)
-{
+static uint32_t linux_tsc_khz(void) {
     look(0x15, 0);
     return regs[2] / 1000 * regs[1] / regs[0];
 }
 
-static void assert_tsc(uint32_t tsc_khz, uint32_t crystal_khz)
-{
+static void assert_tsc(uint32_t tsc_khz, uint32_t crystal_khz) {
     struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = tsc_khz, .crystal_khz = crystal_khz};
 
     assert_int_equal(cpuid_build(&table, &view, host_of_zeros), ERR_OK);
     assert_int_equal(linux_tsc_khz(), tsc_khz);
     assert_int_equal((uint64_t)regs[2] * regs[1] / regs[0] / 1000, tsc_khz); /* 64 bits, in Hz */
-    if (tsc_khz >= 50000 && tsc_khz < 10000000 && crystal_khz > 0 && crystal_khz < UINT32_MAX) {
-        assert_in_range(regs[2] / 1000, crystal_khz,
-                        crystal_khz + (crystal_khz < 200000 ? 50 : 999));
-    }
+    if (tsc_khz >= 50000 && tsc_khz < 10000000 && crystal_khz > 0 && crystal_khz < UINT32_MAX)
+        assert_in_range(regs[2] / 1000, crystal_khz, crystal_khz + (crystal_khz < 200000 ? 50 : 999));
     look(0x16, 0);
     assert_int_equal(regs[0], (tsc_khz + 500) / 1000 & 0xffff);
 }
 
-static void test_tsc(void **state)
-{
-    static const uint32_t crystals[] = {0,     19200,  24000,   25000,     38400,
-                                        99998, 100000, 1000000, UINT32_MAX};
+static void test_tsc(void **state) {
+    static const uint32_t crystals[] = {0, 19200, 24000, 25000, 38400, 99998, 100000, 1000000, UINT32_MAX};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(crystals); i++) {
-        for (uint32_t tsc = 800000; tsc < 6000000; tsc += 49999) {
+        for (uint32_t tsc = 800000; tsc < 6000000; tsc += 49999)
             assert_tsc(tsc, crystals[i]);
-        }
-        for (uint32_t tsc = 2400000 - 30; tsc < 2400000 + 30; tsc++) {
+        for (uint32_t tsc = 2400000 - 30; tsc < 2400000 + 30; tsc++)
             assert_tsc(tsc, crystals[i]);
-        }
         assert_tsc(50000, crystals[i]); /* an emulator */
         assert_tsc(4294967, crystals[i]);
     }
@@ -302,19 +276,16 @@ static void test_tsc(void **state)
 }
 
 /* What Linux looks for: a base in steps of 100H, and enough leaves above it. */
-static uint32_t hypervisor_base(const char signature[12], uint32_t leaves)
-{
+static uint32_t hypervisor_base(const char signature[12], uint32_t leaves) {
     for (uint32_t base = 0x40000000; base < 0x40010000; base += 0x100) {
         look(base, 0);
-        if (memcmp(&regs[1], signature, 12) == 0 && regs[0] - base >= leaves) {
+        if (memcmp(&regs[1], signature, 12) == 0 && regs[0] - base >= leaves)
             return base;
-        }
     }
     return 0;
 }
 
-static void test_hypervisor_leaves(void **state)
-{
+static void test_hypervisor_leaves(void **state) {
     (void)state;
     build(0, 1, ALL_CONTROLS, host_of_ones);
     assert_int_equal(hypervisor_base("KVMKVMKVM\0\0", 0), 0x40000100);
@@ -325,8 +296,7 @@ static void test_hypervisor_leaves(void **state)
     assert_leaf(0x40000001, 0, 0x10000, 0, 0, 0);
 }
 
-static void test_bad_views(void **state)
-{
+static void test_bad_views(void **state) {
     struct cpuid_view good = {.vcpu = 0, .nr_vcpus = 1, .tsc_khz = 1000}, view;
 
     (void)state;
@@ -344,8 +314,7 @@ static void test_bad_views(void **state)
     assert_int_equal(cpuid_build(&table, &view, host_of_ones), ERR_RANGE);
 }
 
-static void golden_text(char *text, size_t size)
-{
+static void golden_text(char *text, size_t size) {
     static const uint8_t subleaves[] = {[4] = 6, [7] = 3, [0xb] = 3, [0xd] = 10};
     struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = true};
     static const uint32_t ranges[][2] = {
@@ -359,20 +328,17 @@ static void golden_text(char *text, size_t size)
 
             for (unsigned sub = 0; sub < (count == 0 ? 1 : count); sub++) {
                 cpuid_lookup(&table, leaf, sub, &live, regs);
-                if ((regs[0] | regs[1] | regs[2] | regs[3]) == 0) {
+                if ((regs[0] | regs[1] | regs[2] | regs[3]) == 0)
                     continue;
-                }
-                used +=
-                    (size_t)snprintf(text + used, size - used, "%08x %02x %08x %08x %08x %08x\n",
-                                     leaf, sub, regs[0], regs[1], regs[2], regs[3]);
+                used += (size_t)snprintf(text + used, size - used, "%08x %02x %08x %08x %08x %08x\n", leaf,
+                                         sub, regs[0], regs[1], regs[2], regs[3]);
                 assert_true(used < size);
             }
         }
     }
 }
 
-static void golden_check(const char *name)
-{
+static void golden_check(const char *name) {
     static char ours[8192], theirs[8192];
     struct vmx_controls controls;
     struct vmx_caps caps;
@@ -401,8 +367,7 @@ static void golden_check(const char *name)
     assert_string_equal(ours, theirs);
 }
 
-static void test_golden(void **state)
-{
+static void test_golden(void **state) {
     (void)state;
     golden_check("corei7_ivy_bridge_3770k");
     golden_check("corei7_haswell_4770");
@@ -411,8 +376,7 @@ static void test_golden(void **state)
     golden_check("tigerlake");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shown_bits),
         cmocka_unit_test(test_controls),

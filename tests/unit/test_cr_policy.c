@@ -14,8 +14,7 @@
 static struct cr_policy policy;
 static struct cr_change change;
 
-static void load(const char *name)
-{
+static void load(const char *name) {
     struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = 1000000, .secondary = UINT32_MAX};
     struct cpuid_table cpuid;
     struct cr_fixed fixed;
@@ -28,8 +27,7 @@ static void load(const char *name)
     cr_policy_init(&policy, &fixed, &cpuid);
 }
 
-static void test_masks(void **state)
-{
+static void test_masks(void **state) {
     (void)state;
     load("corei7_skylake_x");
     assert_int_equal(policy.cr0_force, 0x20);
@@ -49,8 +47,7 @@ static void test_masks(void **state)
     assert_int_equal(policy.cr4_allowed, 0x370fff); /* CET stays hidden */
 }
 
-static void test_views(void **state)
-{
+static void test_views(void **state) {
     (void)state;
     load("corei7_skylake_x");
     assert_int_equal(cr0_real(&policy, 0x60000010), 0x30); /* the state after RESET */
@@ -59,94 +56,77 @@ static void test_views(void **state)
     assert_int_equal(cr_view(0x26e8, 0x2000, policy.cr4_mask), 0x26a8);
 }
 
-static struct cr_state state_of(uint64_t cr0, uint64_t cr4, uint64_t efer, bool cs_long)
-{
+static struct cr_state state_of(uint64_t cr0, uint64_t cr4, uint64_t efer, bool cs_long) {
     return (struct cr_state){.cr0 = cr0, .cr4 = cr4, .efer = efer, .cs_long = cs_long};
 }
 
 /* All combinations of what matters, against the rules in the order the SDM gives them. */
-static enum cr_verdict cr0_expected(const struct cr_state *s, uint64_t v)
-{
+static enum cr_verdict cr0_expected(const struct cr_state *s, uint64_t v) {
     bool pg = v & CR0_PG, was = s->cr0 & CR0_PG;
 
-    if (pg && !(v & CR0_PE)) {
+    if (pg && !(v & CR0_PE))
         return CR_GP;
-    }
-    if (!(v & CR0_CD) && (v & CR0_NW)) {
+    if (!(v & CR0_CD) && (v & CR0_NW))
         return CR_GP;
-    }
-    if (pg && !was && (s->efer & EFER_LME) && !(s->cr4 & CR4_PAE)) {
+    if (pg && !was && (s->efer & EFER_LME) && !(s->cr4 & CR4_PAE))
         return CR_GP;
-    }
-    if (pg && !was && (s->efer & EFER_LME) && s->cs_long) {
+    if (pg && !was && (s->efer & EFER_LME) && s->cs_long)
         return CR_GP;
-    }
-    if (!pg && was && (s->cr4 & CR4_PCIDE)) {
+    if (!pg && was && (s->cr4 & CR4_PCIDE))
         return CR_GP;
-    }
-    if (!pg && was && (s->efer & EFER_LMA) && s->cs_long) {
+    if (!pg && was && (s->efer & EFER_LMA) && s->cs_long)
         return CR_GP;
-    }
     return CR_OK;
 }
 
-static void check_cr0(const struct cr_state *s, uint64_t v)
-{
+static void check_cr0(const struct cr_state *s, uint64_t v) {
     bool lma = (v & CR0_PG) != 0 && (s->efer & EFER_LME) != 0;
     uint64_t changed = (s->cr0 ^ v) & (CR0_PG | CR0_CD | CR0_NW);
     enum cr_verdict expected = cr0_expected(s, v);
 
     assert_int_equal(cr0_write(&policy, s, v, &change), expected);
-    if (expected == CR_GP) {
+    if (expected == CR_GP)
         return;
-    }
     assert_int_equal(change.shadow, v | CR0_ET);
     assert_int_equal(change.real, ((v | CR0_ET) & ~(CR0_CD | CR0_NW)) | CR0_NE);
     assert_int_equal(change.efer, (s->efer & ~EFER_LMA) | (lma ? EFER_LMA : 0));
     assert_int_equal(change.long_mode, lma);
-    assert_int_equal(change.load_pdptes,
-                     changed != 0 && (v & CR0_PG) && (s->cr4 & CR4_PAE) && !lma);
+    assert_int_equal(change.load_pdptes, changed != 0 && (v & CR0_PG) && (s->cr4 & CR4_PAE) && !lma);
     assert_int_equal(change.flush, ((s->cr0 ^ v) & CR0_PG) != 0);
 }
 
-static uint64_t pick(unsigned n, unsigned bit, uint64_t value)
-{
+static uint64_t pick(unsigned n, unsigned bit, uint64_t value) {
     return (n >> bit & 1) != 0 ? value : 0;
 }
 
-static void test_cr0_matrix(void **state)
-{
+static void test_cr0_matrix(void **state) {
     (void)state;
     load("corei7_skylake_x");
     for (unsigned n = 0; n < 1u << 11; n++) {
         bool pg = n & 1, lme = n & 2;
         uint64_t now = CR0_ET | (pg ? CR0_PG | CR0_PE : pick(n, 2, CR0_PE));
-        uint64_t value = pick(n, 3, CR0_PE) | pick(n, 4, CR0_PG) | pick(n, 5, CR0_CD) |
-                         pick(n, 6, CR0_NW) | pick(n, 7, CR0_WP);
+        uint64_t value = pick(n, 3, CR0_PE) | pick(n, 4, CR0_PG) | pick(n, 5, CR0_CD) | pick(n, 6, CR0_NW) |
+                         pick(n, 7, CR0_WP);
         uint64_t cr4 = pick(n, 8, CR4_PAE) | pick(n, 9, CR4_PCIDE);
-        struct cr_state s =
-            state_of(now, cr4, lme ? EFER_LME | (pg ? EFER_LMA : 0) : EFER_NXE, n >> 10 & 1);
+        struct cr_state s = state_of(now, cr4, lme ? EFER_LME | (pg ? EFER_LMA : 0) : EFER_NXE, n >> 10 & 1);
 
         check_cr0(&s, value);
     }
 }
 
-static void test_cr0_bits(void **state)
-{
+static void test_cr0_bits(void **state) {
     struct cr_state s = state_of(PROTECTED, 0, 0, false);
 
     (void)state;
     load("corei7_skylake_x");
-    for (unsigned bit = 32; bit < 64; bit++) {
+    for (unsigned bit = 32; bit < 64; bit++)
         assert_int_equal(cr0_write(&policy, &s, PROTECTED | BIT(bit), &change), CR_GP);
-    }
     assert_int_equal(cr0_write(&policy, &s, CR0_PE | 0x1ffaffc0, &change), CR_OK);
     assert_int_equal(change.shadow, CR0_PE | CR0_ET); /* the reserved low ones do not stick */
     assert_int_equal(change.real, PROTECTED);
 }
 
-static void test_lmsw_clts(void **state)
-{
+static void test_lmsw_clts(void **state) {
     (void)state;
     assert_int_equal(cr0_after_lmsw(CR0_PG | CR0_PE | CR0_TS, 0), CR0_PG | CR0_PE);
     assert_int_equal(cr0_after_lmsw(CR0_ET, 0xffff), CR0_ET | 0xf);
@@ -154,13 +134,11 @@ static void test_lmsw_clts(void **state)
     assert_int_equal(cr0_after_clts(PAGED | CR0_TS), PAGED);
 }
 
-static enum cr_verdict try_cr4(struct cr_state s, uint64_t value)
-{
+static enum cr_verdict try_cr4(struct cr_state s, uint64_t value) {
     return cr4_write(&policy, &s, value, &change);
 }
 
-static void test_cr4(void **state)
-{
+static void test_cr4(void **state) {
     struct cr_state real = state_of(PROTECTED, 0, 0, false);
     struct cr_state pae = state_of(PAGED, CR4_PAE, 0, false);
     struct cr_state lng = state_of(PAGED, CR4_PAE, EFER_LME | EFER_LMA, true);
@@ -193,8 +171,7 @@ static void test_cr4(void **state)
     assert_true(change.flush);
 }
 
-static void test_cr4_pdptes(void **state)
-{
+static void test_cr4_pdptes(void **state) {
     struct cr_state pae = state_of(PAGED, CR4_PAE, 0, false);
 
     (void)state;
@@ -215,8 +192,7 @@ static void test_cr4_pdptes(void **state)
     assert_false(change.load_pdptes);
 }
 
-static void test_efer(void **state)
-{
+static void test_efer(void **state) {
     struct cr_state off = state_of(PROTECTED, CR4_PAE, EFER_NXE, false);
     struct cr_state on = state_of(PAGED, CR4_PAE, EFER_LME | EFER_LMA, true);
     uint64_t efer = 0;
@@ -227,9 +203,8 @@ static void test_efer(void **state)
         bool fine = bit == 0 || bit == 8 || bit == 10 || bit == 11; /* SVME (12) is not */
 
         assert_int_equal(efer_write(&policy, &off, BIT(bit), &efer), fine ? CR_OK : CR_GP);
-        if (fine) {
+        if (fine)
             assert_int_equal(efer, bit == 10 ? 0 : BIT(bit)); /* LMA is not writable */
-        }
     }
     assert_int_equal(efer_write(&policy, &on, EFER_NXE, &efer), CR_GP); /* LME while paging */
     assert_int_equal(efer_write(&policy, &on, EFER_LME | EFER_SCE, &efer), CR_OK);
@@ -242,8 +217,7 @@ static void test_efer(void **state)
     assert_int_equal(efer_write(&policy, &off, EFER_NXE, &efer), CR_GP);
 }
 
-static void test_xcr0(void **state)
-{
+static void test_xcr0(void **state) {
     (void)state;
     load("corei7_skylake_x");
     for (uint64_t v = 0; v < 1024; v++) {
@@ -260,8 +234,7 @@ static void test_xcr0(void **state)
     assert_int_equal(xcr0_write(&policy, 0, 0xe7), CR_GP);
 }
 
-static void test_pdptes(void **state)
-{
+static void test_pdptes(void **state) {
     (void)state;
     for (unsigned which = 0; which < 4; which++) {
         for (unsigned bit = 1; bit < 64; bit++) {
@@ -277,8 +250,7 @@ static void test_pdptes(void **state)
     assert_true(cr_pdptes_valid((uint64_t[4]){BIT(63) | 1, 0, 0, 0}, 64));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masks),      cmocka_unit_test(test_views),
         cmocka_unit_test(test_cr0_matrix), cmocka_unit_test(test_cr0_bits),

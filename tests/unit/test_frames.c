@@ -16,51 +16,40 @@ enum { GONE, FREE, OWN, GUEST };
 static struct frames frames;
 static uint8_t model[MODEL_PAGES];
 
-static uint64_t pick(uint64_t below)
-{
+static uint64_t pick(uint64_t below) {
     return (uint64_t)random() % below;
 }
 
-static bool model_is(uint64_t page, uint64_t pages, uint8_t what)
-{
-    for (uint64_t i = page; i < page + pages; i++) {
-        if (i >= MODEL_PAGES || model[i] != what) {
+static bool model_is(uint64_t page, uint64_t pages, uint8_t what) {
+    for (uint64_t i = page; i < page + pages; i++)
+        if (i >= MODEL_PAGES || model[i] != what)
             return false;
-        }
-    }
     return true;
 }
 
-static void model_set(struct range r, uint8_t from, uint8_t to)
-{
+static void model_set(struct range r, uint8_t from, uint8_t to) {
     assert_true(r.size > 0 && r.base % P == 0 && r.size % P == 0);
     assert_true(model_is(r.base / P, r.size / P, from));
     memset(&model[r.base / P], to, r.size / P);
 }
 
-static bool model_in(const struct frames_list *list, uint64_t page)
-{
-    for (unsigned i = 0; i < list->count; i++) {
-        if (range_contains(list->ranges[i], (struct range){page * P, P})) {
+static bool model_in(const struct frames_list *list, uint64_t page) {
+    for (unsigned i = 0; i < list->count; i++)
+        if (range_contains(list->ranges[i], (struct range){page * P, P}))
             return true;
-        }
-    }
     return false;
 }
 
-static void list_check(const struct frames_list *list)
-{
+static void list_check(const struct frames_list *list) {
     for (unsigned i = 0; i < list->count; i++) {
         assert_true(list->ranges[i].size > 0);
         assert_true((list->ranges[i].base | list->ranges[i].size) % P == 0);
-        if (i > 0) {
+        if (i > 0)
             assert_true(range_end(list->ranges[i - 1]) < list->ranges[i].base);
-        }
     }
 }
 
-static void model_check(void)
-{
+static void model_check(void) {
     uint64_t bytes = 0;
 
     list_check(&frames.free);
@@ -74,20 +63,17 @@ static void model_check(void)
 }
 
 /* What the map says of one page, asked byte range by byte range. */
-static uint8_t model_of_map(const struct memory_range *map, unsigned count, uint64_t page)
-{
+static uint8_t model_of_map(const struct memory_range *map, unsigned count, uint64_t page) {
     bool ram[8] = {false}; /* every eighth of a page */
 
-    if (page == 0 || (page >= 0xa0 && page < 0x100)) {
+    if (page == 0 || (page >= 0xa0 && page < 0x100))
         return GONE;
-    }
     for (unsigned e = 0; e < 8; e++) {
         struct range part = {page * P + e * (P / 8), P / 8};
 
         for (unsigned i = 0; i < count; i++) {
-            if (map[i].kind != MEMORY_RAM && range_overlaps(map[i].range, part)) {
+            if (map[i].kind != MEMORY_RAM && range_overlaps(map[i].range, part))
                 return GONE;
-            }
             ram[e] |= map[i].kind == MEMORY_RAM && range_overlaps(map[i].range, part);
         }
     }
@@ -96,8 +82,7 @@ static uint8_t model_of_map(const struct memory_range *map, unsigned count, uint
 
 /* RAM entries keep to whole pages: rounding each inward is by design more careful than the model,
  * which would join two halves of a page. test_rounding has the rest. */
-static unsigned random_map(struct memory_range *map)
-{
+static unsigned random_map(struct memory_range *map) {
     unsigned count = 1 + (unsigned)pick(12);
 
     for (unsigned i = 0; i < count; i++) {
@@ -107,25 +92,20 @@ static unsigned random_map(struct memory_range *map)
         map[i].kind = ram ? MEMORY_RAM : (enum memory_kind)(2 + pick(4));
         map[i].range.base = pick(MODEL_PAGES * P / unit) * unit;
         map[i].range.size = pick(ram ? 1500 : 300) * unit;
-        if (range_end(map[i].range) > MODEL_PAGES * P) {
+        if (range_end(map[i].range) > MODEL_PAGES * P)
             map[i].range.size = MODEL_PAGES * P - map[i].range.base;
-        }
     }
     return count;
 }
 
-static bool model_has_room(uint64_t pages, uint64_t align)
-{
-    for (uint64_t at = MIB(1) / P; at + pages <= MODEL_PAGES; at++) {
-        if (at * P % align == 0 && model_is(at, pages, FREE)) {
+static bool model_has_room(uint64_t pages, uint64_t align) {
+    for (uint64_t at = MIB(1) / P; at + pages <= MODEL_PAGES; at++)
+        if (at * P % align == 0 && model_is(at, pages, FREE))
             return true;
-        }
-    }
     return false;
 }
 
-static void random_alloc(void)
-{
+static void random_alloc(void) {
     uint64_t pages = 1 + pick(40), align = P << pick(6);
     hpa_t at;
 
@@ -138,8 +118,7 @@ static void random_alloc(void)
     }
 }
 
-static void random_pieces(void)
-{
+static void random_pieces(void) {
     struct range pieces[3];
     uint64_t bytes = P * (1 + pick(1200)), total = 0, align = bytes < PAGE_2M ? P : PAGE_2M;
     unsigned count;
@@ -161,13 +140,11 @@ static void random_pieces(void)
     assert_int_equal(one, count == 1);
 }
 
-static void random_reserve(void)
-{
+static void random_reserve(void) {
     struct range r = {pick(MODEL_PAGES * P), pick(20 * P)};
 
-    if (range_end(r) > MODEL_PAGES * P) {
+    if (range_end(r) > MODEL_PAGES * P)
         return;
-    }
     assert_int_equal(frames_reserve(&frames, r), ERR_OK);
     for (uint64_t i = 0; i < MODEL_PAGES; i++) {
         if (range_overlaps(r, (struct range){i * P, P})) {
@@ -177,8 +154,7 @@ static void random_reserve(void)
     }
 }
 
-static void test_model(void **state)
-{
+static void test_model(void **state) {
     struct memory_range map[16];
 
     (void)state;
@@ -188,17 +164,14 @@ static void test_model(void **state)
 
         stub_log_clear();
         assert_int_equal(frames_init(&frames, map, count), ERR_OK);
-        for (uint64_t i = 0; i < MODEL_PAGES; i++) {
+        for (uint64_t i = 0; i < MODEL_PAGES; i++)
             model[i] = model_of_map(map, count, i);
-        }
         model_check();
-        for (unsigned i = 0; i < 6; i++) {
+        for (unsigned i = 0; i < 6; i++)
             random_reserve();
-        }
         model_check();
-        for (unsigned i = 0; i < 30; i++) {
+        for (unsigned i = 0; i < 30; i++)
             pick(2) == 0 ? random_alloc() : random_pieces();
-        }
         model_check();
     }
 }
@@ -215,13 +188,11 @@ static const struct memory_range pc[] = {
     {{0xbffe0000, 0x20000}, MEMORY_RESERVED},
 };
 
-static void pc_init(void)
-{
+static void pc_init(void) {
     assert_int_equal(frames_init(&frames, pc, ARRAY_SIZE(pc)), ERR_OK);
 }
 
-static void test_own_frames_from_the_top_below_4g(void **state)
-{
+static void test_own_frames_from_the_top_below_4g(void **state) {
     hpa_t at;
 
     (void)state;
@@ -237,8 +208,7 @@ static void test_own_frames_from_the_top_below_4g(void **state)
     assert_int_equal(frames.own.count, 4);
 }
 
-static void test_pieces_are_few_and_aligned(void **state)
-{
+static void test_pieces_are_few_and_aligned(void **state) {
     struct range p[4];
     unsigned n;
 
@@ -259,8 +229,7 @@ static void test_pieces_are_few_and_aligned(void **state)
     assert_true(p[2].base == MIB(514) && p[2].size == MIB(4) + P);
 }
 
-static void test_refused_pieces_take_nothing(void **state)
-{
+static void test_refused_pieces_take_nothing(void **state) {
     struct frames before;
     struct range p[4];
     unsigned n;
@@ -273,13 +242,11 @@ static void test_refused_pieces_take_nothing(void **state)
     assert_int_equal(frames_alloc_pieces(&frames, 0, p, 4, &n), ERR_NO_MEMORY);
     assert_int_equal(frames_alloc_pieces(&frames, UINT64_MAX, p, 4, &n), ERR_NO_MEMORY);
     assert_int_equal(before.free.count, frames.free.count);
-    assert_memory_equal(before.free.ranges, frames.free.ranges,
-                        frames.free.count * sizeof(struct range));
+    assert_memory_equal(before.free.ranges, frames.free.ranges, frames.free.count * sizeof(struct range));
     assert_int_equal(frames.used_bytes, 0);
 }
 
-static void test_low_page(void **state)
-{
+static void test_low_page(void **state) {
     hpa_t page;
 
     (void)state;
@@ -295,8 +262,7 @@ static void test_low_page(void **state)
     assert_int_equal(frames.own.count, 1);
 }
 
-static void test_rounding(void **state)
-{
+static void test_rounding(void **state) {
     const struct memory_range map[] = {
         {{MIB(1) + 1, 3 * P}, MEMORY_RAM}, /* two whole pages */
         {{MIB(2), P / 2}, MEMORY_RAM},     {{MIB(2) + P / 2, P / 2}, MEMORY_RAM},
@@ -313,8 +279,7 @@ static void test_rounding(void **state)
     assert_int_equal(frames.free.ranges[2].size, 5 * P);
 }
 
-static void test_hostile_map(void **state)
-{
+static void test_hostile_map(void **state) {
     const struct memory_range map[] = {
         {{MIB(1), MIB(7)}, MEMORY_RAM},
         {{MIB(8), UINT64_MAX}, MEMORY_RAM},           /* wraps: no RAM */
@@ -335,23 +300,20 @@ static void test_hostile_map(void **state)
     assert_int_equal(range_end(frames.own.ranges[0]), FRAMES_LIMIT);
 }
 
-static void test_full_table_is_said(void **state)
-{
+static void test_full_table_is_said(void **state) {
     const struct memory_range map = {{MIB(1), MIB(16)}, MEMORY_RAM};
     unsigned holes = 0;
 
     (void)state;
     assert_int_equal(frames_init(&frames, &map, 1), ERR_OK);
     stub_log_clear();
-    while (frames_reserve(&frames, (struct range){MIB(1) + (2 * holes + 1) * P, 1}) == ERR_OK) {
+    while (frames_reserve(&frames, (struct range){MIB(1) + (2 * holes + 1) * P, 1}) == ERR_OK)
         holes++;
-    }
     assert_int_equal(holes, FRAMES_MAX_RANGES - 1);
     assert_non_null(strstr(stub_log, "256 pieces"));
 }
 
-static void test_sealed(void **state)
-{
+static void test_sealed(void **state) {
     struct range p[1];
     unsigned n;
     hpa_t at;
@@ -367,8 +329,7 @@ static void test_sealed(void **state)
     assert_int_equal(frames.used_bytes, 0);
 }
 
-static void test_bad_requests(void **state)
-{
+static void test_bad_requests(void **state) {
     hpa_t at;
 
     (void)state;
@@ -381,8 +342,7 @@ static void test_bad_requests(void **state)
     assert_int_equal(frames.used_bytes, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_own_frames_from_the_top_below_4g),

@@ -25,8 +25,7 @@ static char names[MAX_PARTITIONS][MAX_NAME];
 static struct proof_input input;
 static struct partition_config config;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     const struct memory_range tables = {{TABLES_BASE, TABLES_BYTES}, MEMORY_RAM};
 
     (void)state;
@@ -42,21 +41,18 @@ static int setup(void **state)
     return 0;
 }
 
-static struct partition_config *wants(uint64_t bytes, bool identity)
-{
+static struct partition_config *wants(uint64_t bytes, bool identity) {
     config.memory_bytes = bytes;
     config.identity = identity;
     return &config;
 }
 
-static void wants_window(uint64_t base, uint64_t size)
-{
+static void wants_window(uint64_t base, uint64_t size) {
     config.mmio[config.nr_mmio++] = (struct range){base, size};
 }
 
 /* Build the partition `config` asks for and add it to what is proved. */
-static struct guest_map *build(void)
-{
+static struct guest_map *build(void) {
     unsigned i = input.nr_partitions++;
 
     snprintf(names[i], MAX_NAME, "p%u", i);
@@ -69,30 +65,24 @@ static struct guest_map *build(void)
 }
 
 /* What a guest with `bytes` of RAM from 0 has at `at`; -1 = nothing. */
-static int kind_at(uint64_t at, uint64_t bytes)
-{
-    if (at >= GIB(4)) {
+static int kind_at(uint64_t at, uint64_t bytes) {
+    if (at >= GIB(4))
         return at - GIB(1) < bytes ? REGION_RAM : -1;
-    }
-    if (at >= GIB(3) || at >= bytes || (at >= 0xa0000 && at < 0xe0000)) {
+    if (at >= GIB(3) || at >= bytes || (at >= 0xa0000 && at < 0xe0000))
         return -1;
-    }
     return at >= 0xe0000 && at < 0x100000 ? REGION_TABLES : REGION_RAM;
 }
 
-static void check_page(const struct pagetable *ept, uint64_t at, int kind, unsigned attributes)
-{
+static void check_page(const struct pagetable *ept, uint64_t at, int kind, unsigned attributes) {
     struct pt_leaf leaf;
     bool found = pt_lookup(ept, at, &leaf);
 
     assert_int_equal(found, kind >= 0);
-    if (found) {
+    if (found)
         assert_int_equal(leaf.attributes, attributes);
-    }
 }
 
-static void check_from_zero(uint64_t bytes)
-{
+static void check_from_zero(uint64_t bytes) {
     const struct guest_map *map;
     uint64_t step = bytes > MIB(64) ? MIB(1) - PAGE_SIZE : PAGE_SIZE;
 
@@ -107,27 +97,23 @@ static void check_from_zero(uint64_t bytes)
         check_page(&epts[0], at, kind, PT_RWX);
     }
     assert_int_equal(guest_map_ram_bytes(map), bytes - KIB(384));
-    for (unsigned i = 0; i < map->count; i++) { /* big pages fit everywhere */
+    for (unsigned i = 0; i < map->count; i++) /* big pages fit everywhere */
         assert_int_equal((map->regions[i].gpa.v - map->regions[i].hpa.v) % PAGE_2M, 0);
-    }
     assert_int_equal(guest_layout_prove(&input), ERR_OK);
 }
 
-static void test_from_zero(void **state)
-{
+static void test_from_zero(void **state) {
     static const uint64_t sizes[] = {
         MIB(2), MIB(2) + PAGE_SIZE, MIB(16), MIB(512), MIB(513), GIB(1), GIB(3) - PAGE_SIZE,
         GIB(3), GIB(3) + PAGE_SIZE, GIB(4),  GIB(8),   GIB(10),
     };
 
     (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
         check_from_zero(sizes[i]);
-    }
 }
 
-static void test_big_pages(void **state)
-{
+static void test_big_pages(void **state) {
     uint64_t cursor = 0;
     unsigned small = 0, middle = 0, big = 0;
     struct pt_leaf leaf;
@@ -145,8 +131,7 @@ static void test_big_pages(void **state)
     assert_int_equal(big, 3); /* 1 and 2 GiB, and the one above the hole */
 }
 
-static void test_identity(void **state)
-{
+static void test_identity(void **state) {
     const struct guest_map *map;
     uint64_t ram = 0;
 
@@ -165,17 +150,15 @@ static void test_identity(void **state)
         }
     }
     assert_int_equal(ram, GIB(9));
-    for (uint64_t at = 0; at < MIB(1); at += PAGE_SIZE) {
+    for (uint64_t at = 0; at < MIB(1); at += PAGE_SIZE)
         check_page(&epts[0], at, kind_at(at, MIB(1)), PT_RWX);
-    }
     check_page(&epts[0], 0xfd000000, REGION_DEVICE, PT_RW | PT_UC);
     check_page(&epts[0], 0xfd0fffff, REGION_DEVICE, PT_RW | PT_UC);
     check_page(&epts[0], 0xfd100000, -1, 0);
     assert_int_equal(guest_layout_prove(&input), ERR_OK);
 }
 
-static void test_build_refuses(void **state)
-{
+static void test_build_refuses(void **state) {
     struct guest_map *map = &maps[0];
 
     (void)state;
@@ -192,8 +175,7 @@ static void test_build_refuses(void **state)
 
 /* ---- The proof ------------------------------------------------------------------------------ */
 
-static void test_proof_of_many(void **state)
-{
+static void test_proof_of_many(void **state) {
     (void)state;
     for (unsigned i = 0; i < MAX_PARTITIONS; i++) {
         wants(MIB(512) + i * MIB(1), i % 3 == 0);
@@ -204,15 +186,13 @@ static void test_proof_of_many(void **state)
     assert_string_equal(stub_log, "");
 }
 
-static void expect_offence(const char *words)
-{
+static void expect_offence(const char *words) {
     stub_log_clear();
     assert_int_equal(guest_layout_prove(&input), ERR_RANGE);
     assert_non_null(strstr(stub_log, words));
 }
 
-static int setup_two(void **state)
-{
+static int setup_two(void **state) {
     setup(state);
     wants(MIB(16), false);
     build();
@@ -222,16 +202,13 @@ static int setup_two(void **state)
     return 0;
 }
 
-static void test_proof_finds_extra_page(void **state)
-{
+static void test_proof_finds_extra_page(void **state) {
     (void)state;
     assert_int_equal(pt_map(&epts[1], MIB(16), hpa(GIB(5)), PAGE_SIZE, PT_READ), ERR_OK);
-    expect_offence(
-        "partition p1, guest address 0x1000000, machine address 0x140000000: mapped, but");
+    expect_offence("partition p1, guest address 0x1000000, machine address 0x140000000: mapped, but");
 }
 
-static void test_proof_finds_wrong_frame(void **state)
-{
+static void test_proof_finds_wrong_frame(void **state) {
     (void)state;
     assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, 0), ERR_OK);
     expect_offence("partition p0: 0xfbf000 bytes mapped, 0xfc0000");
@@ -239,8 +216,7 @@ static void test_proof_finds_wrong_frame(void **state)
     expect_offence("guest address 0x800000, machine address 0xd0000000: mapped, but");
 }
 
-static void test_proof_finds_page_beyond_region(void **state)
-{
+static void test_proof_finds_page_beyond_region(void **state) {
     struct guest_region *last = &maps[0].regions[maps[0].count - 1];
 
     (void)state;
@@ -248,8 +224,7 @@ static void test_proof_finds_page_beyond_region(void **state)
     expect_offence("mapped, but");
 }
 
-static void test_proof_finds_attributes(void **state)
-{
+static void test_proof_finds_attributes(void **state) {
     (void)state;
     assert_int_equal(pt_protect(&epts[1], GIB(3), PAGE_SIZE, PT_RW), ERR_OK);
     expect_offence("partition p1, guest address 0xc0000000, machine address 0xc0000000: wrong");
@@ -259,16 +234,13 @@ static void test_proof_finds_attributes(void **state)
 }
 
 /* One more region, in the map and in the EPT alike. */
-static void add(unsigned i, uint64_t from, uint64_t to)
-{
+static void add(unsigned i, uint64_t from, uint64_t to) {
     assert_int_equal(
-        guest_map_add(&maps[i], (struct guest_region){gpa(from), hpa(to), PAGE_SIZE, REGION_RAM}),
-        ERR_OK);
+        guest_map_add(&maps[i], (struct guest_region){gpa(from), hpa(to), PAGE_SIZE, REGION_RAM}), ERR_OK);
     assert_int_equal(pt_map(&epts[i], from, hpa(to), PAGE_SIZE, PT_RWX), ERR_OK);
 }
 
-static void test_proof_finds_shared_frames(void **state)
-{
+static void test_proof_finds_shared_frames(void **state) {
     (void)state;
     add(1, MIB(32), maps[0].regions[2].hpa.v + MIB(3));
     expect_offence("shared with partition p1");
@@ -280,8 +252,7 @@ static void test_proof_finds_shared_frames(void **state)
     expect_offence("mapped twice");
 }
 
-static void test_proof_finds_hypervisor(void **state)
-{
+static void test_proof_finds_hypervisor(void **state) {
     hpa_t mine;
 
     (void)state;
@@ -300,15 +271,13 @@ static void test_proof_finds_hypervisor(void **state)
     expect_offence("shared with the hypervisor");
 }
 
-static void test_proof_finds_local_apic(void **state)
-{
+static void test_proof_finds_local_apic(void **state) {
     (void)state;
     add(0, GUEST_LAPIC_BASE, GIB(6));
     expect_offence("local APIC");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_from_zero, setup),
         cmocka_unit_test_setup(test_big_pages, setup),

@@ -13,13 +13,11 @@
 static uint8_t memory[8 * PAGE_SIZE];
 static struct guest_map map;
 
-static struct guest_region region(uint64_t from, uint64_t to, uint64_t bytes, enum region_kind kind)
-{
+static struct guest_region region(uint64_t from, uint64_t to, uint64_t bytes, enum region_kind kind) {
     return (struct guest_region){gpa(from), hpa(to), bytes, kind};
 }
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     map.count = 0;
     memset(memory, 0xee, sizeof(memory));
@@ -33,37 +31,29 @@ static int setup(void **state)
 }
 
 /* Where byte `at` of the guest is in memory[], or -1. */
-static int64_t place(uint64_t at)
-{
+static int64_t place(uint64_t at) {
     static const int page[] = {2, 0, 1, -1, 5, -1};
 
-    return at / P < ARRAY_SIZE(page) && page[at / P] >= 0
-               ? page[at / P] * (int64_t)P + (int64_t)(at % P)
-               : -1;
+    return at / P < ARRAY_SIZE(page) && page[at / P] >= 0 ? page[at / P] * (int64_t)P + (int64_t)(at % P)
+                                                          : -1;
 }
 
-static bool all_there(uint64_t at, uint64_t bytes)
-{
-    for (uint64_t i = at; i < at + bytes; i++) {
-        if (place(i) < 0) {
+static bool all_there(uint64_t at, uint64_t bytes) {
+    for (uint64_t i = at; i < at + bytes; i++)
+        if (place(i) < 0)
             return false;
-        }
-    }
     return true;
 }
 
-static void test_sorted_and_counted(void **state)
-{
+static void test_sorted_and_counted(void **state) {
     (void)state;
     assert_int_equal(map.count, 4);
-    for (unsigned i = 1; i < map.count; i++) {
+    for (unsigned i = 1; i < map.count; i++)
         assert_true(map.regions[i - 1].gpa.v < map.regions[i].gpa.v);
-    }
     assert_int_equal(guest_map_ram_bytes(&map), 2 * P);
 }
 
-static void test_add_refuses(void **state)
-{
+static void test_add_refuses(void **state) {
     const struct guest_map before = map;
     const struct guest_region bad[] = {
         region(8 * P, 0, 0, REGION_RAM),     region(8 * P + 1, 0, P, REGION_RAM),
@@ -80,14 +70,12 @@ static void test_add_refuses(void **state)
         assert_true(strlen(stub_log) > 0);
         assert_memory_equal(&before, &map, sizeof(map));
     }
-    for (uint64_t i = 10; map.count < MAX_GUEST_REGIONS; i += 2) {
+    for (uint64_t i = 10; map.count < MAX_GUEST_REGIONS; i += 2)
         assert_int_equal(guest_map_add(&map, region(i * P, 0, P, REGION_RAM)), ERR_OK);
-    }
     assert_int_equal(guest_map_add(&map, region(0x1000 * P, 0, P, REGION_RAM)), ERR_FULL);
 }
 
-static void test_find_and_ptr(void **state)
-{
+static void test_find_and_ptr(void **state) {
     (void)state;
     assert_ptr_equal(guest_map_find(&map, gpa(0)), &map.regions[0]);
     assert_ptr_equal(guest_map_find(&map, gpa(3 * P - 1)), &map.regions[1]);
@@ -105,10 +93,8 @@ static void test_find_and_ptr(void **state)
     assert_null(guest_map_ptr(&map, gpa(2 * P), 17));
 }
 
-static void test_access(void **state)
-{
-    static const uint64_t starts[] = {0,         1,     P - 3, P,         2 * P - 1,
-                                      3 * P - 2, 3 * P, 4 * P, 5 * P - 1, 5 * P};
+static void test_access(void **state) {
+    static const uint64_t starts[] = {0, 1, P - 3, P, 2 * P - 1, 3 * P - 2, 3 * P, 4 * P, 5 * P - 1, 5 * P};
     static const uint64_t sizes[] = {0, 1, 2, 3, 5, P, P + 2, 2 * P + 3, 3 * P, 4 * P};
     static uint8_t data[4 * PAGE_SIZE], got[4 * PAGE_SIZE], expect[sizeof(memory)];
 
@@ -117,30 +103,25 @@ static void test_access(void **state)
         uint64_t at = starts[k / ARRAY_SIZE(sizes)], bytes = sizes[k % ARRAY_SIZE(sizes)];
         enum err wanted = all_there(at, bytes) ? ERR_OK : ERR_RANGE;
 
-        for (uint64_t i = 0; i < sizeof(data); i++) {
+        for (uint64_t i = 0; i < sizeof(data); i++)
             data[i] = (uint8_t)(i * 7 + k + 1);
-        }
         memcpy(expect, memory, sizeof(memory));
-        for (uint64_t i = 0; i < bytes && wanted == ERR_OK; i++) {
+        for (uint64_t i = 0; i < bytes && wanted == ERR_OK; i++)
             expect[place(at + i)] = data[i];
-        }
         assert_int_equal(guest_map_write(&map, gpa(at), data, bytes), wanted);
         assert_memory_equal(memory, expect, sizeof(memory));
         memset(got, 0, sizeof(got));
         assert_int_equal(guest_map_read(&map, got, gpa(at), bytes), wanted);
-        for (uint64_t i = 0; i < sizeof(got); i++) {
+        for (uint64_t i = 0; i < sizeof(got); i++)
             assert_int_equal(got[i], i < bytes && wanted == ERR_OK ? data[i] : 0);
-        }
-        for (uint64_t i = 0; i < bytes && wanted == ERR_OK; i++) {
+        for (uint64_t i = 0; i < bytes && wanted == ERR_OK; i++)
             expect[place(at + i)] = 0;
-        }
         assert_int_equal(guest_map_zero(&map, gpa(at), bytes), wanted);
         assert_memory_equal(memory, expect, sizeof(memory));
     }
 }
 
-static void test_access_at_the_end_of_the_world(void **state)
-{
+static void test_access_at_the_end_of_the_world(void **state) {
     uint8_t data[64] = {0};
 
     (void)state;
@@ -154,8 +135,7 @@ static void test_access_at_the_end_of_the_world(void **state)
     assert_int_equal(guest_map_zero(&map, gpa(8), UINT64_MAX), ERR_RANGE);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_sorted_and_counted, setup),
         cmocka_unit_test_setup(test_add_refuses, setup),

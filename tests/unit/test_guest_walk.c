@@ -13,19 +13,18 @@
 #define PS  0x80u
 #define NX  BIT(63)
 #define PWU (P | W | U)
-#define LONG                                                                                       \
-    ((struct guest_paging){.cr0 = BIT(31) | 1,                                                     \
-                           .cr3 = 0x1000,                                                          \
-                           .cr4 = BIT(5),                                                          \
-                           .efer = BIT(8) | BIT(10) | BIT(11),                                     \
+#define LONG                                                                                                 \
+    ((struct guest_paging){.cr0 = BIT(31) | 1,                                                               \
+                           .cr3 = 0x1000,                                                                    \
+                           .cr4 = BIT(5),                                                                    \
+                           .efer = BIT(8) | BIT(10) | BIT(11),                                               \
                            .phys_bits = 46})
 
 static _Alignas(4096) uint8_t memory[RAM];
 static struct guest_map map;
 static struct walk_result r;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(memory, 0, sizeof(memory));
     memset(&map, 0, sizeof(map));
@@ -33,34 +32,28 @@ static int setup(void **state)
     return guest_map_add(&map, (struct guest_region){gpa(0), hpa(HPA), RAM, REGION_RAM}) != ERR_OK;
 }
 
-static void put(unsigned table, unsigned index, uint64_t entry)
-{
+static void put(unsigned table, unsigned index, uint64_t entry) {
     memcpy(memory + table + 8 * index, &entry, 8);
 }
 
-static void put32(unsigned table, unsigned index, uint32_t entry)
-{
+static void put32(unsigned table, unsigned index, uint32_t entry) {
     memcpy(memory + table + 4 * index, &entry, 4);
 }
 
-static void expect_at(const struct guest_paging *p, uint64_t linear, uint64_t at, uint64_t left)
-{
+static void expect_at(const struct guest_paging *p, uint64_t linear, uint64_t at, uint64_t left) {
     memset(&r, 0xa5, sizeof(r));
     assert_int_equal(guest_walk(&map, p, linear, 0, &r), ERR_OK);
     assert_int_equal(r.at.v, at);
     assert_int_equal(r.left, left);
 }
 
-static void expect_fault(const struct guest_paging *p, uint64_t linear, unsigned access,
-                         unsigned code)
-{
+static void expect_fault(const struct guest_paging *p, uint64_t linear, unsigned access, unsigned code) {
     memset(&r, 0xa5, sizeof(r));
     assert_int_equal(guest_walk(&map, p, linear, access, &r), ERR_NOT_FOUND);
     assert_int_equal(r.fault_code, code);
 }
 
-static void test_no_paging(void **state)
-{
+static void test_no_paging(void **state) {
     struct guest_paging p = {.cr0 = 1, .cr3 = 0x1000, .phys_bits = 36};
 
     (void)state;
@@ -69,8 +62,7 @@ static void test_no_paging(void **state)
 }
 
 /* 7F8040403123H: entries 255, 1, 2, 3 */
-static void test_4_level(void **state)
-{
+static void test_4_level(void **state) {
     struct guest_paging p = LONG;
 
     (void)state;
@@ -100,8 +92,7 @@ static void test_4_level(void **state)
     expect_fault(&p, 0x7f8040403123, WALK_FETCH, WALK_PF_PRESENT | WALK_PF_RSVD | WALK_PF_FETCH);
 }
 
-static void test_canonical(void **state)
-{
+static void test_canonical(void **state) {
     struct guest_paging p = LONG;
 
     (void)state;
@@ -120,8 +111,7 @@ static void test_canonical(void **state)
     expect_fault(&p, 0x0000800000000000, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
 }
 
-static void test_pae(void **state)
-{
+static void test_pae(void **state) {
     struct guest_paging p = LONG;
 
     (void)state;
@@ -149,8 +139,7 @@ static void test_pae(void **state)
     expect_at(&p, 0x80205678, 0x1205678, 0x1fa988);
 }
 
-static void test_32_bit(void **state)
-{
+static void test_32_bit(void **state) {
     struct guest_paging p = {.cr0 = BIT(31) | 1, .cr3 = 0xff00001fff, .phys_bits = 39};
 
     (void)state;
@@ -176,55 +165,45 @@ static void test_32_bit(void **state)
 }
 
 /* "Access Rights", as the text has it: by who accesses, then how. */
-static bool allowed(const struct guest_paging *p, unsigned upper, unsigned leaf, bool nx,
-                    unsigned access)
-{
+static bool allowed(const struct guest_paging *p, unsigned upper, unsigned leaf, bool nx, unsigned access) {
     bool user_address = (upper & leaf & U) != 0, writable = (upper & leaf & W) != 0;
     bool wp = (p->cr0 & BIT(16)) != 0, smep = (p->cr4 & BIT(20)) != 0;
     bool smap = (p->cr4 & BIT(21)) != 0, ac = (p->rflags & BIT(18)) != 0;
 
     if ((access & WALK_USER) == 0) {
-        if ((access & WALK_FETCH) != 0) {
+        if ((access & WALK_FETCH) != 0)
             return user_address ? !smep && !nx : !nx;
-        }
-        if (user_address && smap && !ac) {
+        if (user_address && smap && !ac)
             return false;
-        }
         return (access & WALK_WRITE) == 0 || !wp || writable;
     }
-    if (!user_address) {
+    if (!user_address)
         return false;
-    }
-    if ((access & WALK_FETCH) != 0) {
+    if ((access & WALK_FETCH) != 0)
         return !nx;
-    }
     return (access & WALK_WRITE) == 0 || writable;
 }
 
-static void check_rights(const struct guest_paging *p, unsigned combination)
-{
+static void check_rights(const struct guest_paging *p, unsigned combination) {
     unsigned upper = combination & 6, leaf = combination >> 2 & 6;
     bool upper_nx = (combination & 0x20) != 0, leaf_nx = (combination & 0x40) != 0;
 
     put(0x1000, 0, 0x2000 | P | upper | (upper_nx ? NX : 0));
     put(0x2000, 0, P | leaf | PS | (leaf_nx ? NX : 0));
     for (unsigned access = 0; access < 8; access++) {
-        unsigned code = 1 | (access & WALK_WRITE ? 2 : 0) | (access & WALK_USER ? 4 : 0) |
-                        (access & WALK_FETCH ? 16 : 0);
+        unsigned code =
+            1 | (access & WALK_WRITE ? 2 : 0) | (access & WALK_USER ? 4 : 0) | (access & WALK_FETCH ? 16 : 0);
 
-        if ((access & (WALK_WRITE | WALK_FETCH)) == (WALK_WRITE | WALK_FETCH)) {
+        if ((access & (WALK_WRITE | WALK_FETCH)) == (WALK_WRITE | WALK_FETCH))
             continue;
-        }
-        if (allowed(p, upper, leaf, upper_nx || leaf_nx, access)) {
+        if (allowed(p, upper, leaf, upper_nx || leaf_nx, access))
             assert_int_equal(guest_walk(&map, p, 0, access, &r), ERR_OK);
-        } else {
+        else
             expect_fault(p, 0, access, code);
-        }
     }
 }
 
-static void test_access_rights(void **state)
-{
+static void test_access_rights(void **state) {
     (void)state;
     for (unsigned bits = 0; bits < 16; bits++) {
         struct guest_paging p = LONG;
@@ -232,14 +211,12 @@ static void test_access_rights(void **state)
         p.cr0 |= (bits & 1) != 0 ? BIT(16) : 0;
         p.cr4 |= ((bits & 2) != 0 ? BIT(20) : 0) | ((bits & 4) != 0 ? BIT(21) : 0);
         p.rflags = (bits & 8) != 0 ? BIT(18) : 0;
-        for (unsigned combination = 0; combination < 128; combination++) {
+        for (unsigned combination = 0; combination < 128; combination++)
             check_rights(&p, combination);
-        }
     }
 }
 
-static void test_tables_outside(void **state)
-{
+static void test_tables_outside(void **state) {
     struct guest_paging p = LONG;
 
     (void)state;
@@ -252,8 +229,7 @@ static void test_tables_outside(void **state)
     assert_int_equal(guest_walk(&map, &p, 0, 0, &r), ERR_RANGE);
 }
 
-static void test_read(void **state)
-{
+static void test_read(void **state) {
     struct guest_paging p = LONG, off = {.cr0 = 1, .phys_bits = 36};
     uint8_t to[16];
 
@@ -279,17 +255,12 @@ static void test_read(void **state)
     assert_memory_equal(to, "0123", 4);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_no_paging, setup),
-        cmocka_unit_test_setup(test_4_level, setup),
-        cmocka_unit_test_setup(test_canonical, setup),
-        cmocka_unit_test_setup(test_pae, setup),
-        cmocka_unit_test_setup(test_32_bit, setup),
-        cmocka_unit_test_setup(test_access_rights, setup),
-        cmocka_unit_test_setup(test_tables_outside, setup),
-        cmocka_unit_test_setup(test_read, setup),
+        cmocka_unit_test_setup(test_no_paging, setup),      cmocka_unit_test_setup(test_4_level, setup),
+        cmocka_unit_test_setup(test_canonical, setup),      cmocka_unit_test_setup(test_pae, setup),
+        cmocka_unit_test_setup(test_32_bit, setup),         cmocka_unit_test_setup(test_access_rights, setup),
+        cmocka_unit_test_setup(test_tables_outside, setup), cmocka_unit_test_setup(test_read, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

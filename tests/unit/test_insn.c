@@ -16,27 +16,22 @@ static unsigned long agreed;
 static const enum insn_mode modes[] = {INSN_16, INSN_32, INSN_64};
 static const cs_mode cs_modes[] = {CS_MODE_16, CS_MODE_32, CS_MODE_64};
 
-static void complain(const uint8_t *bytes, enum insn_mode mode, const char *what)
-{
+static void complain(const uint8_t *bytes, enum insn_mode mode, const char *what) {
     char text[64] = "";
 
-    for (unsigned i = 0; i < INSN_MAX_BYTES; i++) {
+    for (unsigned i = 0; i < INSN_MAX_BYTES; i++)
         sprintf(text + 3 * i, "%02x ", bytes[i]);
-    }
-    fail_msg("mode %u: %s: %s; capstone: %s %s", 8u * mode, text, what, theirs->mnemonic,
-             theirs->op_str);
+    fail_msg("mode %u: %s: %s; capstone: %s %s", 8u * mode, text, what, theirs->mnemonic, theirs->op_str);
 }
 
-#define agree(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            complain(bytes, mode, #cond);                                                          \
-        }                                                                                          \
+#define agree(cond)                                                                                          \
+    do {                                                                                                     \
+        if (!(cond))                                                                                         \
+            complain(bytes, mode, #cond);                                                                    \
     } while (0)
 
 /* Number of a general register by capstone's name for it; -1 for others. */
-static int reg_number(x86_reg reg, bool *high)
-{
+static int reg_number(x86_reg reg, bool *high) {
     static const char *const names[][5] = {
         {"al", "ah", "ax", "eax", "rax"},    {"cl", "ch", "cx", "ecx", "rcx"},
         {"dl", "dh", "dx", "edx", "rdx"},    {"bl", "bh", "bx", "ebx", "rbx"},
@@ -53,31 +48,25 @@ static int reg_number(x86_reg reg, bool *high)
     if (numbers[reg] == 0) {
         numbers[reg] = -1;
         for (int n = 0; n < 16; n++) {
-            for (int k = 0; k < 5; k++) {
-                if (strcmp(names[n][k], name) == 0) {
+            for (int k = 0; k < 5; k++)
+                if (strcmp(names[n][k], name) == 0)
                     numbers[reg] = 1 + n + (k == 1 ? 100 : 0);
-                }
-            }
         }
     }
     *high = numbers[reg] > 100;
     return numbers[reg] < 0 ? -1 : (numbers[reg] - 1) % 100;
 }
 
-static unsigned segment_of(x86_reg reg)
-{
-    static const x86_reg order[] = {X86_REG_ES, X86_REG_CS, X86_REG_SS,
-                                    X86_REG_DS, X86_REG_FS, X86_REG_GS};
+static unsigned segment_of(x86_reg reg) {
+    static const x86_reg order[] = {X86_REG_ES, X86_REG_CS, X86_REG_SS, X86_REG_DS, X86_REG_FS, X86_REG_GS};
     unsigned s = 0;
 
-    while (s < ARRAY_SIZE(order) && order[s] != reg) {
+    while (s < ARRAY_SIZE(order) && order[s] != reg)
         s++;
-    }
     return s;
 }
 
-static int op_of(unsigned id)
-{
+static int op_of(unsigned id) {
     switch (id) {
     case X86_INS_ADD:
         return INSN_ADD;
@@ -109,30 +98,25 @@ static int op_of(unsigned id)
 }
 
 /* Which operand is memory; -1 = none, or not two operands. */
-static int memory_operand(const cs_x86 *x)
-{
-    if (x->op_count != 2) {
+static int memory_operand(const cs_x86 *x) {
+    if (x->op_count != 2)
         return -1;
-    }
     return x->operands[0].type == X86_OP_MEM ? 0 : x->operands[1].type == X86_OP_MEM ? 1 : -1;
 }
 
-static uint64_t cut(int64_t value, unsigned bytes)
-{
+static uint64_t cut(int64_t value, unsigned bytes) {
     return (uint64_t)value & (UINT64_MAX >> (64 - 8 * bytes));
 }
 
-static void compare_memory(const uint8_t *bytes, enum insn_mode mode, const struct insn *i,
-                           const cs_x86 *x, const x86_op_mem *m)
-{
-    bool high, index_is_none = m->index == X86_REG_INVALID || m->index == X86_REG_EIZ ||
-                               m->index == X86_REG_RIZ;
+static void compare_memory(const uint8_t *bytes, enum insn_mode mode, const struct insn *i, const cs_x86 *x,
+                           const x86_op_mem *m) {
+    bool high,
+        index_is_none = m->index == X86_REG_INVALID || m->index == X86_REG_EIZ || m->index == X86_REG_RIZ;
     bool rip = m->base == X86_REG_RIP || m->base == X86_REG_EIP;
 
     agree(i->address_bytes == x->addr_size);
-    if (m->segment != X86_REG_INVALID && (mode != INSN_64 || segment_of(m->segment) >= INSN_FS)) {
+    if (m->segment != X86_REG_INVALID && (mode != INSN_64 || segment_of(m->segment) >= INSN_FS))
         agree(i->segment == segment_of(m->segment));
-    }
     agree(i->rip_relative == rip);
     agree(i->base == reg_number(m->base, &high));
     agree(i->index == (index_is_none ? -1 : reg_number(m->index, &high)));
@@ -140,8 +124,7 @@ static void compare_memory(const uint8_t *bytes, enum insn_mode mode, const stru
     agree(cut(i->displacement, i->address_bytes) == cut(m->disp, i->address_bytes));
 }
 
-static void compare(const uint8_t *bytes, enum insn_mode mode, const struct insn *i, int memory)
-{
+static void compare(const uint8_t *bytes, enum insn_mode mode, const struct insn *i, int memory) {
     const cs_x86 *x = &theirs->detail->x86;
     const cs_x86_op *other = &x->operands[1 - memory];
     /* capstone widens every MOVSXD from 32 to 64 bits; the CPU test below knows better */
@@ -165,15 +148,13 @@ static void compare(const uint8_t *bytes, enum insn_mode mode, const struct insn
 }
 
 /* Forms of our operations that we do not do: segment registers, the aliases 82 and F6 /1. */
-static bool left_out(const cs_x86 *x)
-{
+static bool left_out(const cs_x86 *x) {
     return x->opcode[0] == 0x82 || x->opcode[0] == 0x8c || x->opcode[0] == 0x8e ||
            ((x->opcode[0] & 0xfe) == 0xf6 && (x->modrm & 0x38) == 0x08);
 }
 
 /* One instruction, 15 bytes of room; the decoder must say what capstone says. */
-static void check(const uint8_t *bytes, unsigned mode_index)
-{
+static void check(const uint8_t *bytes, unsigned mode_index) {
     enum insn_mode mode = modes[mode_index];
     const uint8_t *code = bytes;
     size_t left = INSN_MAX_BYTES;
@@ -208,33 +189,28 @@ static void check(const uint8_t *bytes, unsigned mode_index)
 }
 
 /* Prefixes, opcode (0Fxx = two bytes), ModRM, SIB or first displacement byte, then a pattern. */
-static void check_bytes(const uint8_t *prefixes, unsigned nr_prefixes, unsigned opcode,
-                        unsigned modrm, unsigned sib, unsigned mode_index)
-{
+static void check_bytes(const uint8_t *prefixes, unsigned nr_prefixes, unsigned opcode, unsigned modrm,
+                        unsigned sib, unsigned mode_index) {
     uint8_t bytes[INSN_MAX_BYTES] = {0};
     unsigned at = nr_prefixes;
 
     memcpy(bytes, prefixes, nr_prefixes);
-    if (opcode > 0xff) {
+    if (opcode > 0xff)
         bytes[at++] = 0x0f;
-    }
     bytes[at++] = (uint8_t)opcode;
     bytes[at++] = (uint8_t)modrm;
     bytes[at++] = (uint8_t)sib;
-    for (uint8_t pattern = 0x81; at < INSN_MAX_BYTES; pattern = (uint8_t)(pattern + 0x13)) {
+    for (uint8_t pattern = 0x81; at < INSN_MAX_BYTES; pattern = (uint8_t)(pattern + 0x13))
         bytes[at++] = pattern;
-    }
     check(bytes, mode_index);
 }
 
-static bool is_prefix(unsigned opcode, enum insn_mode mode)
-{
+static bool is_prefix(unsigned opcode, enum insn_mode mode) {
     return (opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67) || opcode == 0xf0 ||
            opcode == 0xf2 || opcode == 0xf3 || (mode == INSN_64 && (opcode & 0xf0) == 0x40);
 }
 
-static void check_opcode(const uint8_t *prefixes, unsigned n, unsigned opcode, unsigned m)
-{
+static void check_opcode(const uint8_t *prefixes, unsigned n, unsigned opcode, unsigned m) {
     for (unsigned modrm = 0; modrm < 256; modrm++) {
         static const uint8_t sibs[] = {0x00, 0x24, 0x25, 0x65, 0xa5, 0xe0, 0x8c, 0xdd};
         bool all_sibs = opcode == 0x8b && (modrm & 0x38) == 0;
@@ -243,15 +219,13 @@ static void check_opcode(const uint8_t *prefixes, unsigned n, unsigned opcode, u
             check_bytes(prefixes, n, opcode, modrm, 0x95, m);
             continue;
         }
-        for (unsigned s = 0; s < (all_sibs ? 256 : sizeof(sibs)); s++) {
+        for (unsigned s = 0; s < (all_sibs ? 256 : sizeof(sibs)); s++)
             check_bytes(prefixes, n, opcode, modrm, all_sibs ? s : sibs[s], m);
-        }
     }
 }
 
 /* Every opcode of both maps with every ModRM, behind the prefixes that change a form. */
-static void test_every_opcode(void **state)
-{
+static void test_every_opcode(void **state) {
     static const uint8_t prefixes[][4] = {
         {0},          {0x66},       {0x67},       {0x66, 0x67},
         {0x40},       {0x41},       {0x42},       {0x44},
@@ -265,44 +239,37 @@ static void test_every_opcode(void **state)
         for (unsigned p = 0; p < ARRAY_SIZE(prefixes); p++) {
             unsigned n = (unsigned)strlen((const char *)prefixes[p]);
 
-            if (modes[m] != INSN_64 && (prefixes[p][n > 0 ? n - 1 : 0] & 0xf0) == 0x40) {
+            if (modes[m] != INSN_64 && (prefixes[p][n > 0 ? n - 1 : 0] & 0xf0) == 0x40)
                 continue; /* no REX there */
-            }
-            for (unsigned opcode = 0; opcode < 0x200; opcode++) {
-                if (opcode != 0x0f && !is_prefix(opcode, modes[m])) {
+            for (unsigned opcode = 0; opcode < 0x200; opcode++)
+                if (opcode != 0x0f && !is_prefix(opcode, modes[m]))
                     check_opcode(prefixes[p], n, opcode < 0x100 ? opcode : 0xe00 + opcode, m);
-                }
-            }
         }
     }
     assert_true(agreed > 100000);
 }
 
 /* Bit n of `which` and the digits above it choose up to five prefixes, in an order that varies. */
-static unsigned make_prefixes(unsigned which, bool rex, uint8_t *to)
-{
+static unsigned make_prefixes(unsigned which, bool rex, uint8_t *to) {
     static const uint8_t segments[] = {0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
     static const uint8_t repeats[] = {0, 0xf0, 0xf2, 0xf3};
-    uint8_t some[4] = {(which & 1) != 0 ? 0x66 : 0, (which & 2) != 0 ? 0x67 : 0,
-                       segments[which / 16 % 7], repeats[which >> 2 & 3]};
+    uint8_t some[4] = {(which & 1) != 0 ? 0x66 : 0, (which & 2) != 0 ? 0x67 : 0, segments[which / 16 % 7],
+                       repeats[which >> 2 & 3]};
     unsigned n = 0;
 
     for (unsigned k = 0; k < 4; k++) {
         uint8_t prefix = some[(k + which) % 4];
 
-        if (prefix != 0) {
+        if (prefix != 0)
             to[n++] = prefix;
-        }
     }
-    if (rex) {
+    if (rex)
         to[n++] = (uint8_t)(0x40 | which / 112 % 16);
-    }
     return n;
 }
 
 /* All combinations of prefixes, on one opcode of each shape. */
-static void test_every_prefix(void **state)
-{
+static void test_every_prefix(void **state) {
     static const unsigned opcodes[] = {0x01, 0x3a, 0x80, 0x83, 0x84, 0x87, 0x88,   0x8b,
                                        0xa0, 0xa3, 0xc6, 0xc7, 0xf7, 0xa4, 0x0fb6, 0x0fbf};
     uint8_t prefixes[8];
@@ -323,14 +290,12 @@ static void test_every_prefix(void **state)
     assert_true(agreed > 50000);
 }
 
-static enum err decode(enum insn_mode mode, const char *bytes, unsigned count, struct insn *i)
-{
+static enum err decode(enum insn_mode mode, const char *bytes, unsigned count, struct insn *i) {
     memset(i, 0xa5, sizeof(*i));
     return insn_decode((const uint8_t *)bytes, count, mode, i);
 }
 
-static void test_segments(void **state)
-{
+static void test_segments(void **state) {
     struct insn i;
 
     (void)state;
@@ -360,8 +325,7 @@ static void test_segments(void **state)
     assert_int_equal(i.segment, INSN_FS);
 }
 
-static void test_lock(void **state)
-{
+static void test_lock(void **state) {
     struct insn i;
 
     (void)state;
@@ -380,8 +344,7 @@ static void test_lock(void **state)
 }
 
 /* Where capstone is wrong: without REX.W it is 16 from 16 or 32 from 32 bits. */
-static void test_movsxd(void **state)
-{
+static void test_movsxd(void **state) {
     struct insn i;
 
     (void)state;
@@ -396,8 +359,7 @@ static void test_movsxd(void **state)
     assert_int_equal(i.reg_bytes, 8);
 }
 
-static void test_too_long(void **state)
-{
+static void test_too_long(void **state) {
     char bytes[20];
     struct insn i;
 
@@ -427,21 +389,18 @@ struct trial {
     uint64_t mem, value, flags;
 };
 
-static void emit(uint8_t **at, const char *bytes, unsigned count)
-{
+static void emit(uint8_t **at, const char *bytes, unsigned count) {
     memcpy(*at, bytes, count);
     *at += count;
 }
 
-static void emit_reg_move(uint8_t **at, char opcode, unsigned reg)
-{
+static void emit_reg_move(uint8_t **at, char opcode, unsigned reg) {
     char move[] = {(char)(reg >= 8 ? 0x4d : 0x49), opcode, (char)((reg & 7) << 3 | 2)};
 
     emit(at, move, 3); /* between the register and [r10] */
 }
 
-static void build_stub(const struct trial *t)
-{
+static void build_stub(const struct trial *t) {
     uint8_t *at = page;
 
     emit(&at, "\x53\x41\x54\x41\x55\x41\x57", 7); /* push rbx, r12, r13, r15 */
@@ -454,8 +413,7 @@ static void build_stub(const struct trial *t)
     emit(&at, "\x41\x5f\x41\x5d\x41\x5c\x5b\xc3", 8);
 }
 
-static void run_trial(const struct trial *t, const struct insn *i)
-{
+static void run_trial(const struct trial *t, const struct insn *i) {
     struct insn_result r;
     uint64_t mem = t->mem, value = t->value, flags = t->flags, mask;
     void (*stub)(uint64_t *, uint64_t *, uint64_t *);
@@ -468,14 +426,12 @@ static void run_trial(const struct trial *t, const struct insn *i)
     assert_int_equal(mem & ~mask, t->mem & ~mask);
     assert_int_equal(r.reg, value);
     mask = 0x8d5;
-    if (i->op == INSN_AND || i->op == INSN_OR || i->op == INSN_XOR || i->op == INSN_TEST) {
+    if (i->op == INSN_AND || i->op == INSN_OR || i->op == INSN_XOR || i->op == INSN_TEST)
         mask &= ~UINT64_C(0x10); /* AF is undefined there */
-    }
     assert_int_equal(((t->flags & ~r.flags_mask) | r.flags) & mask, flags & mask);
 }
 
-static void run_values(struct trial *t, const struct insn *i)
-{
+static void run_values(struct trial *t, const struct insn *i) {
     static const uint64_t values[] = {
         0,
         1,
@@ -504,37 +460,30 @@ static void run_values(struct trial *t, const struct insn *i)
     }
 }
 
-static unsigned run_opcode(uint8_t prefix, uint8_t rex, unsigned opcode, unsigned reg)
-{
+static unsigned run_opcode(uint8_t prefix, uint8_t rex, unsigned opcode, unsigned reg) {
     struct trial t = {.count = 0};
     struct insn i;
 
-    if (prefix != 0) {
+    if (prefix != 0)
         t.bytes[t.count++] = prefix;
-    }
-    if (rex != 0) {
+    if (rex != 0)
         t.bytes[t.count++] = rex;
-    }
-    if (opcode > 0xff) {
+    if (opcode > 0xff)
         t.bytes[t.count++] = 0x0f;
-    }
     t.bytes[t.count++] = (uint8_t)opcode;
     t.bytes[t.count++] = (uint8_t)(reg << 3 | 7); /* [rdi] */
     memcpy(t.bytes + t.count, "\xf1\x80\x34\x92", 4);
-    if (insn_decode(t.bytes, INSN_MAX_BYTES, INSN_64, &i) != ERR_OK || i.base != 7) {
+    if (insn_decode(t.bytes, INSN_MAX_BYTES, INSN_64, &i) != ERR_OK || i.base != 7)
         return 0; /* not ours, or has no ModRM */
-    }
-    if (!i.has_immediate && (0x4cb0 >> i.reg & 1) != 0) {
+    if (!i.has_immediate && (0x4cb0 >> i.reg & 1) != 0)
         return 0; /* RSP, RBP, RDI, R10, R11, R14 are in use */
-    }
     t.count = i.length;
     t.reg = i.reg;
     run_values(&t, &i);
     return 1;
 }
 
-static void test_execute_like_the_cpu(void **state)
-{
+static void test_execute_like_the_cpu(void **state) {
     static const uint8_t prefixes[] = {0, 0x66, 0xf0};
     static const uint8_t rexes[] = {0, 0x40, 0x44, 0x48, 0x4c};
     unsigned forms = 0;
@@ -545,8 +494,8 @@ static void test_execute_like_the_cpu(void **state)
     for (unsigned opcode = 0; opcode < 0x200; opcode++) {
         for (unsigned p = 0; p < ARRAY_SIZE(prefixes) * ARRAY_SIZE(rexes); p++) {
             for (unsigned reg = 0; reg < 8; reg++) {
-                forms += run_opcode(prefixes[p % 3], rexes[p / 3],
-                                    opcode < 0x100 ? opcode : 0xe00 + opcode, reg);
+                forms +=
+                    run_opcode(prefixes[p % 3], rexes[p / 3], opcode < 0x100 ? opcode : 0xe00 + opcode, reg);
             }
         }
     }
@@ -554,8 +503,7 @@ static void test_execute_like_the_cpu(void **state)
     munmap(page, 4096);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_opcode),
         cmocka_unit_test(test_every_prefix),
@@ -566,9 +514,8 @@ int main(void)
         cmocka_unit_test(test_execute_like_the_cpu),
     };
 
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &engine) != CS_ERR_OK) {
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, &engine) != CS_ERR_OK)
         return 1;
-    }
     cs_option(engine, CS_OPT_DETAIL, CS_OPT_ON);
     theirs = cs_malloc(engine);
     return cmocka_run_group_tests(tests, NULL, NULL);

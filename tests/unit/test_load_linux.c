@@ -19,20 +19,16 @@ static uint8_t kernel[KERNEL_BYTES], initrd[INITRD_BYTES];
 static struct load_request request;
 static struct guest_start start;
 
-static void put(unsigned offset, uint64_t value, unsigned bytes)
-{
+static void put(unsigned offset, uint64_t value, unsigned bytes) {
     memcpy(kernel + offset, &value, bytes);
 }
 
-static int set_up(void **state)
-{
+static int set_up(void **state) {
     (void)state;
-    for (size_t i = 0; i < KERNEL_BYTES; i++) {
+    for (size_t i = 0; i < KERNEL_BYTES; i++)
         kernel[i] = (uint8_t)(i * 7 + (i >> 8));
-    }
-    for (size_t i = 0; i < INITRD_BYTES; i++) {
+    for (size_t i = 0; i < INITRD_BYTES; i++)
         initrd[i] = (uint8_t)(i * 13 + (i >> 8));
-    }
     memset(kernel + 0x1F1, 0, 0x290 - 0x1F1);
     put(0x1F1, SETUP_SECTS, 1);
     put(0x1FE, 0xAA55, 2);
@@ -60,18 +56,15 @@ static int set_up(void **state)
     return 0;
 }
 
-static void load(void)
-{
+static void load(void) {
     stub_log_clear();
-    if (load_guest(&request, &start) != ERR_OK) {
+    if (load_guest(&request, &start) != ERR_OK)
         fail_msg("log: %s", stub_log);
-    }
     memory_tables_untouched();
 }
 
 /* Walk the guest's page tables as the processor would. */
-static uint64_t translate(uint64_t va)
-{
+static uint64_t translate(uint64_t va) {
     uint64_t at = start.cr3;
 
     for (int shift = 39; shift >= 21; shift -= 9) {
@@ -88,16 +81,14 @@ static uint64_t translate(uint64_t va)
     return 0;
 }
 
-static void kernel_is_at(uint64_t at)
-{
+static void kernel_is_at(uint64_t at) {
     assert_int_equal(start.rip, at + 0x200);
     assert_memory_equal(memory_at(at, PAYLOAD), kernel + PAYLOAD_AT, PAYLOAD);
     assert_int_equal(translate(start.rip), start.rip);
     assert_int_equal(translate(at + INIT_SIZE - 1), at + INIT_SIZE - 1);
 }
 
-static void test_state_at_entry(void **state)
-{
+static void test_state_at_entry(void **state) {
     (void)state;
     memory_add(MIB(1), MIB(31), REGION_RAM);
     load();
@@ -108,13 +99,11 @@ static void test_state_at_entry(void **state)
     assert_int_equal(memory_value(start.gdt_base + 0x10, 8), 0x00AF9B000000FFFF);
     assert_int_equal(memory_value(start.gdt_base + 0x18, 8), 0x00CF93000000FFFF);
     assert_true(start.gdt_limit >= 0x1F);
-    for (uint64_t va = 0; va < GIB(4); va += MIB(2)) {
+    for (uint64_t va = 0; va < GIB(4); va += MIB(2))
         assert_int_equal(translate(va), va);
-    }
 }
 
-static void test_boot_params(void **state)
-{
+static void test_boot_params(void **state) {
     uint64_t params, cmdline;
 
     (void)state;
@@ -127,15 +116,13 @@ static void test_boot_params(void **state)
     assert_int_equal(memory_value(params + 0x1FE, 2), 0xAA55);
     assert_int_equal(memory_value(params + 0x206, 2), 0x020F);
     assert_int_equal(memory_value(params + 0x268, 4), 0xCAFE);
-    for (unsigned i = 0; i < 0x40; i++) { /* screen_info: no screen */
+    for (unsigned i = 0; i < 0x40; i++) /* screen_info: no screen */
         assert_int_equal(memory_value(params + i, 1), 0);
-    }
     cmdline = memory_value(params + 0x228, 4) | memory_value(params + 0xC8, 4) << 32;
     assert_string_equal((char *)memory_at(cmdline, 20), request.cmdline);
 }
 
-static void test_initrd_is_high_but_within_reach(void **state)
-{
+static void test_initrd_is_high_but_within_reach(void **state) {
     uint64_t at;
 
     (void)state;
@@ -157,8 +144,7 @@ static void test_initrd_is_high_but_within_reach(void **state)
     assert_int_equal(memory_value(start.rsi + 0x218, 8), 0);
 }
 
-static void test_e820(void **state)
-{
+static void test_e820(void **state) {
     static const struct {
         uint64_t base, size;
         uint32_t type;
@@ -171,9 +157,9 @@ static void test_e820(void **state)
     memory_add(MIB(1), MIB(15), REGION_RAM);
     memory_add(MIB(16), MIB(16), REGION_RAM); /* two pieces of host memory, one to the guest */
     memory_add(GIB(5), MIB(2), REGION_RAM);
-    assert_int_equal(guest_map_add(&map, (struct guest_region){gpa(0xFD000000), hpa(0xFD000000),
-                                                               MIB(1), REGION_DEVICE}),
-                     ERR_OK);
+    assert_int_equal(
+        guest_map_add(&map, (struct guest_region){gpa(0xFD000000), hpa(0xFD000000), MIB(1), REGION_DEVICE}),
+        ERR_OK);
     load();
     assert_int_equal(memory_value(start.rsi + 0x1E8, 1), ARRAY_SIZE(want));
     for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
@@ -186,8 +172,7 @@ static void test_e820(void **state)
 }
 
 /* Identity partitions have a low megabyte and the rest wherever the host had room. */
-static void test_moves_to_where_the_ram_is(void **state)
-{
+static void test_moves_to_where_the_ram_is(void **state) {
     (void)state;
     memory_add(0x5A301000, MIB(8), REGION_RAM);
     load();
@@ -199,8 +184,7 @@ static void test_moves_to_where_the_ram_is(void **state)
     memory_refused(&request, ERR_NO_MEMORY, "vmlinuz: no room: wants 1024 KiB of RAM at 0x1000000");
 }
 
-static void test_above_4_gib(void **state)
-{
+static void test_above_4_gib(void **state) {
     uint64_t at = GIB(509) + MIB(1022); /* over the end of a GiB */
 
     (void)state;
@@ -219,16 +203,14 @@ static void test_above_4_gib(void **state)
     memory_refused(&request, ERR_NO_MEMORY, "no room");
 }
 
-static void test_ram_that_page_tables_cannot_reach(void **state)
-{
+static void test_ram_that_page_tables_cannot_reach(void **state) {
     (void)state;
     memory_add(GIB(511), MIB(8), REGION_RAM);
     memory_refused(&request, ERR_NO_MEMORY, "no room");
 }
 
 /* A restart finds dirty memory and must leave the same machine as the first start. */
-static void test_loads_again(void **state)
-{
+static void test_loads_again(void **state) {
     static uint8_t first[WINDOW];
     struct guest_start start_first;
 
@@ -237,18 +219,15 @@ static void test_loads_again(void **state)
     load();
     start_first = start;
     memcpy(first, window, sizeof(first));
-    for (uint64_t i = 0; i < WINDOW; i++) {
-        if (window[i] != 0xA5) {
+    for (uint64_t i = 0; i < WINDOW; i++)
+        if (window[i] != 0xA5)
             window[i] ^= 0xFF;
-        }
-    }
     load();
     assert_memory_equal(&start, &start_first, sizeof(start));
     assert_memory_equal(window, first, sizeof(first));
 }
 
-static void test_refusals(void **state)
-{
+static void test_refusals(void **state) {
     static char long_cmdline[301];
 
     (void)state;
@@ -257,8 +236,7 @@ static void test_refusals(void **state)
     put(0x238, 300, 4);
     load();
     put(0x238, 299, 4);
-    memory_refused(&request, ERR_RANGE,
-                   "vmlinuz: a command line of 300 bytes; this kernel takes 299");
+    memory_refused(&request, ERR_RANGE, "vmlinuz: a command line of 300 bytes; this kernel takes 299");
     request.cmdline = "";
 
     put(0x206, 0x020B, 2);
@@ -287,15 +265,13 @@ static void test_refusals(void **state)
     request.initrd.bytes = INITRD_BYTES;
 
     request.has_load = true;
-    memory_refused(&request, ERR_UNSUPPORTED,
-                   "load = is for flat binaries; this is a Linux kernel");
+    memory_refused(&request, ERR_UNSUPPORTED, "load = is for flat binaries; this is a Linux kernel");
     request.has_load = false;
     map.regions[0].bytes = KIB(64);
     memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_state_at_entry, set_up),
         cmocka_unit_test_setup(test_boot_params, set_up),

@@ -13,52 +13,44 @@ static uint8_t blob[65536];
 static uint32_t blob_bytes;
 static struct boot_info out;
 
-static void put(const void *bytes, size_t count)
-{
+static void put(const void *bytes, size_t count) {
     memcpy(blob + blob_bytes, bytes, count);
     blob_bytes += (uint32_t)count;
 }
 
-static void put_u32(uint32_t v)
-{
+static void put_u32(uint32_t v) {
     put(&v, sizeof(v));
 }
 
-static void put_u64(uint64_t v)
-{
+static void put_u64(uint64_t v) {
     put(&v, sizeof(v));
 }
 
-static void blob_start(void)
-{
+static void blob_start(void) {
     memset(blob, 0xaa, sizeof(blob)); /* padding is not zero */
     blob_bytes = 8;
     stub_log_clear();
 }
 
-static void tag_start(uint32_t type, uint32_t body_bytes)
-{
+static void tag_start(uint32_t type, uint32_t body_bytes) {
     blob_bytes = (blob_bytes + 7) & ~7u;
     put_u32(type);
     put_u32(8 + body_bytes);
 }
 
-static void tag_text(uint32_t type, const char *text)
-{
+static void tag_text(uint32_t type, const char *text) {
     tag_start(type, (uint32_t)strlen(text) + 1);
     put(text, strlen(text) + 1);
 }
 
-static void tag_module(uint32_t start, uint32_t end, const char *text)
-{
+static void tag_module(uint32_t start, uint32_t end, const char *text) {
     tag_start(3, 8 + (uint32_t)strlen(text) + 1);
     put_u32(start);
     put_u32(end);
     put(text, strlen(text) + 1);
 }
 
-static void tag_memory(uint64_t base, uint64_t size, uint32_t kind)
-{
+static void tag_memory(uint64_t base, uint64_t size, uint32_t kind) {
     tag_start(6, 8 + 24);
     put_u32(24);
     put_u32(0);
@@ -68,8 +60,7 @@ static void tag_memory(uint64_t base, uint64_t size, uint32_t kind)
     put_u32(0);
 }
 
-static enum err parse_only(uint32_t readable)
-{
+static enum err parse_only(uint32_t readable) {
     uint8_t *copy = malloc(readable);
     enum err e;
 
@@ -79,22 +70,19 @@ static enum err parse_only(uint32_t readable)
     return e;
 }
 
-static enum err parse(void)
-{
+static enum err parse(void) {
     tag_start(0, 0);
     memcpy(blob, &blob_bytes, 4);
     assert_int_equal(mb2_total_size(blob), blob_bytes);
     return parse_only(blob_bytes);
 }
 
-static void expect_error(enum err want, const char *log)
-{
+static void expect_error(enum err want, const char *log) {
     assert_int_equal(parse(), want);
     assert_non_null(strstr(stub_log, log));
 }
 
-static void test_everything(void **state)
-{
+static void test_everything(void **state) {
     uint8_t rsdp[36];
 
     (void)state;
@@ -161,8 +149,7 @@ static void test_everything(void **state)
     assert_null(boot_info_module(&out, "vmlinu"));
 }
 
-static void test_little(void **state)
-{
+static void test_little(void **state) {
     (void)state;
     blob_start();
     tag_memory(0, 0x80000, 1);
@@ -186,8 +173,7 @@ static void test_little(void **state)
     assert_memory_equal(out.rsdp, "RSD PTR ", 8);
 }
 
-static void test_large_entries(void **state)
-{
+static void test_large_entries(void **state) {
     (void)state;
     blob_start();
     tag_start(6, 8 + 2 * 40);
@@ -206,8 +192,7 @@ static void test_large_entries(void **state)
     assert_int_equal(out.memory[1].kind, MEMORY_RAM);
 }
 
-static void test_bad_frames(void **state)
-{
+static void test_bad_frames(void **state) {
     static const uint32_t sizes[] = {0, 7, 0xffffffff, 0xfffffff8};
 
     (void)state;
@@ -236,8 +221,7 @@ static void test_bad_frames(void **state)
     assert_non_null(strstr(stub_log, "does not fit"));
 }
 
-static void test_short_bodies(void **state)
-{
+static void test_short_bodies(void **state) {
     static const struct {
         uint32_t type, least;
     } rows[] = {{1, 1}, {3, 9}, {6, 8}, {8, 22}, {14, 20}, {15, 36}, {21, 4}};
@@ -253,8 +237,7 @@ static void test_short_bodies(void **state)
     }
 }
 
-static void test_bad_text(void **state)
-{
+static void test_bad_text(void **state) {
     (void)state;
     blob_start();
     tag_start(1, 4);
@@ -268,8 +251,7 @@ static void test_bad_text(void **state)
     expect_error(ERR_MALFORMED, "module tag has no end");
 }
 
-static void test_text_limits(void **state)
-{
+static void test_text_limits(void **state) {
     char text[MAX_CMDLINE + MAX_NAME + 4];
 
     (void)state;
@@ -285,9 +267,8 @@ static void test_text_limits(void **state)
     text[MAX_CMDLINE] = '\0';
     blob_start();
     tag_text(1, text);
-    expect_error(ERR_FULL,
-                 "command line 'xxxxxxxxxxxxxxxxxxxxxxxx...' has 1024 characters, at most "
-                 "1023 fit");
+    expect_error(ERR_FULL, "command line 'xxxxxxxxxxxxxxxxxxxxxxxx...' has 1024 characters, at most "
+                           "1023 fit");
 
     text[MAX_NAME - 1] = ' ';
     text[MAX_NAME - 1 + MAX_CMDLINE] = '\0';
@@ -309,12 +290,10 @@ static void test_text_limits(void **state)
     text[MAX_NAME] = ' ';
     blob_start();
     tag_module(0, 1, text);
-    expect_error(ERR_FULL,
-                 "module name 'nnnnnnnnnnnnnnnnnnnnnnnn...' has 32 characters, at most 31");
+    expect_error(ERR_FULL, "module name 'nnnnnnnnnnnnnnnnnnnnnnnn...' has 32 characters, at most 31");
 }
 
-static void test_bad_modules(void **state)
-{
+static void test_bad_modules(void **state) {
     (void)state;
     blob_start();
     tag_module(0x2000, 0x1fff, "cfg");
@@ -336,8 +315,7 @@ static void test_bad_modules(void **state)
     assert_non_null(strstr(stub_log, "module 1 has no name"));
 }
 
-static void test_too_many(void **state)
-{
+static void test_too_many(void **state) {
     char name[8] = "m00";
 
     (void)state;
@@ -355,16 +333,14 @@ static void test_too_many(void **state)
 
     for (unsigned count = MAX_MEMORY_RANGES; count <= MAX_MEMORY_RANGES + 1; count++) {
         blob_start();
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             tag_memory(i * 0x1000, 0x1000, 1);
-        }
         assert_int_equal(parse(), count == MAX_MEMORY_RANGES ? ERR_OK : ERR_FULL);
     }
     assert_non_null(strstr(stub_log, "more than 128 memory map entries"));
 }
 
-static void test_bad_memory(void **state)
-{
+static void test_bad_memory(void **state) {
     static const uint32_t entry_sizes[] = {0, 8, 23, 25, 32, 0xffffffff};
 
     (void)state;
@@ -384,8 +360,7 @@ static void test_bad_memory(void **state)
 }
 
 /* What GRUB 2.06 left, see tests/unit/data/record.py. */
-static void parse_recorded(const char *path, uint64_t bytes)
-{
+static void parse_recorded(const char *path, uint64_t bytes) {
     FILE *f = fopen(path, "rb");
 
     assert_non_null(f);
@@ -406,15 +381,13 @@ static void parse_recorded(const char *path, uint64_t bytes)
     assert_int_equal(out.load_base.v, 0x100000);
 }
 
-static void require_range(unsigned i, uint64_t base, uint64_t size, enum memory_kind kind)
-{
+static void require_range(unsigned i, uint64_t base, uint64_t size, enum memory_kind kind) {
     assert_int_equal(out.memory[i].range.base, base);
     assert_int_equal(out.memory[i].range.size, size);
     assert_int_equal(out.memory[i].kind, kind);
 }
 
-static void test_recorded_bios(void **state)
-{
+static void test_recorded_bios(void **state) {
     (void)state;
     parse_recorded("tests/unit/data/grub-bios.mb2", 744);
     assert_int_equal(out.modules[0].at.v, 0x101000);
@@ -426,8 +399,7 @@ static void test_recorded_bios(void **state)
     assert_false(out.efi);
 }
 
-static void test_recorded_efi(void **state)
-{
+static void test_recorded_efi(void **state) {
     (void)state;
     parse_recorded("tests/unit/data/grub-efi.mb2", 7224);
     assert_int_equal(out.modules[0].at.v, 0x3000);
@@ -441,8 +413,7 @@ static void test_recorded_efi(void **state)
     assert_true(out.efi);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),    cmocka_unit_test(test_little),
         cmocka_unit_test(test_large_entries), cmocka_unit_test(test_bad_frames),

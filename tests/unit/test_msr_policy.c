@@ -9,40 +9,31 @@
 #define WRITES 2
 
 /* What the guest touches without an exit, written down a second time on purpose. */
-static unsigned expect_pass(uint32_t i, bool x2apic)
-{
-    static const uint32_t both[] = {0x48,       0x49,       0xe1,       0x10b,      0x174,
-                                    0x175,      0x176,      0x277,      0x6e0,      0xc0000081,
-                                    0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101,
-                                    0xc0000102, 0xc0000103};
+static unsigned expect_pass(uint32_t i, bool x2apic) {
+    static const uint32_t both[] = {0x48,       0x49,       0xe1,       0x10b,      0x174,      0x175,
+                                    0x176,      0x277,      0x6e0,      0xc0000081, 0xc0000082, 0xc0000083,
+                                    0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103};
     static const uint32_t apic[] = {0x803, 0x808, 0x80a, 0x80b, 0x828, 0x838, 0x839, 0x83e, 0x83f};
 
-    for (size_t k = 0; k < ARRAY_SIZE(both); k++) {
-        if (i == both[k]) {
+    for (size_t k = 0; k < ARRAY_SIZE(both); k++)
+        if (i == both[k])
             return READS | WRITES;
-        }
-    }
-    for (size_t k = 0; k < ARRAY_SIZE(apic); k++) {
-        if (i == apic[k]) {
+    for (size_t k = 0; k < ARRAY_SIZE(apic); k++)
+        if (i == apic[k])
             return x2apic ? READS | WRITES : 0;
-        }
-    }
-    if (i >= 0x810 && i <= 0x827) {
+    if (i >= 0x810 && i <= 0x827)
         return x2apic ? READS | WRITES : 0;
-    }
     return i == 0x10 || i == 0xc0000080 ? READS : 0;
 }
 
-static unsigned bitmap_pass(const uint8_t *page, uint32_t i)
-{
+static unsigned bitmap_pass(const uint8_t *page, uint32_t i) {
     size_t at = (i >= 0xc0000000 ? 1024 : 0) + (i & 0x1fff) / 8;
 
     return ((page[at] >> (i & 7) & 1) == 0 ? READS : 0) |
            ((page[at + 2048] >> (i & 7) & 1) == 0 ? WRITES : 0);
 }
 
-static void test_bitmap(void **state)
-{
+static void test_bitmap(void **state) {
     uint8_t page[4096];
 
     (void)state;
@@ -51,8 +42,7 @@ static void test_bitmap(void **state)
         msr_bitmap_build(page, x2apic != 0);
         for (uint32_t i = 0; i < 0x2000; i++) {
             assert_int_equal(bitmap_pass(page, i), expect_pass(i, x2apic != 0));
-            assert_int_equal(bitmap_pass(page, 0xc0000000 + i),
-                             expect_pass(0xc0000000 + i, x2apic != 0));
+            assert_int_equal(bitmap_pass(page, 0xc0000000 + i), expect_pass(0xc0000000 + i, x2apic != 0));
         }
     }
 }
@@ -72,13 +62,11 @@ static const struct {
     {0xda0, MSR_DONE, MSR_DONE, 0}, {0xc0000080, MSR_GP, MSR_ARCH, 0}, /* reads do not exit */
 };
 
-static void init(struct msr_state *s)
-{
+static void init(struct msr_state *s) {
     msr_state_init(s, UINT64_C(0x0200006500000000), UINT64_MAX);
 }
 
-static void check_index(uint32_t index)
-{
+static void check_index(uint32_t index) {
     enum msr_verdict read = MSR_GP, write = MSR_GP;
     uint64_t expect = 0, value = 0;
     struct msr_state s;
@@ -87,9 +75,8 @@ static void check_index(uint32_t index)
         read = MSR_DONE; /* fixed-range MTRRs: eleven, all write-back */
         expect = UINT64_C(0x0606060606060606);
     }
-    if (index >= 0x800 && index <= 0x8ff) {
+    if (index >= 0x800 && index <= 0x8ff)
         read = write = MSR_ARCH;
-    }
     for (size_t k = 0; k < ARRAY_SIZE(exits); k++) {
         if (exits[k].index == index) {
             read = exits[k].read;
@@ -105,24 +92,20 @@ static void check_index(uint32_t index)
     assert_int_equal(value, expect);
 }
 
-static void test_sweep(void **state)
-{
-    static const uint32_t odd[] = {0x2000,     0x40000000, 0x40000020, 0x4b564d00,
-                                   0x4b564d01, 0xbfffffff, 0xc0002000, 0xc0010015,
-                                   0xc0011029, 0xfffffffe, 0xffffffff};
+static void test_sweep(void **state) {
+    static const uint32_t odd[] = {0x2000,     0x40000000, 0x40000020, 0x4b564d00, 0x4b564d01, 0xbfffffff,
+                                   0xc0002000, 0xc0010015, 0xc0011029, 0xfffffffe, 0xffffffff};
 
     (void)state;
     for (uint32_t i = 0; i < 0x2000; i++) {
         check_index(i);
         check_index(0xc0000000 + i);
     }
-    for (size_t k = 0; k < ARRAY_SIZE(odd); k++) {
+    for (size_t k = 0; k < ARRAY_SIZE(odd); k++)
         check_index(odd[k]);
-    }
 }
 
-static void assert_write(struct msr_state *s, uint32_t index, uint64_t value, uint64_t then)
-{
+static void assert_write(struct msr_state *s, uint32_t index, uint64_t value, uint64_t then) {
     uint64_t now;
 
     assert_int_equal(msr_write(s, index, value), MSR_DONE);
@@ -130,8 +113,7 @@ static void assert_write(struct msr_state *s, uint32_t index, uint64_t value, ui
     assert_int_equal(now, then);
 }
 
-static void test_written_values(void **state)
-{
+static void test_written_values(void **state) {
     struct msr_state s;
 
     (void)state;
@@ -151,8 +133,7 @@ static void test_written_values(void **state)
 }
 
 /* What Linux does around a PAT change: off, uncached, and back. */
-static void test_mtrr(void **state)
-{
+static void test_mtrr(void **state) {
     struct msr_state s;
 
     (void)state;
@@ -172,8 +153,7 @@ static void test_mtrr(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bitmap),
         cmocka_unit_test(test_sweep),

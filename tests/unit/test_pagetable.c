@@ -16,8 +16,7 @@ static uint8_t memory[TABLES_BYTES] __attribute__((aligned(4096)));
 static struct frames frames;
 static struct pagetable pt;
 
-static void start(const struct pt_format *format, unsigned max_leaf)
-{
+static void start(const struct pt_format *format, unsigned max_leaf) {
     const struct memory_range map = {{TABLES_BASE, TABLES_BYTES}, MEMORY_RAM};
 
     memset(memory, 0xa5, sizeof(memory));
@@ -28,24 +27,20 @@ static void start(const struct pt_format *format, unsigned max_leaf)
 }
 
 /* A walk as the processor does it, down to the entry that translates; 0 = not present. */
-static uint64_t walk(uint64_t present, uint64_t from, unsigned *shift)
-{
+static uint64_t walk(uint64_t present, uint64_t from, unsigned *shift) {
     uint64_t table = pt.root.v, entry = 0;
 
     for (*shift = 39;; *shift -= 9) {
         memcpy(&entry, memory + (table - TABLES_BASE) + ((from >> *shift) & 511) * 8, 8);
-        if ((entry & present) == 0) {
+        if ((entry & present) == 0)
             return 0;
-        }
-        if (*shift == 12 || (entry & 0x80) != 0) {
+        if (*shift == 12 || (entry & 0x80) != 0)
             return entry;
-        }
         table = entry & 0x000ffffffffff000;
     }
 }
 
-static void expect_entry(uint64_t from, unsigned shift, uint64_t entry)
-{
+static void expect_entry(uint64_t from, unsigned shift, uint64_t entry) {
     unsigned found;
     uint64_t got = walk(pt.format == &pt_host ? 1 : 7, from, &found);
 
@@ -53,9 +48,7 @@ static void expect_entry(uint64_t from, unsigned shift, uint64_t entry)
     assert_int_equal(got, entry);
 }
 
-static void expect_leaf(uint64_t at, uint64_t from, uint64_t to, uint64_t bytes,
-                        unsigned attributes)
-{
+static void expect_leaf(uint64_t at, uint64_t from, uint64_t to, uint64_t bytes, unsigned attributes) {
     struct pt_leaf leaf;
 
     assert_true(pt_lookup(&pt, at, &leaf));
@@ -65,8 +58,7 @@ static void expect_leaf(uint64_t at, uint64_t from, uint64_t to, uint64_t bytes,
     assert_int_equal(leaf.attributes, attributes);
 }
 
-static void test_ept_bits(void **state)
-{
+static void test_ept_bits(void **state) {
     uint64_t first;
 
     (void)state;
@@ -83,8 +75,7 @@ static void test_ept_bits(void **state)
     assert_int_equal(first & 0xfff, 7);
 }
 
-static void test_host_bits(void **state)
-{
+static void test_host_bits(void **state) {
     uint64_t first;
 
     (void)state;
@@ -101,8 +92,7 @@ static void test_host_bits(void **state)
     assert_int_equal(first & 0xfff, 0x23);
 }
 
-static void test_attributes_come_back(void **state)
-{
+static void test_attributes_come_back(void **state) {
     static const struct pt_format *const formats[] = {&pt_host, &pt_ept};
 
     (void)state;
@@ -112,8 +102,7 @@ static void test_attributes_come_back(void **state)
             bool ok = a < 16 && (a & PT_READ) != 0 && (f == 1 || (a & 6) != 6);
             uint64_t from = (a + 1) * MIB(4);
 
-            assert_int_equal(pt_map(&pt, from, hpa(MIB(2)), MIB(2) + PAGE_SIZE, a),
-                             ok ? ERR_OK : ERR_RANGE);
+            assert_int_equal(pt_map(&pt, from, hpa(MIB(2)), MIB(2) + PAGE_SIZE, a), ok ? ERR_OK : ERR_RANGE);
             if (ok) {
                 expect_leaf(from + 5, from, MIB(2), MIB(2), a);
                 expect_leaf(from + MIB(2), from + MIB(2), MIB(4), PAGE_SIZE, a);
@@ -126,8 +115,7 @@ static void test_attributes_come_back(void **state)
     }
 }
 
-static void test_biggest_pages(void **state)
-{
+static void test_biggest_pages(void **state) {
     static const struct {
         unsigned max_leaf;
         uint64_t from, to, bytes;
@@ -169,8 +157,7 @@ static void test_biggest_pages(void **state)
     }
 }
 
-static void test_map_refuses(void **state)
-{
+static void test_map_refuses(void **state) {
     static const struct {
         const struct pt_format *format;
         uint64_t from, to, bytes;
@@ -198,16 +185,14 @@ static void test_map_refuses(void **state)
         struct pt_leaf leaf;
 
         start(rows[i].format, 3);
-        assert_int_equal(pt_map(&pt, rows[i].from, hpa(rows[i].to), rows[i].bytes, PT_READ),
-                         ERR_RANGE);
+        assert_int_equal(pt_map(&pt, rows[i].from, hpa(rows[i].to), rows[i].bytes, PT_READ), ERR_RANGE);
         assert_true(strlen(stub_log) > 0);
         assert_false(pt_next(&pt, &cursor, &leaf));
         assert_int_equal(pt.bytes, PAGE_SIZE);
     }
 }
 
-static void test_overlap_refused(void **state)
-{
+static void test_overlap_refused(void **state) {
     (void)state;
     start(&pt_ept, 3);
     assert_int_equal(pt_map(&pt, GIB(1), hpa(GIB(1)), GIB(1), PT_RWX), ERR_OK);
@@ -220,8 +205,7 @@ static void test_overlap_refused(void **state)
     expect_leaf(GIB(2), GIB(2), 0, PAGE_SIZE, PT_RWX);
 }
 
-static void test_split_keeps_translation(void **state)
-{
+static void test_split_keeps_translation(void **state) {
     (void)state;
     start(&pt_host, 3);
     assert_int_equal(pt_map(&pt, GIB(1), hpa(GIB(7)), GIB(1), PT_RW), ERR_OK);
@@ -230,8 +214,7 @@ static void test_split_keeps_translation(void **state)
     expect_leaf(GIB(1), GIB(1), GIB(7), PAGE_2M, PT_RW);
     expect_leaf(GIB(1) + MIB(4), GIB(1) + MIB(4), GIB(7) + MIB(4), PAGE_SIZE, PT_RW);
     expect_entry(GIB(1) + MIB(4) + PAGE_SIZE, 12, (GIB(7) + MIB(4) + PAGE_SIZE) | 0x21 | BIT(63));
-    expect_entry(GIB(1) + MIB(4) + 2 * PAGE_SIZE, 12,
-                 (GIB(7) + MIB(4) + 2 * PAGE_SIZE) | 0x63 | BIT(63));
+    expect_entry(GIB(1) + MIB(4) + 2 * PAGE_SIZE, 12, (GIB(7) + MIB(4) + 2 * PAGE_SIZE) | 0x63 | BIT(63));
     expect_leaf(GIB(2) - 1, GIB(2) - PAGE_2M, GIB(8) - PAGE_2M, PAGE_2M, PT_RW);
 
     assert_int_equal(pt_protect(&pt, GIB(1), MIB(4), PT_RX | PT_UC), ERR_OK); /* no split */
@@ -244,8 +227,7 @@ static void test_split_keeps_translation(void **state)
     assert_non_null(strstr(stub_log, "not mapped"));
 }
 
-static void test_lookup_outside(void **state)
-{
+static void test_lookup_outside(void **state) {
     struct pt_leaf leaf;
 
     (void)state;
@@ -261,8 +243,7 @@ static void test_lookup_outside(void **state)
     assert_false(pt_lookup(&pt, UINT64_MAX, &leaf));
 }
 
-static void test_no_memory_is_passed_on(void **state)
-{
+static void test_no_memory_is_passed_on(void **state) {
     struct frames_list *free = &frames.free;
 
     (void)state;
@@ -291,10 +272,8 @@ static struct {
 static uint64_t model_base;
 
 /* Map or change as many pages as are alike from a random one on. */
-static void model_change(void)
-{
-    uint64_t first = (uint64_t)random() % MODEL_PAGES, pages = 0,
-             most = 1 + (uint64_t)random() % 1200;
+static void model_change(void) {
+    uint64_t first = (uint64_t)random() % MODEL_PAGES, pages = 0, most = 1 + (uint64_t)random() % 1200;
     uint64_t from = model_base + first * PAGE_SIZE;
     uint64_t to = GIB(3) + first * PAGE_SIZE + (random() % 4 == 0 ? PAGE_SIZE : 0);
     unsigned attributes = (unsigned)random() % 16 | PT_READ;
@@ -303,9 +282,8 @@ static void model_change(void)
     attributes &= attributes & PT_WRITE ? ~PT_EXEC : ~0u;
     attributes = !map && random() % 3 == 0 ? 0 : attributes;
     for (uint64_t i = first; i < MODEL_PAGES && pages < most; i++, pages++) {
-        if ((model[i].attributes == 0) != map) {
+        if ((model[i].attributes == 0) != map)
             break;
-        }
         model[i].attributes = attributes;
         model[i].to = map ? to + (i - first) * PAGE_SIZE : model[i].to;
     }
@@ -314,8 +292,7 @@ static void model_change(void)
                      ERR_OK);
 }
 
-static void model_check(void)
-{
+static void model_check(void) {
     uint64_t cursor = 0, mapped = 0, seen = 0, last = 0;
     struct pt_leaf leaf;
 
@@ -339,8 +316,7 @@ static void model_check(void)
     assert_int_equal(seen, mapped);
 }
 
-static void test_model(void **state)
-{
+static void test_model(void **state) {
     static const uint64_t bases[] = {0, GIB(1) - MIB(4), BIT(39) - MIB(2), KERNEL,
                                      0 - MODEL_PAGES * PAGE_SIZE};
 
@@ -352,16 +328,14 @@ static void test_model(void **state)
         model_base = bases[round % ARRAY_SIZE(bases)];
         for (unsigned i = 0; i < 60; i++) {
             model_change();
-            if (i % 6 == 5) {
+            if (i % 6 == 5)
                 model_check();
-            }
         }
         assert_int_equal(pt.bytes, frames.used_bytes);
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ept_bits),
         cmocka_unit_test(test_host_bits),

@@ -2,8 +2,7 @@
 #include "core/platform.h"
 #include "tests/unit/unit.h"
 
-static void test_isa_route(void **state)
-{
+static void test_isa_route(void **state) {
     static struct platform p;
     struct irq_route r;
 
@@ -33,8 +32,7 @@ static void test_isa_route(void **state)
     assert_false(platform_isa_route(&p, 4, &r)); /* below every base */
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_isa_route),
     };

@@ -8,15 +8,13 @@
 
 static struct ring ring;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(&ring, 0, sizeof(ring));
     return 0;
 }
 
-static void test_order_and_limits(void **state)
-{
+static void test_order_and_limits(void **state) {
     uint8_t byte;
 
     (void)state;
@@ -38,8 +36,7 @@ static void test_order_and_limits(void **state)
 }
 
 /* The counters are never reset: everything must hold where they pass 2^32. */
-static void test_counters_wrap(void **state)
-{
+static void test_counters_wrap(void **state) {
     uint8_t byte;
 
     ring.head = ring.tail = UINT32_MAX - 5;
@@ -49,8 +46,7 @@ static void test_counters_wrap(void **state)
     assert_true(ring_take(&ring, &byte) && byte == 'a');
 }
 
-static void test_all_or_nothing(void **state)
-{
+static void test_all_or_nothing(void **state) {
     uint8_t block[RING_BYTES + 1] = {0};
 
     (void)state;
@@ -66,8 +62,7 @@ static void test_all_or_nothing(void **state)
 
 #define STREAM_BYTES 2000000
 
-static void *producer(void *unused)
-{
+static void *producer(void *unused) {
     (void)unused;
     for (uint32_t i = 0; i < STREAM_BYTES;) {
         uint8_t block[3] = {(uint8_t)i, (uint8_t)(i + 1), (uint8_t)(i + 2)};
@@ -84,8 +79,7 @@ static void *producer(void *unused)
 }
 
 /* Nothing lost, nothing twice, nothing seen before it is there. */
-static void test_two_threads(void **state)
-{
+static void test_two_threads(void **state) {
     pthread_t thread;
     uint8_t byte;
 
@@ -103,8 +97,7 @@ static void test_two_threads(void **state)
     assert_int_equal(ring.dropped, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_order_and_limits, setup),
         cmocka_unit_test_setup(test_counters_wrap, setup),

@@ -6,16 +6,15 @@
 #include "tests/unit/unit.h"
 
 /* Every format the code base may use must print what libc prints. */
-#define same(...)                                                                                  \
-    do {                                                                                           \
-        char ours[256], theirs[256];                                                               \
-        size_t n = str_format(ours, sizeof(ours), __VA_ARGS__);                                    \
-        assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                        \
-        assert_string_equal(ours, theirs);                                                         \
+#define same(...)                                                                                            \
+    do {                                                                                                     \
+        char ours[256], theirs[256];                                                                         \
+        size_t n = str_format(ours, sizeof(ours), __VA_ARGS__);                                              \
+        assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                                  \
+        assert_string_equal(ours, theirs);                                                                   \
     } while (0)
 
-static void test_format_like_libc(void **state)
-{
+static void test_format_like_libc(void **state) {
     (void)state;
     same("plain");
     same("%d %i %u", -5, INT_MIN, UINT_MAX);
@@ -30,8 +29,7 @@ static void test_format_like_libc(void **state)
     same("%p", (void *)0x1234);
 }
 
-static void test_format_cuts(void **state)
-{
+static void test_format_cuts(void **state) {
     char small[4];
 
     (void)state;
@@ -41,8 +39,7 @@ static void test_format_cuts(void **state)
     assert_string_equal(small, "");
 }
 
-static void test_numbers(void **state)
-{
+static void test_numbers(void **state) {
     uint64_t v = 1;
 
     (void)state;
@@ -57,8 +54,7 @@ static void test_numbers(void **state)
     assert_false(str_to_u64("-1", 2, &v));
 }
 
-static void test_copy_and_equal(void **state)
-{
+static void test_copy_and_equal(void **state) {
     char to[4];
 
     (void)state;
@@ -72,8 +68,7 @@ static void test_copy_and_equal(void **state)
     assert_int_equal(str_length("four"), 4);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format_like_libc),
         cmocka_unit_test(test_format_cuts),

@@ -4,19 +4,16 @@
 #include "core/text.h"
 #include "tests/unit/unit.h"
 
-static struct text text(const char *s)
-{
+static struct text text(const char *s) {
     return (struct text){s, strlen(s)};
 }
 
-static void same(struct text t, const char *s)
-{
+static void same(struct text t, const char *s) {
     assert_int_equal(t.length, strlen(s));
     assert_memory_equal(t.at, s, t.length);
 }
 
-static void test_trim_and_is(void **state)
-{
+static void test_trim_and_is(void **state) {
     (void)state;
     same(text_trim(text(" \t a b\t ")), "a b");
     same(text_trim(text(" \t ")), "");
@@ -27,8 +24,7 @@ static void test_trim_and_is(void **state)
     assert_false(text_is(text("ab"), "ac"));
 }
 
-static void test_cut(void **state)
-{
+static void test_cut(void **state) {
     struct text t = text(" a , b ,, c");
     bool found;
 
@@ -53,8 +49,7 @@ static void test_cut(void **state)
     same(t, "");
 }
 
-static void test_numbers(void **state)
-{
+static void test_numbers(void **state) {
     uint64_t v = 0, w = 0;
 
     (void)state;
@@ -76,8 +71,7 @@ static void test_numbers(void **state)
     assert_false(text_span(text("1-2-3"), &v, &w));
 }
 
-static void test_pick_and_shown(void **state)
-{
+static void test_pick_and_shown(void **state) {
     static const char *const words[] = {"no", "yes"};
     char longer[TEXT_SHOWN + 1] = {0};
     unsigned choice = 5;
@@ -91,8 +85,7 @@ static void test_pick_and_shown(void **state)
     assert_int_equal(text_shown((struct text){longer, TEXT_SHOWN + 1}), TEXT_SHOWN);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trim_and_is),
         cmocka_unit_test(test_cut),

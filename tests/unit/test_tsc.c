@@ -5,8 +5,7 @@
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
-static void test_measured(void **state)
-{
+static void test_measured(void **state) {
     (void)state;
     assert_int_equal(tsc_khz_measured(30000000, 35795, 3579545), 3000037);
     assert_int_equal(tsc_khz_measured(1000, 0, 3579545), 0);
@@ -14,8 +13,7 @@ static void test_measured(void **state)
     assert_int_equal(tsc_khz_measured(0, 5, 3), 0);
 }
 
-static void test_median(void **state)
-{
+static void test_median(void **state) {
     uint64_t three[] = {9, 2, 5}, sorted[] = {1, 2, 3, 4, 5}, dead[] = {7, 0, 8}, one[] = {4};
 
     (void)state;
@@ -26,8 +24,7 @@ static void test_median(void **state)
     assert_int_equal(tsc_khz_median(one, 0), 0);
 }
 
-static void test_claimed(void **state)
-{
+static void test_claimed(void **state) {
     (void)state;
     assert_int_equal(tsc_khz_claimed(2, 250, 24000000, 3000), 3000000);
     assert_int_equal(tsc_khz_claimed(2, 250, 0, 0xffff0bb8), 3000000);
@@ -37,8 +34,7 @@ static void test_claimed(void **state)
     assert_int_equal(tsc_khz_claimed(1, UINT32_MAX, UINT32_MAX, 0), 18446744065119617);
 }
 
-static void test_choose(void **state)
-{
+static void test_choose(void **state) {
     (void)state;
     stub_log_clear();
     assert_int_equal(tsc_khz_choose(0, 0), 0);
@@ -52,8 +48,7 @@ static void test_choose(void **state)
     assert_non_null(strstr(stub_log, "CPUID says 3000000 kHz, measured are 3040000 kHz"));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured),
         cmocka_unit_test(test_median),

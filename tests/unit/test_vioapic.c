@@ -6,34 +6,29 @@
 
 static struct vioapic io;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(&io, 0xa5, sizeof(io));
     vioapic_reset(&io);
     return 0;
 }
 
-static uint32_t get(unsigned reg)
-{
+static uint32_t get(unsigned reg) {
     vioapic_write(&io, 0x00, reg);
     return vioapic_read(&io, 0x10);
 }
 
-static void put(unsigned reg, uint32_t value)
-{
+static void put(unsigned reg, uint32_t value) {
     vioapic_write(&io, 0x00, reg);
     vioapic_write(&io, 0x10, value);
 }
 
-static void put_entry(unsigned pin, uint32_t high, uint32_t low)
-{
+static void put_entry(unsigned pin, uint32_t high, uint32_t low) {
     put(0x11 + 2 * pin, high);
     put(0x10 + 2 * pin, low);
 }
 
-static void test_registers(void **state)
-{
+static void test_registers(void **state) {
     (void)state;
     assert_int_equal(get(1), 0x00170020);
     put(1, 0xffffffff);
@@ -54,8 +49,7 @@ static void test_registers(void **state)
     }
 }
 
-static void test_absent_registers(void **state)
-{
+static void test_absent_registers(void **state) {
     static const unsigned offsets[] = {0x04, 0x0c, 0x11, 0x14, 0x20, 0x40, 0xffc, 0xffffffff};
 
     (void)state;
@@ -74,8 +68,7 @@ static void test_absent_registers(void **state)
     assert_int_equal(vioapic_read(&io, 0x10), 0x10000);
 }
 
-static void test_message(void **state)
-{
+static void test_message(void **state) {
     struct irq_message m;
 
     (void)state;
@@ -98,8 +91,7 @@ static void test_message(void **state)
     assert_int_equal(io.refused, 0);
 }
 
-static void test_refused(void **state)
-{
+static void test_refused(void **state) {
     static const uint32_t bad[] = {0x0230, 0x0330, 0x0530, 0x0630, 0x0730, 0x000f, 0x010f};
     struct irq_message m;
 
@@ -116,8 +108,7 @@ static void test_refused(void **state)
     assert_int_equal(io.pending, 0);
 }
 
-static void test_latched_while_masked(void **state)
-{
+static void test_latched_while_masked(void **state) {
     struct irq_message m;
 
     (void)state;
@@ -139,8 +130,7 @@ static void test_latched_while_masked(void **state)
     assert_false(vioapic_next(&io, &m));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_registers, setup),
         cmocka_unit_test_setup(test_absent_registers, setup),

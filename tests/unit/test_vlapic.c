@@ -13,35 +13,30 @@
 static struct vlapic v;
 static struct vlapic_effect effect;
 
-static void to_x2apic(void)
-{
+static void to_x2apic(void) {
     assert_int_equal(vlapic_write_base(&v, BASE | EN | EXTD, true), VLAPIC_DONE);
 }
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(&v, 0xa5, sizeof(v));
     vlapic_reset(&v, 21, false, true);
     return 0;
 }
 
-static uint64_t get(unsigned reg)
-{
+static uint64_t get(unsigned reg) {
     uint64_t value = NOTHING;
 
     assert_int_equal(vlapic_read(&v, v.mode, reg, &value), VLAPIC_DONE);
     return value;
 }
 
-static enum vlapic_verdict put(unsigned reg, uint64_t value)
-{
+static enum vlapic_verdict put(unsigned reg, uint64_t value) {
     memset(&effect, 0xa5, sizeof(effect));
     return vlapic_write(&v, v.mode, reg, value, &effect);
 }
 
-static void put_real(unsigned reg, uint64_t value, uint64_t real)
-{
+static void put_real(unsigned reg, uint64_t value, uint64_t real) {
     assert_int_equal(put(reg, value), VLAPIC_HARDWARE);
     assert_int_equal(effect.reg, reg);
     assert_int_equal(effect.value, real);
@@ -49,8 +44,7 @@ static void put_real(unsigned reg, uint64_t value, uint64_t real)
 
 /* One letter a register. Read: D answered here, H from hardware, - absent. Write, of 0 where no
  * more is allowed: D kept or ignored here, H to hardware, - absent or read-only. */
-static void expect_map(const char *reads, const char *writes)
-{
+static void expect_map(const char *reads, const char *writes) {
     bool x2 = v.mode == VLAPIC_X2APIC;
 
     for (unsigned reg = 0; reg < 0x400; reg++) {
@@ -58,19 +52,14 @@ static void expect_map(const char *reads, const char *writes)
         uint64_t value = NOTHING;
         enum vlapic_verdict verdict = vlapic_read(&v, v.mode, reg, &value);
 
-        assert_int_equal(verdict, r == 'H'         ? VLAPIC_HARDWARE
-                                  : r == '-' && x2 ? VLAPIC_GP
-                                                   : VLAPIC_DONE);
+        assert_int_equal(verdict, r == 'H' ? VLAPIC_HARDWARE : r == '-' && x2 ? VLAPIC_GP : VLAPIC_DONE);
         assert_true(r != '-' || value == 0);
-        assert_int_equal(put(reg, 0), w == 'H'         ? VLAPIC_HARDWARE
-                                      : w == '-' && x2 ? VLAPIC_GP
-                                                       : VLAPIC_DONE);
+        assert_int_equal(put(reg, 0), w == 'H' ? VLAPIC_HARDWARE : w == '-' && x2 ? VLAPIC_GP : VLAPIC_DONE);
         assert_int_equal(effect.reg, w == 'H' ? reg : 0);
     }
 }
 
-static void test_register_maps(void **state)
-{
+static void test_register_maps(void **state) {
     (void)state;
     /*           0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef */
     expect_map("--DH----H-H--DDDHHHHHHHHHHHHHHHHHHHHHHHHH------DDDDDDDDDHH----H-",
@@ -81,8 +70,7 @@ static void test_register_maps(void **state)
                "--------H--H---H------------------------H------DD-HDHDDHH-----HH");
 }
 
-static void test_after_reset(void **state)
-{
+static void test_after_reset(void **state) {
     (void)state;
     assert_int_equal(v.mode, VLAPIC_XAPIC);
     assert_int_equal(v.base_msr, BASE | EN);
@@ -90,15 +78,13 @@ static void test_after_reset(void **state)
     assert_int_equal(get(APIC_LDR), 0);
     assert_int_equal(get(APIC_DFR), 0xffffffff);
     assert_int_equal(get(APIC_SVR), 0xff);
-    for (unsigned reg = APIC_LVT_TIMER; reg <= APIC_LVT_ERROR; reg++) {
+    for (unsigned reg = APIC_LVT_TIMER; reg <= APIC_LVT_ERROR; reg++)
         assert_int_equal(get(reg), MASKED);
-    }
     vlapic_reset(&v, 0, true, true);
     assert_int_equal(v.base_msr, BASE | EN | 0x100);
 }
 
-static void test_identity(void **state)
-{
+static void test_identity(void **state) {
     (void)state;
     assert_int_equal(put(APIC_ID, 0x7f000000), VLAPIC_DONE);
     assert_int_equal(get(APIC_ID), 21u << 24);
@@ -113,8 +99,7 @@ static void test_identity(void **state)
     assert_int_equal(put(APIC_LDR, 0x10020), VLAPIC_GP);
 }
 
-static void test_wrong_way(void **state)
-{
+static void test_wrong_way(void **state) {
     uint64_t value;
 
     (void)state;
@@ -132,8 +117,7 @@ static void test_wrong_way(void **state)
 }
 
 /* Every bit of every writable register: what a real one gets never has a reserved bit. */
-static void test_reserved_bits(void **state)
-{
+static void test_reserved_bits(void **state) {
     static const struct {
         unsigned reg;
         uint64_t accepted, real;
@@ -177,8 +161,7 @@ static void test_reserved_bits(void **state)
     assert_int_equal(put(APIC_LVT_CMCI, 0x200ff), VLAPIC_GP);
 }
 
-static void test_software_disable(void **state)
-{
+static void test_software_disable(void **state) {
     (void)state;
     put_real(APIC_LVT_TIMER, 0x400ef, 0x500ef); /* mask forced while disabled */
     assert_int_equal(get(APIC_LVT_TIMER), 0x500ef);
@@ -194,8 +177,7 @@ static void test_software_disable(void **state)
     assert_int_equal(get(APIC_LVT_LINT1), 0x10400);
 }
 
-static void test_lvt_modes(void **state)
-{
+static void test_lvt_modes(void **state) {
     /* per delivery mode: may a pin, may a counter have it */
     static const bool pin[] = {true, false, false, false, true, false, false, true};
     static const bool counter[] = {true, false, false, false, true, false, false, false};
@@ -208,11 +190,10 @@ static void test_lvt_modes(void **state)
             bool ok = reg >= APIC_LVT_LINT0 ? pin[mode] : counter[mode];
             uint32_t seen = ok ? mode << 8 | 0x41 : MASKED | 0x41;
 
-            if (reg == APIC_LVT_PMC) {
+            if (reg == APIC_LVT_PMC)
                 put_real(reg, mode << 8 | 0x41, mode == 0 ? 0x41 : MASKED | 0x41);
-            } else {
+            else
                 assert_int_equal(put(reg, mode << 8 | 0x41), VLAPIC_DONE);
-            }
             refused += !ok;
             assert_int_equal(get(reg), seen);
             assert_int_equal(v.refused, refused);
@@ -222,8 +203,7 @@ static void test_lvt_modes(void **state)
     assert_int_equal(v.refused, refused);
 }
 
-static void test_timer_modes(void **state)
-{
+static void test_timer_modes(void **state) {
     (void)state;
     put_real(APIC_SVR, 0x1ff, 0x1ff);
     put_real(APIC_LVT_TIMER, 0x20041, 0x20041);
@@ -240,8 +220,7 @@ static void test_timer_modes(void **state)
 }
 
 /* "x2APIC State Transitions": rows are the present mode, columns what EN and EXTD ask for. */
-static void test_base_transitions(void **state)
-{
+static void test_base_transitions(void **state) {
     static const uint64_t enter[][2] = {{0, 0}, {EN, 0}, {EN, EN | EXTD}};
     static const enum vlapic_verdict expected[3][4] = {
         /* 0            EXTD       EN           EN | EXTD */
@@ -253,33 +232,27 @@ static void test_base_transitions(void **state)
     (void)state;
     for (unsigned from = 0; from < 3; from++) {
         for (unsigned to = 0; to < 4; to++) {
-            static const enum vlapic_mode modes[] = {VLAPIC_DISABLED, 9, VLAPIC_XAPIC,
-                                                     VLAPIC_X2APIC};
+            static const enum vlapic_mode modes[] = {VLAPIC_DISABLED, 9, VLAPIC_XAPIC, VLAPIC_X2APIC};
             uint64_t bits = (to & 1 ? EXTD : 0) | (to & 2 ? EN : 0);
             enum vlapic_verdict verdict;
 
             setup(NULL);
             assert_int_not_equal(vlapic_write_base(&v, BASE | enter[from][0], true), VLAPIC_GP);
-            if (from == 2) {
+            if (from == 2)
                 to_x2apic();
-            }
             verdict = vlapic_write_base(&v, BASE | bits, true);
             assert_int_equal(verdict, expected[from][to]);
             assert_int_equal(v.mode, verdict == VLAPIC_GP ? (enum vlapic_mode)from : modes[to]);
-            assert_int_equal(v.base_msr,
-                             BASE | (verdict == VLAPIC_GP ? enter[from][1 - (from < 2)] : bits));
+            assert_int_equal(v.base_msr, BASE | (verdict == VLAPIC_GP ? enter[from][1 - (from < 2)] : bits));
         }
     }
 }
 
-static void test_base_reserved(void **state)
-{
+static void test_base_reserved(void **state) {
     (void)state;
-    for (unsigned bit = 0; bit < 64; bit++) {
-        if (bit != 8 && bit != 10 && bit != 11) {
+    for (unsigned bit = 0; bit < 64; bit++)
+        if (bit != 8 && bit != 10 && bit != 11)
             assert_int_equal(vlapic_write_base(&v, (BASE | EN) ^ BIT(bit), true), VLAPIC_GP);
-        }
-    }
     assert_int_equal(v.refused, 64 - 12);
     assert_int_equal(v.base_msr, BASE | EN);
     assert_int_equal(vlapic_write_base(&v, BASE | EN | EXTD, false), VLAPIC_GP);
@@ -287,8 +260,7 @@ static void test_base_reserved(void **state)
     assert_int_equal(v.base_msr, BASE | EN); /* still not the boot CPU */
 }
 
-static void test_base_state(void **state)
-{
+static void test_base_state(void **state) {
     (void)state;
     put_real(APIC_SVR, 0x1ff, 0x1ff);
     put_real(APIC_LVT_TIMER, 0x41, 0x41);
@@ -314,8 +286,7 @@ static void test_base_state(void **state)
     assert_int_equal(get(APIC_ID), 21u << 24);
 }
 
-static void test_icr(void **state)
-{
+static void test_icr(void **state) {
     (void)state;
     assert_int_equal(put(APIC_ICR_HIGH, 0x03ffffff), VLAPIC_DONE);
     assert_int_equal(put(APIC_ICR, 0xfffff0f1), VLAPIC_IPI);
@@ -341,8 +312,7 @@ static void test_icr(void **state)
     assert_int_equal(get(APIC_ICR), 0xf1);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_register_maps, setup),
         cmocka_unit_test_setup(test_after_reset, setup),

@@ -15,8 +15,7 @@ static struct vlapic lapics[COUNT];
 static const struct vlapic *all[COUNT];
 static struct ipi ipi;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     for (unsigned n = 0; n < COUNT; n++) {
         vlapic_reset(&lapics[n], n, n == 0, true);
@@ -25,20 +24,16 @@ static int setup(void **state)
     return 0;
 }
 
-static int setup_x2(void **state)
-{
+static int setup_x2(void **state) {
     setup(state);
-    for (unsigned n = 0; n < COUNT; n++) {
-        if (vlapic_write_base(&lapics[n], 0xfee00c00, true) != VLAPIC_DONE) {
+    for (unsigned n = 0; n < COUNT; n++)
+        if (vlapic_write_base(&lapics[n], 0xfee00c00, true) != VLAPIC_DONE)
             return 1;
-        }
-    }
     return 0;
 }
 
 /* The vCPUs that get vector F1H, sent by vCPU 5. */
-static uint64_t sent_to(uint64_t icr)
-{
+static uint64_t sent_to(uint64_t icr) {
     memset(&ipi, 0xa5, sizeof(ipi));
     vlapic_route(all, COUNT, 5, icr | 0xf1, &ipi);
     assert_int_equal(ipi.kind, ipi.targets == 0 ? IPI_NONE : IPI_FIXED);
@@ -46,30 +41,25 @@ static uint64_t sent_to(uint64_t icr)
     return ipi.targets;
 }
 
-static void set_logical(unsigned n, uint32_t ldr, uint32_t dfr)
-{
+static void set_logical(unsigned n, uint32_t ldr, uint32_t dfr) {
     lapics[n].ldr = ldr << 24;
     lapics[n].dfr = dfr << 28 | 0x0fffffff;
 }
 
-static void test_physical(void **state)
-{
+static void test_physical(void **state) {
     (void)state;
-    for (unsigned n = 0; n < 255; n++) {
+    for (unsigned n = 0; n < 255; n++)
         assert_int_equal(sent_to(DEST(n)), n < COUNT ? BIT(n) : 0);
-    }
     assert_int_equal(sent_to(DEST(0xff)), ALL);
     lapics[7].mode = VLAPIC_DISABLED;
     assert_int_equal(sent_to(DEST(7)), 0);
     assert_int_equal(sent_to(DEST(0xff)), ALL & ~BIT(7));
 }
 
-static void test_physical_x2(void **state)
-{
+static void test_physical_x2(void **state) {
     (void)state;
-    for (unsigned n = 0; n < 32; n++) {
+    for (unsigned n = 0; n < 32; n++)
         assert_int_equal(sent_to(DEST2(1) << n), n < 6 ? BIT(1 << n) : 0);
-    }
     assert_int_equal(sent_to(DEST2(63)), BIT(63));
     assert_int_equal(sent_to(DEST2(0xff)), 0);
     assert_int_equal(sent_to(DEST2(0xffffffff)), ALL);
@@ -78,8 +68,7 @@ static void test_physical_x2(void **state)
     assert_int_equal(sent_to(DEST2(0xffffffff)), ALL);
 }
 
-static void test_shorthands(void **state)
-{
+static void test_shorthands(void **state) {
     (void)state;
     for (unsigned x2 = 0; x2 < 2; x2++) {
         assert_int_equal(sent_to(0x40000 | DEST(1)), BIT(5));
@@ -93,24 +82,19 @@ static void test_shorthands(void **state)
     assert_int_equal(ipi.targets, 6);
 }
 
-static void test_logical_flat(void **state)
-{
+static void test_logical_flat(void **state) {
     (void)state;
-    for (unsigned n = 0; n < 8; n++) {
+    for (unsigned n = 0; n < 8; n++)
         set_logical(n, 1u << n, 0xf);
-    }
-    for (unsigned mask = 0; mask < 0xff; mask++) {
+    for (unsigned mask = 0; mask < 0xff; mask++)
         assert_int_equal(sent_to(LOGICAL | DEST(mask)), mask);
-    }
     assert_int_equal(sent_to(LOGICAL | DEST(0xff)), ALL);
 }
 
-static void test_logical_cluster(void **state)
-{
+static void test_logical_cluster(void **state) {
     (void)state;
-    for (unsigned n = 0; n < 60; n++) {
+    for (unsigned n = 0; n < 60; n++)
         set_logical(n, n / 4 << 4 | 1u << n % 4, 0);
-    }
     for (unsigned mask = 0; mask < 0xff; mask++) {
         uint64_t expected = mask >> 4 < 15 ? (uint64_t)(mask & 15) << (mask >> 4) * 4 : 0;
 
@@ -119,19 +103,16 @@ static void test_logical_cluster(void **state)
     assert_int_equal(sent_to(LOGICAL | DEST(0xff)), ALL);
 }
 
-static void test_logical_x2(void **state)
-{
+static void test_logical_x2(void **state) {
     (void)state;
-    for (unsigned n = 0; n < COUNT; n++) {
+    for (unsigned n = 0; n < COUNT; n++)
         assert_int_equal(sent_to(LOGICAL | DEST2(n / 16 << 16 | 1u << n % 16)), BIT(n));
-    }
     assert_int_equal(sent_to(LOGICAL | DEST2(0x2a5c3)), UINT64_C(0xa5c3) << 32);
     assert_int_equal(sent_to(LOGICAL | DEST2(0x4ffff)), 0);
     assert_int_equal(sent_to(LOGICAL | DEST2(0xffffffff)), ALL);
 }
 
-static void test_lowest_priority(void **state)
-{
+static void test_lowest_priority(void **state) {
     (void)state;
     assert_int_equal(sent_to(LOWEST | 0xc0000), BIT(0));
     lapics[9].svr = 0x1ff;
@@ -142,8 +123,7 @@ static void test_lowest_priority(void **state)
     assert_int_equal(sent_to(LOWEST | DEST(0xff)), BIT(12));
 }
 
-static void test_kinds(void **state)
-{
+static void test_kinds(void **state) {
     static const struct {
         uint64_t icr;
         int kind; /* -1: refused */
@@ -170,20 +150,16 @@ static void test_kinds(void **state)
     }
 }
 
-static uint64_t message_to(uint8_t destination, bool logical, enum irq_delivery delivery)
-{
+static uint64_t message_to(uint8_t destination, bool logical, enum irq_delivery delivery) {
     struct irq_message m = {delivery, 0x34, destination, logical};
 
     vlapic_route_message(all, COUNT, &m, &ipi);
-    assert_int_equal(ipi.kind, ipi.targets == 0      ? IPI_NONE
-                               : delivery == IRQ_NMI ? IPI_NMI
-                                                     : IPI_FIXED);
+    assert_int_equal(ipi.kind, ipi.targets == 0 ? IPI_NONE : delivery == IRQ_NMI ? IPI_NMI : IPI_FIXED);
     assert_int_equal(ipi.vector, 0x34);
     return ipi.targets;
 }
 
-static void test_messages(void **state)
-{
+static void test_messages(void **state) {
     (void)state;
     assert_int_equal(message_to(3, false, IRQ_FIXED), BIT(3));
     assert_int_equal(message_to(70, false, IRQ_FIXED), 0);
@@ -199,8 +175,7 @@ static void test_messages(void **state)
     assert_int_equal(message_to(3, false, IRQ_FIXED), BIT(3));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_physical, setup),
         cmocka_unit_test_setup(test_physical_x2, setup_x2),

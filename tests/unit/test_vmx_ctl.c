@@ -11,20 +11,17 @@
 static struct vmx_caps caps;
 static struct vmx_controls controls;
 
-static enum err resolve(void)
-{
+static enum err resolve(void) {
     stub_log_clear();
     vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
     return vmx_ctl_resolve(&caps, &controls);
 }
 
-static void set_allowed(uint32_t msr, uint32_t must_be_1, uint32_t may_be_1)
-{
+static void set_allowed(uint32_t msr, uint32_t must_be_1, uint32_t may_be_1) {
     *machine_msr(msr) = (uint64_t)may_be_1 << 32 | must_be_1;
 }
 
-static void test_words(void **state)
-{
+static void test_words(void **state) {
     static const struct {
         const char *machine;
         uint32_t secondary;
@@ -50,21 +47,18 @@ static void test_words(void **state)
 }
 
 /* A CPU that can do everything shows each row of the table: one bit more or less is seen here. */
-static void load_able_machine(void)
-{
+static void load_able_machine(void) {
     static const uint32_t words[] = {0x481, 0x482, 0x483, 0x484, 0x48d, 0x48e, 0x48f, 0x490};
 
     machine_load("corei7_skylake_x");
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         *machine_msr(words[i]) |= UINT64_C(0xffffffff) << 32;
-    }
     *machine_msr(0x48b) = UINT64_C(0xffffffff) << 32;
     machine.msr[machine.nr_msr].index = 0x492;
     machine.msr[machine.nr_msr++].value = UINT64_MAX;
 }
 
-static void test_able_machine(void **state)
-{
+static void test_able_machine(void **state) {
     (void)state;
     load_able_machine();
     assert_int_equal(resolve(), ERR_OK);
@@ -78,8 +72,7 @@ static void test_able_machine(void **state)
 
 /* Bits that software does not know keep their default even where the TRUE MSR lets them be 0; bits
  * that it knows do not. */
-static void test_default1(void **state)
-{
+static void test_default1(void **state) {
     (void)state;
     load_able_machine();
     set_allowed(0x48d, 0, UINT32_MAX);
@@ -97,20 +90,17 @@ static void test_default1(void **state)
     assert_int_equal(controls.word[VMX_PIN], 0x4000003e);
 }
 
-static void assert_misses(const char *text)
-{
+static void assert_misses(const char *text) {
     char line[256];
 
     assert_int_equal(resolve(), ERR_UNSUPPORTED);
     snprintf(line, sizeof(line), "this CPU cannot run Mullion: missing: %s\n", text);
     assert_string_equal(stub_log, line);
-    for (unsigned word = 0; word < VMX_WORDS; word++) {
+    for (unsigned word = 0; word < VMX_WORDS; word++)
         assert_int_equal(controls.word[word], 0);
-    }
 }
 
-static void test_refused_models(void **state)
-{
+static void test_refused_models(void **state) {
     (void)state;
     machine_load("p4_prescott_celeron_336"); /* no VMX MSR is there to be read */
     assert_misses("VMX (CPUID.1:ECX bit 5), x2APIC (CPUID.1:ECX bit 21)");
@@ -125,17 +115,15 @@ static void test_refused_models(void **state)
     machine_load("core2_penryn_t9600");
     assert_int_equal(resolve(), ERR_UNSUPPORTED);
     assert_string_equal(
-        stub_log,
-        "this CPU cannot run Mullion: missing: x2APIC (CPUID.1:ECX bit 21), EPT (secondary control "
-        "1), VPID (secondary control 5), unrestricted guest (secondary control 7)\n"
-        "this CPU cannot run Mullion: also missing: save IA32_PAT (exit control 18), load IA32_PAT "
-        "(exit control 19), save IA32_EFER (exit control 20), load IA32_EFER (exit control 21)\n"
-        "this CPU cannot run Mullion: also missing: load IA32_PAT (entry control 14), load "
-        "IA32_EFER (entry control 15)\n");
+        stub_log, "this CPU cannot run Mullion: missing: x2APIC (CPUID.1:ECX bit 21), EPT (secondary control "
+                  "1), VPID (secondary control 5), unrestricted guest (secondary control 7)\n"
+                  "this CPU cannot run Mullion: also missing: save IA32_PAT (exit control 18), load IA32_PAT "
+                  "(exit control 19), save IA32_EFER (exit control 20), load IA32_EFER (exit control 21)\n"
+                  "this CPU cannot run Mullion: also missing: load IA32_PAT (entry control 14), load "
+                  "IA32_EFER (entry control 15)\n");
 }
 
-static void test_feature_control(void **state)
-{
+static void test_feature_control(void **state) {
     static const char off[] = "VMX enabled (firmware set-up: enable \"Intel Virtualization "
                               "Technology (VT-x)\")";
 
@@ -153,8 +141,7 @@ static void test_feature_control(void **state)
     assert_int_equal(vmx_feature_control(0xff07), 0xff07);
 }
 
-static void test_other_requirements(void **state)
-{
+static void test_other_requirements(void **state) {
     static const struct {
         unsigned bit;
         const char *name;
@@ -188,8 +175,7 @@ static void test_other_requirements(void **state)
 }
 
 /* K03: without the TRUE MSRs, CR3 exits cannot be cleared. */
-static void test_cr3_exits(void **state)
-{
+static void test_cr3_exits(void **state) {
     (void)state;
     machine_load("corei7_haswell_4770");
     *machine_msr(0x480) &= ~BIT(55);
@@ -198,30 +184,26 @@ static void test_cr3_exits(void **state)
 }
 
 /* Everything forced to 1: every NEVER, COULD and LATER row is a miss, and no line is cut. */
-static void test_everything_forced(void **state)
-{
+static void test_everything_forced(void **state) {
     unsigned misses = 0;
 
     (void)state;
     load_able_machine();
-    for (uint32_t i = 0x48d; i <= 0x490; i++) {
+    for (uint32_t i = 0x48d; i <= 0x490; i++)
         set_allowed(i, UINT32_MAX, UINT32_MAX);
-    }
     *machine_msr(0x48b) = UINT64_MAX;
     assert_int_equal(resolve(), ERR_UNSUPPORTED);
     for (char *line = strtok(stub_log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         assert_in_range(strlen(line), 1, 189);
         assert_null(strstr(line, "..."));
-        for (const char *at = line; (at = strchr(at, '(')) != NULL; at++) {
+        for (const char *at = line; (at = strchr(at, '(')) != NULL; at++)
             misses++;
-        }
     }
     /* NEVER and COULD of pin, primary, secondary, exit, entry; LATER */
     assert_int_equal(misses, 3 + 13 + 20 + 11 + 10 + 3);
 }
 
-static void test_nothing_allowed(void **state)
-{
+static void test_nothing_allowed(void **state) {
     (void)state;
     machine_load("corei7_skylake_x");
     for (uint32_t i = 0x481; i <= 0x484; i++) {
@@ -238,8 +220,7 @@ static void test_nothing_allowed(void **state)
     assert_null(strstr(stub_log, "VPID_CAP")); /* absent because EPT and VPID are */
 }
 
-static void test_can_set(void **state)
-{
+static void test_can_set(void **state) {
     (void)state;
     machine_load("corei7_ivy_bridge_3770k");
     assert_int_equal(resolve(), ERR_OK);
@@ -255,8 +236,7 @@ static void test_can_set(void **state)
     assert_int_equal(vmx_fix(0x8010, 0x2000, 0x27ff), 0x2010);
 }
 
-static void test_equal(void **state)
-{
+static void test_equal(void **state) {
     struct vmx_caps other;
 
     (void)state;
@@ -273,14 +253,13 @@ static void test_equal(void **state)
     *machine_msr(0x48c) ^= BIT(17);
     vmx_caps_read(&other, machine_cpuid, machine_rdmsr);
     assert_false(vmx_caps_equal(&caps, &other, 3));
-    assert_string_equal(
-        stub_log, "CPU 3 is not like the boot CPU: IA32_FEATURE_CONTROL is 0x1, there 0x5\n"
-                  "CPU 3 is not like the boot CPU: IA32_VMX_EPT_VPID_CAP is 0xf0106314141, there "
-                  "0xf0106334141\n");
+    assert_string_equal(stub_log,
+                        "CPU 3 is not like the boot CPU: IA32_FEATURE_CONTROL is 0x1, there 0x5\n"
+                        "CPU 3 is not like the boot CPU: IA32_VMX_EPT_VPID_CAP is 0xf0106314141, there "
+                        "0xf0106334141\n");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),           cmocka_unit_test(test_able_machine),
         cmocka_unit_test(test_default1),        cmocka_unit_test(test_refused_models),

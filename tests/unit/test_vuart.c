@@ -8,8 +8,7 @@
 static struct ring tx, rx;
 static struct vuart u;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     memset(&tx, 0, sizeof(tx));
     memset(&rx, 0, sizeof(rx));
@@ -18,14 +17,12 @@ static int setup(void **state)
     return 0;
 }
 
-static void expect_reg(unsigned reg, unsigned value)
-{
+static void expect_reg(unsigned reg, unsigned value) {
     assert_int_equal(vuart_read(&u, reg), value);
 }
 
 /* What Linux 8250 autoconfig does to find a 16550A, register by register. */
-static void test_linux_autoconfig(void **state)
-{
+static void test_linux_autoconfig(void **state) {
     (void)state;
     vuart_write(&u, 1, 0);
     expect_reg(1, 0);
@@ -59,8 +56,7 @@ static void test_linux_autoconfig(void **state)
 }
 
 /* Linux looks for chips that do not raise THRE again when it is enabled again. */
-static void test_linux_thre_test(void **state)
-{
+static void test_linux_thre_test(void **state) {
     (void)state;
     expect_reg(5, 0x60);
     vuart_write(&u, 1, 2);
@@ -74,8 +70,7 @@ static void test_linux_thre_test(void **state)
     expect_reg(2, 0x02);
 }
 
-static void test_divisor(void **state)
-{
+static void test_divisor(void **state) {
     (void)state;
     vuart_write(&u, 3, 0x83);
     expect_reg(0, 1);
@@ -89,8 +84,7 @@ static void test_divisor(void **state)
     assert_int_equal(ring_used(&tx), 0);
 }
 
-static void test_receive(void **state)
-{
+static void test_receive(void **state) {
     (void)state;
     expect_reg(0, 0);
     ring_put(&rx, 'a');
@@ -114,8 +108,7 @@ static void test_receive(void **state)
     assert_false(vuart_irq(&u));
 }
 
-static void test_receive_trigger(void **state)
-{
+static void test_receive_trigger(void **state) {
     (void)state;
     vuart_write(&u, 1, 1);
     vuart_write(&u, 2, 0x41); /* trigger 4 */
@@ -132,8 +125,7 @@ static void test_receive_trigger(void **state)
     expect_reg(2, 0xc1);
 }
 
-static void test_overrun(void **state)
-{
+static void test_overrun(void **state) {
     (void)state;
     vuart_write(&u, 1, 5);
     vuart_write(&u, 4, 8);
@@ -148,8 +140,7 @@ static void test_overrun(void **state)
     expect_reg(5, 0x61);
 }
 
-static void test_transmit(void **state)
-{
+static void test_transmit(void **state) {
     uint8_t byte;
 
     (void)state;
@@ -170,8 +161,7 @@ static void test_transmit(void **state)
     assert_true(vuart_irq(&u));
 }
 
-static void test_back_pressure(void **state)
-{
+static void test_back_pressure(void **state) {
     uint8_t byte;
     unsigned sent = 0;
 
@@ -180,9 +170,8 @@ static void test_back_pressure(void **state)
     vuart_write(&u, 1, 2);
     assert_true(vuart_irq(&u));
     while ((vuart_read(&u, 5) & 0x20) != 0) {
-        for (unsigned i = 0; i < VUART_FIFO; i++, sent++) {
+        for (unsigned i = 0; i < VUART_FIFO; i++, sent++)
             vuart_write(&u, 0, (uint8_t)sent);
-        }
         (void)vuart_irq(&u);
     }
     assert_int_equal(sent, RING_BYTES);
@@ -201,21 +190,18 @@ static void test_back_pressure(void **state)
     assert_false(u.tx_waiting);
     expect_reg(5, 0x60);
     expect_reg(2, 0x02);
-    for (unsigned i = 0; i < VUART_FIFO; i++) { /* a polling driver needs no vuart_irq */
+    for (unsigned i = 0; i < VUART_FIFO; i++) /* a polling driver needs no vuart_irq */
         vuart_write(&u, 0, 0);
-    }
     expect_reg(5, 0);
     vuart_write(&u, 0, 0);
     assert_int_equal(tx.dropped, 1);
-    for (unsigned i = 0; i < VUART_FIFO; i++) {
+    for (unsigned i = 0; i < VUART_FIFO; i++)
         assert_true(ring_take(&tx, &byte));
-    }
     expect_reg(5, 0x60);
     assert_false(u.tx_waiting);
 }
 
-static void test_reset_with_full_ring(void **state)
-{
+static void test_reset_with_full_ring(void **state) {
     (void)state;
     while (ring_put(&tx, 'x')) {
     }
@@ -223,25 +209,22 @@ static void test_reset_with_full_ring(void **state)
     expect_reg(5, 0);
 }
 
-static void test_loopback(void **state)
-{
+static void test_loopback(void **state) {
     (void)state;
     ring_put(&rx, 'r');
     vuart_write(&u, 1, 1);
     vuart_write(&u, 4, 0x18);
     expect_reg(5, 0x60);
-    for (unsigned i = 0; i < VUART_FIFO + 1; i++) {
+    for (unsigned i = 0; i < VUART_FIFO + 1; i++)
         vuart_write(&u, 0, (uint8_t)(i + 1));
-    }
     expect_reg(5, 0x61);
     assert_false(vuart_irq(&u)); /* OUT2 is off the pin */
     for (unsigned i = 0; i < VUART_FIFO; i++) {
         expect_reg(0, i + 1);
         vuart_write(&u, 0, (uint8_t)(0x80 + i));
     }
-    for (unsigned i = 0; i < VUART_FIFO; i++) {
+    for (unsigned i = 0; i < VUART_FIFO; i++)
         expect_reg(0, 0x80 + i);
-    }
     expect_reg(0, 0);
     vuart_write(&u, 0, 'z');
     vuart_write(&u, 4, 8);
@@ -253,8 +236,7 @@ static void test_loopback(void **state)
     assert_int_equal(ring_used(&tx), 0);
 }
 
-static void test_modem(void **state)
-{
+static void test_modem(void **state) {
     (void)state;
     expect_reg(6, 0xb0);
     vuart_write(&u, 4, 0xff);
@@ -280,16 +262,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t edge = PTHREAD_COND_INITIALIZER;
 static bool edge_pending;
 
-static void irq_poll(void)
-{
+static void irq_poll(void) {
     if (vuart_irq(&u)) {
         edge_pending = true;
         pthread_cond_signal(&edge);
     }
 }
 
-static void *guest(void *arg)
-{
+static void *guest(void *arg) {
     unsigned sent = 0;
 
     (void)arg;
@@ -298,9 +278,8 @@ static void *guest(void *arg)
     vuart_write(&u, 1, 2);
     irq_poll();
     while (sent < BYTES) {
-        while (!edge_pending) {
+        while (!edge_pending)
             pthread_cond_wait(&edge, &lock);
-        }
         edge_pending = false;
         while (vuart_read(&u, 2) == 0x02) {
             for (unsigned i = 0; i < VUART_FIFO; i++, sent++) {
@@ -313,8 +292,7 @@ static void *guest(void *arg)
     return NULL;
 }
 
-static void test_two_cpus(void **state)
-{
+static void test_two_cpus(void **state) {
     pthread_t thread;
     unsigned got = 0;
 
@@ -337,8 +315,7 @@ static void test_two_cpus(void **state)
     assert_int_equal(tx.dropped, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_linux_autoconfig, setup),
         cmocka_unit_test_setup(test_linux_thre_test, setup),
