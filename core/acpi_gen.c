@@ -12,6 +12,7 @@
 
 #define packed                __attribute__((packed))
 
+#define RSDP_SEARCH           UINT64_C(0xE0000) /* guests look for the RSDP from here to 1 MiB */
 #define LAPIC_ADDRESS         0xFEE00000u
 #define IOAPIC_ADDRESS        0xFEC00000u
 
@@ -218,6 +219,7 @@ static void acpi_gen_madt(uint8_t *base, unsigned nr_vcpus) {
 enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp) {
     const struct guest_map *map = request->map;
     const struct guest_region *region = NULL;
+    uint64_t at, bytes;
     uint8_t *base;
 
     ASSERT(request->nr_vcpus <= MAX_CPUS);
@@ -228,18 +230,20 @@ enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp) {
         log_line("acpi: the guest's memory has no area below 1 MiB for its ACPI tables");
         return ERR_NOT_FOUND;
     }
-    base = guest_map_ptr(map, region->gpa, region->bytes);
-    if (base == NULL || region->bytes < MADT_AT + acpi_gen_madt_bytes(request->nr_vcpus)) {
-        log_line("acpi: %lu bytes at guest address 0x%lx do not hold the ACPI tables of %u CPUs",
-                 (unsigned long)region->bytes, (unsigned long)region->gpa.v, request->nr_vcpus);
+    at = region->gpa.v > RSDP_SEARCH ? region->gpa.v : RSDP_SEARCH;
+    bytes = region->gpa.v + region->bytes - at;
+    base = guest_map_ptr(map, gpa(at), bytes);
+    if (base == NULL || bytes < MADT_AT + acpi_gen_madt_bytes(request->nr_vcpus)) {
+        log_line("acpi: %lu bytes at guest address 0x%lx do not hold the ACPI tables of %u CPUs", bytes, at,
+                 request->nr_vcpus);
         return ERR_FULL;
     }
-    memset(base, 0, region->bytes);
-    acpi_gen_rsdp(base, region->gpa.v);
-    acpi_gen_xsdt(base, region->gpa.v);
-    acpi_gen_fadt(base, region->gpa.v);
+    memset(base, 0, bytes);
+    acpi_gen_rsdp(base, at);
+    acpi_gen_xsdt(base, at);
+    acpi_gen_fadt(base, at);
     acpi_gen_dsdt(base, request->vuart);
     acpi_gen_madt(base, request->nr_vcpus);
-    *rsdp = gpa(region->gpa.v + RSDP_AT);
+    *rsdp = gpa(at + RSDP_AT);
     return ERR_OK;
 }

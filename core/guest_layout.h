@@ -12,8 +12,8 @@
 /* The guest's address map. Without `identity`, RAM counts from 0: `memory` includes the tables and
  * the hole below them, and what would lie in the device hole below 4 GiB continues above it. */
 #define GUEST_LOW_RAM_BYTES KIB(640)
-#define GUEST_TABLES_BASE   UINT64_C(0xe0000) /* ACPI; the RSDP is searched for here */
-#define GUEST_TABLES_BYTES  KIB(128)
+#define GUEST_TABLES_BASE   UINT64_C(0xc0000) /* what guests search for option ROMs and tables */
+#define GUEST_TABLES_BYTES  KIB(256)
 #define GUEST_RAM_BASE      MIB(1)
 #define GUEST_HOLE_BASE     GIB(3)
 #define GUEST_HIGH_RAM_BASE GIB(4)

@@ -277,7 +277,7 @@ static void test_machine_windows(void **state) {
     bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
     bad_mmio("0xfec10000+64K", "0xfec10000+4K is an I/O APIC");
     bad_mmio("0xfeef0000+64K", "0xfee00000+1M is the local APICs and interrupt messages");
-    bad_mmio("0xe0000+4K", "0xe0000+128K is the partition's ACPI tables");
+    bad_mmio("0xe0000+4K", "0xc0000+256K is the partition's ACPI tables");
     bad_mmio("0x9f000+8K", "0x0+640K is the partition's own memory");
     bad_mmio("0x7ff000+4K", "0x100000+7M is the partition's own memory");
     bad_mmio("0x800000+4K", "0x100000+2046M is memory of this machine, not a device");
