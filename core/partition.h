@@ -82,7 +82,8 @@ struct partition {
     uint32_t parked; /* vCPUs that have noticed, atomic */
     uint32_t restarts;
 
-    struct lock lock; /* of the two devices below */
+    uint8_t cmos_index; /* of the clock, last written to port 70H */
+    struct lock lock;   /* of the two devices below */
     struct vuart uart;
     struct vioapic ioapic;
 

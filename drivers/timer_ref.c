@@ -5,7 +5,11 @@
 
 #include "arch/x86/cpu.h"
 #include "core/tsc.h"
+#include "core/vrtc.h"
 
+#define CMOS_INDEX     0x70
+#define CMOS_DATA      0x71
+#define CLOCK_TRIES    8
 #define ROUNDS         3
 #define ROUNDS_PER_S   100 /* one lasts 10 ms */
 #define MAX_READS      1000000
@@ -95,4 +99,20 @@ uint64_t timer_measure_tsc_khz(const struct platform *platform) {
             return 0;
     }
     return tsc_khz_median(khz, ROUNDS);
+}
+
+/* Two equal readings in a row were not torn by an update. */
+uint64_t timer_read_clock(void) {
+    uint8_t registers[VRTC_REGISTERS];
+    uint64_t last = 0, seconds = 0;
+
+    for (unsigned tries = 0; tries < CLOCK_TRIES && (seconds == 0 || seconds != last); tries++) {
+        last = seconds;
+        for (unsigned i = 0; i < VRTC_REGISTERS; i++) {
+            cpu_out8(CMOS_INDEX, (uint8_t)i);
+            registers[i] = cpu_in8(CMOS_DATA);
+        }
+        seconds = vrtc_seconds(registers);
+    }
+    return seconds;
 }

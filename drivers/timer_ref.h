@@ -7,3 +7,6 @@
 
 /* Against the ACPI PM timer, else channel 2 of the 8254; takes about 30 ms. 0 if neither runs. */
 uint64_t timer_measure_tsc_khz(const struct platform *platform);
+
+/* Seconds since 1970 by the CMOS clock; 0 if it makes no sense. Boot CPU, once. */
+uint64_t timer_read_clock(void);

@@ -2,18 +2,22 @@
 /* Exits of I/O instructions on ports the partition was not given: its virtual UART, the ports that
  * reset a PC, and nothing. */
 #include "arch/x86/devices.h"
+#include "arch/x86/system.h"
 #include "arch/x86/vmx_exit.h"
+#include "core/vrtc.h"
 
 /* "Exit Qualification for I/O Instructions" */
-#define QUAL_SIZE      7u
-#define QUAL_IN        BIT(3)
-#define QUAL_STRING    BIT(4)
-#define PORT_SHIFT     16
+#define QUAL_SIZE       7u
+#define QUAL_IN         BIT(3)
+#define QUAL_STRING     BIT(4)
+#define PORT_SHIFT      16
 
-#define PORT_RESET     0xcf9 /* reset control register; bit 2 resets */
-#define RESET_BIT      4u
-#define PORT_KEYBOARD  0x64 /* 8042 command port */
-#define KEYBOARD_RESET 0xfe
+#define PORT_CMOS_INDEX 0x70 /* bit 7 is the NMI mask, which guests do not have */
+#define PORT_CMOS_DATA  0x71
+#define PORT_RESET      0xcf9 /* reset control register; bit 2 resets */
+#define RESET_BIT       4u
+#define PORT_KEYBOARD   0x64 /* 8042 command port */
+#define KEYBOARD_RESET  0xfe
 
 static bool is_uart(const struct vcpu *v, uint16_t port) {
     return v->partition->config->vuart && port >= VUART_PORT && port < VUART_PORT + 8;
@@ -28,6 +32,8 @@ static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
 
     if (is_uart(v, port))
         return (value & ~0xffu) | devices_uart_read(v, port - VUART_PORT);
+    if (port == PORT_CMOS_DATA)
+        return (value & ~0xffu) | vrtc_register(system_time(), v->partition->cmos_index);
     v->denied_ports++;
     return value;
 }
@@ -35,6 +41,8 @@ static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
 static void port_write(struct vcpu *v, uint16_t port, uint32_t value) {
     if (is_uart(v, port))
         devices_uart_write(v, port - VUART_PORT, (uint8_t)value);
+    else if (port == PORT_CMOS_INDEX)
+        v->partition->cmos_index = value & 0x7f;
     else
         v->denied_ports++;
 }

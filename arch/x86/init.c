@@ -197,7 +197,7 @@ static void boot_system(void) {
     if (partitions_build(&config, &info, &frames) != ERR_OK)
         refuse("the partitions cannot be built");
     vcpu_bitmaps_init();
-    system_init(&config, &platform);
+    system_init(&config, &platform, tsc_khz);
     console_route(&config, &platform);
     smp_release();
 }

@@ -9,16 +9,25 @@
 #include "arch/x86/vmx_cpu.h"
 #include "core/log.h"
 #include "drivers/power.h"
+#include "drivers/timer_ref.h"
 
 static const struct system_config *config __attribute__((section(".bss.sealed")));
 static const struct platform *platform __attribute__((section(".bss.sealed")));
+static uint64_t start_time, start_tsc, tsc_hz;
 static unsigned running; /* partitions, atomic */
 static unsigned crashed; /* of those that stopped, atomic */
 
-void system_init(const struct system_config *c, const struct platform *p) {
+void system_init(const struct system_config *c, const struct platform *p, uint64_t tsc_khz) {
     config = c;
     platform = p;
+    tsc_hz = tsc_khz * 1000;
+    start_time = timer_read_clock();
+    start_tsc = cpu_rdtsc();
     running = c->nr_partitions;
+}
+
+uint64_t system_time(void) {
+    return start_time + (cpu_rdtsc() - start_tsc) / tsc_hz;
 }
 
 static const char *cause_name(enum stop_cause cause) {

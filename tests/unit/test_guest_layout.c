@@ -211,7 +211,7 @@ static void test_proof_finds_extra_page(void **state) {
 static void test_proof_finds_wrong_frame(void **state) {
     (void)state;
     assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, 0), ERR_OK);
-    expect_offence("partition p0: 0xfbf000 bytes mapped, 0xfc0000");
+    expect_offence("partition p0: 0xfdf000 bytes mapped, 0xfe0000");
     assert_int_equal(pt_map(&epts[0], MIB(8), hpa(TABLES_BASE), PAGE_SIZE, PT_RWX), ERR_OK);
     expect_offence("guest address 0x800000, machine address 0xd0000000: mapped, but");
 }
