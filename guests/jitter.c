@@ -57,16 +57,6 @@ static void measure(struct window *w, uint64_t period, uint64_t samples) {
     }
 }
 
-/* The second question is itself an exit, which does not count. */
-static void print_exits(bool known, uint64_t before) {
-    uint64_t after;
-
-    if (known && guest_hypercall(HYPERCALL_EXITS, 0, 0, &after))
-        guest_print("exits %lu\n", after - before - 1);
-    else
-        guest_print("exits n/a\n");
-}
-
 void guest_main(void) {
     uint64_t period_us = guest_number("period_us", 1000), lines = guest_number("lines", 0);
     uint64_t period, samples;
@@ -85,14 +75,18 @@ void guest_main(void) {
                 spin ? "spinning" : "halting");
     for (uint64_t line = 1; lines == 0 || line <= lines; line++) {
         struct window w;
-        uint64_t before = 0;
+        uint64_t before, after;
         bool known = guest_hypercall(HYPERCALL_EXITS, 0, 0, &before);
 
         measure(&w, period, samples);
+        known = known && guest_hypercall(HYPERCALL_EXITS, 0, 0, &after);
         guest_print("jitter: ns min %lu avg %lu max %lu, ticks %lu %lu %lu, ", to_ns(w.min),
                     to_ns(w.sum / w.count), to_ns(w.max), w.min, w.sum / w.count, w.max);
         guest_print("samples %lu, missed %lu, ", w.count, w.missed);
-        print_exits(known, before);
+        if (known)
+            guest_print("exits %lu\n", after - before - 1); /* the second question is one too */
+        else
+            guest_print("exits n/a\n");
     }
     guest_print("jitter: done\n");
 }
