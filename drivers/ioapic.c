@@ -2,6 +2,11 @@
 /* IOAPIC registers ("82093AA I/O APIC" data sheet): an index and a window. */
 #include "drivers/ioapic.h"
 
+#include "arch/x86/cpu.h"
+
+#define PIC_MASTER   0x20
+#define PIC_SLAVE    0xa0
+#define PIC_VECTORS  0xf8
 #define REG_INDEX    0x00
 #define REG_WINDOW   0x10
 #define IOAPIC_VER   0x01
@@ -42,4 +47,16 @@ bool ioapic_route_nmi(volatile void *page, unsigned pin, uint32_t apic_id, bool 
     ioapic_write(page, IOAPIC_ENTRY + 2 * pin + 1, apic_id << 24);
     ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_NMI | (active_low ? ENTRY_LOW : 0));
     return true;
+}
+
+void pic_disable(void) {
+    static const uint16_t ports[] = {PIC_MASTER, PIC_SLAVE};
+
+    for (unsigned i = 0; i < 2; i++) {
+        cpu_out8(ports[i], 0x11);                        /* ICW1: start over, which drops what is pending */
+        cpu_out8((uint16_t)(ports[i] + 1), PIC_VECTORS); /* ICW2: vectors that no exception has */
+        cpu_out8((uint16_t)(ports[i] + 1), i == 0 ? 0x04 : 2u); /* ICW3: slave at pin 2 */
+        cpu_out8((uint16_t)(ports[i] + 1), 0x01);               /* ICW4: 8086 mode */
+        cpu_out8((uint16_t)(ports[i] + 1), 0xff);               /* mask every pin */
+    }
 }

@@ -24,6 +24,7 @@
 #include "core/log.h"
 #include "core/mb2.h"
 #include "core/tsc.h"
+#include "drivers/ioapic.h"
 #include "drivers/power.h"
 #include "drivers/timer_ref.h"
 
@@ -134,6 +135,8 @@ void boot_main(uint64_t multiboot_info, uint64_t image_base) {
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
     read_config();
+    if (platform.has_8259)
+        pic_disable();
     lapic_init(platform.lapic);
     boot_core_first();
     init_frames();
