@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Multiboot kernels of every shape and flat binaries, made by hand: loaded where they say, told what
+ * the specifications promise, and refused with a reason when they cannot be. */
+#include "core/load.h"
+#include "core/range.h"
+#include "tests/unit/guest_memory.h"
+
+#define MB1_MAGIC  0x1BADB002u
+#define MB2_MAGIC  0xE85250D6u
+#define FILE_BYTES KIB(16)
+#define HEADER_AT  0x1000u /* of the multiboot header, in the file and in the first segment */
+
+static uint8_t file[FILE_BYTES], initrd[5000];
+static struct load_request request;
+static struct guest_start start;
+
+static void put(uint64_t offset, uint64_t value, unsigned bytes) {
+    assert_true(offset + bytes <= FILE_BYTES);
+    memcpy(file + offset, &value, bytes);
+}
+
+static void put_mb1(uint64_t at, uint32_t flags) {
+    put(at, MB1_MAGIC, 4);
+    put(at + 4, flags, 4);
+    put(at + 8, 0u - MB1_MAGIC - flags, 4);
+}
+
+static void put_mb2(uint64_t at, uint32_t length) {
+    put(at, MB2_MAGIC, 4);
+    put(at + 4, 0, 4);
+    put(at + 8, length, 4);
+    put(at + 12, 0u - MB2_MAGIC - length, 4);
+    put(at + length - 8, 0, 4); /* end tag */
+    put(at + length - 4, 8, 4);
+}
+
+/* ELF32 header and program headers; the fields lie differently in ELF64. */
+static void put_elf32(uint64_t entry, unsigned phnum) {
+    memcpy(file,
+           "\x7f"
+           "ELF\1\1\1",
+           7);
+    put(16, 2, 2);
+    put(18, 3, 2);
+    put(24, entry, 4);
+    put(28, 52, 4);
+    put(42, 32, 2);
+    put(44, phnum, 2);
+}
+
+static void put_phdr32(unsigned n, uint64_t offset, uint64_t vaddr, uint64_t paddr, uint64_t filesz,
+                       uint64_t memsz) {
+    const uint64_t words[] = {1, offset, vaddr, paddr, filesz, memsz, 7, 4096};
+
+    for (unsigned i = 0; i < 8; i++)
+        put(52 + n * 32 + i * 4, words[i], 4);
+}
+
+static void put_elf64(uint64_t entry, unsigned phnum) {
+    memcpy(file,
+           "\x7f"
+           "ELF\2\1\1",
+           7);
+    put(16, 2, 2);
+    put(18, 62, 2);
+    put(24, entry, 8);
+    put(32, 64, 8);
+    put(54, 56, 2);
+    put(56, phnum, 2);
+}
+
+static void put_phdr64(unsigned n, uint64_t offset, uint64_t vaddr, uint64_t paddr, uint64_t filesz,
+                       uint64_t memsz) {
+    const uint64_t words[] = {offset, vaddr, paddr, filesz, memsz, 4096};
+
+    put(64 + n * 56, 0x700000001, 8);
+    for (unsigned i = 0; i < 6; i++)
+        put(64 + n * 56 + 8 + i * 8, words[i], 8);
+}
+
+/* Two segments, text from 1000H in the file with the multiboot header at its start, and bss. */
+static void put_usual64(void) {
+    put_elf64(MIB(1) + 0x40, 2);
+    put_phdr64(0, 0x1000, MIB(1), MIB(1), 0x1800, 0x1800);
+    put_phdr64(1, 0x2800, MIB(1) + 0x3000, MIB(1) + 0x3000, 0x800, 0x9000);
+    put_mb1(HEADER_AT, 3);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    for (size_t i = 0; i < FILE_BYTES; i++)
+        file[i] = (uint8_t)(i * 7 + (i >> 8));
+    memset(file, 0, HEADER_AT);
+    for (size_t i = 0; i < sizeof(initrd); i++)
+        initrd[i] = (uint8_t)(i * 13 + (i >> 8));
+    memory_reset();
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    start = (struct guest_start){0};
+    request = (struct load_request){
+        .partition = "tester",
+        .map = &map,
+        .kernel = {"kernel.elf", file, FILE_BYTES},
+        .initrd = {"", NULL, 0},
+        .initrd_args = "",
+        .cmdline = "one two=2",
+    };
+    return 0;
+}
+
+static void load(void) {
+    stub_log_clear();
+    if (load_guest(&request, &start) != ERR_OK)
+        fail_msg("log: %s", stub_log);
+    memory_tables_untouched();
+}
+
+/* What guests in the wild expect of CS and DS must be what the GDT in memory says. */
+static void protected_mode(uint32_t eax) {
+    assert_int_equal(start.mode, START_PROTECTED);
+    assert_int_equal(start.rax, eax);
+    assert_int_equal(start.cs, 0x08);
+    assert_int_equal(start.ds, 0x10);
+    assert_int_equal(start.gdt_limit, 0x17);
+    assert_int_equal(memory_value(start.gdt_base + 0x08, 8), 0x00CF9B000000FFFF);
+    assert_int_equal(memory_value(start.gdt_base + 0x10, 8), 0x00CF93000000FFFF);
+    assert_int_equal(start.cr3, 0);
+}
+
+static const char *text_at(uint64_t at) {
+    return (const char *)memory_at(at, 1);
+}
+
+static void is_zero(uint64_t at, uint64_t bytes) {
+    const uint8_t *p = memory_at(at, bytes);
+
+    for (uint64_t i = 0; i < bytes; i++)
+        assert_int_equal(p[i], 0);
+}
+
+static void test_elf64_segments(void **state) {
+    (void)state;
+    put_usual64();
+    load();
+    protected_mode(0x2BADB002);
+    assert_int_equal(start.rip, MIB(1) + 0x40);
+    assert_memory_equal(memory_at(MIB(1), 0x1800), file + 0x1000, 0x1800);
+    assert_memory_equal(memory_at(MIB(1) + 0x3000, 0x800), file + 0x2800, 0x800);
+    is_zero(MIB(1) + 0x3800, 0x8800);
+    assert_int_equal(memory_value(MIB(1) + 0xC000, 1), 0xA5);
+}
+
+static void test_elf32_at_a_virtual_address(void **state) {
+    (void)state;
+    put_elf32(0xC0100020, 1);
+    put_phdr32(0, 0x1000, 0xC0100000, MIB(2), 0x1000, 0x2000);
+    put_mb1(HEADER_AT, 0);
+    load();
+    protected_mode(0x2BADB002);
+    assert_int_equal(start.rip, MIB(2) + 0x20);
+    assert_memory_equal(memory_at(MIB(2), 0x1000), file + 0x1000, 0x1000);
+    is_zero(MIB(2) + 0x1000, 0x1000);
+
+    put_elf32(MIB(2) + 0x30, 1); /* others give the physical entry point */
+    load();
+    assert_int_equal(start.rip, MIB(2) + 0x30);
+
+    put_elf32(MIB(2) + 0x2000, 1);
+    memory_refused(&request, ERR_MALFORMED, "kernel.elf: entry point 0x202000 lies in no segment");
+}
+
+static void test_multiboot1_information(void **state) {
+    static const struct {
+        uint64_t base, size;
+        uint32_t type;
+    } want[] = {{0, KIB(640), 1}, {0xE0000, KIB(128), 3}, {MIB(1), MIB(31), 1}};
+    uint64_t info, at;
+
+    (void)state;
+    put_usual64();
+    request.initrd = (struct load_image){"disk", initrd, sizeof(initrd)};
+    request.initrd_args = "ro fast";
+    load();
+    info = start.rbx;
+    assert_int_equal(memory_value(info, 4), 0x24D); /* memory, cmdline, modules, mmap, name */
+    assert_int_equal(memory_value(info + 4, 4), 640);
+    assert_int_equal(memory_value(info + 8, 4), 31 * 1024);
+    assert_string_equal(text_at(memory_value(info + 16, 4)), "one two=2");
+    assert_string_equal(text_at(memory_value(info + 64, 4)), "Mullion");
+    assert_int_equal(memory_value(info + 44, 4), 24 * ARRAY_SIZE(want));
+    at = memory_value(info + 48, 4);
+    for (unsigned i = 0; i < ARRAY_SIZE(want); i++, at += 24) {
+        assert_int_equal(memory_value(at, 4), 20);
+        assert_int_equal(memory_value(at + 4, 8), want[i].base);
+        assert_int_equal(memory_value(at + 12, 8), want[i].size);
+        assert_int_equal(memory_value(at + 20, 4), want[i].type);
+    }
+    assert_int_equal(memory_value(info + 20, 4), 1);
+    at = memory_value(info + 24, 4);
+    assert_string_equal(text_at(memory_value(at + 8, 4)), "disk ro fast");
+    assert_int_equal(memory_value(at + 4, 4) - memory_value(at, 4), sizeof(initrd));
+    at = memory_value(at, 4);
+    assert_int_equal(at % PAGE_SIZE, 0);
+    assert_true(at >= MIB(1) + 0xC000);
+    assert_memory_equal(memory_at(at, sizeof(initrd)), initrd, sizeof(initrd));
+
+    request.initrd.bytes = 0;
+    request.cmdline = "";
+    load();
+    assert_int_equal(memory_value(start.rbx + 20, 4), 0);
+    assert_string_equal(text_at(memory_value(start.rbx + 16, 4)), "");
+}
+
+/* The content of a tag, which must be there once. */
+static uint64_t tag(uint64_t info, uint32_t type, uint32_t *bytes) {
+    uint64_t end = info + memory_value(info, 4), found = 0;
+
+    for (uint64_t at = info + 8; at < end; at += align_up(memory_value(at + 4, 4), 8)) {
+        *bytes = (uint32_t)memory_value(at + 4, 4) - 8;
+        if (memory_value(at, 4) == 0) {
+            assert_int_equal(at + 8, end);
+            break;
+        }
+        if (memory_value(at, 4) == type) {
+            assert_int_equal(found, 0);
+            found = at;
+        }
+    }
+    *bytes = found != 0 ? (uint32_t)memory_value(found + 4, 4) - 8 : 0;
+    return found != 0 ? found + 8 : 0;
+}
+
+static void test_multiboot2_information(void **state) {
+    uint32_t bytes;
+    uint64_t at;
+
+    (void)state;
+    put_usual64();
+    put_mb2(HEADER_AT, 24); /* over version 1: both could be there, 2 is preferred */
+    put_mb1(HEADER_AT + 64, 3);
+    request.initrd = (struct load_image){"disk", initrd, sizeof(initrd)};
+    request.rsdp = gpa(0xE0000);
+    load();
+    protected_mode(0x36D76289);
+    at = tag(start.rbx, 1, &bytes);
+    assert_string_equal(text_at(at), "one two=2");
+    assert_int_equal(bytes, 10);
+    assert_string_equal(text_at(tag(start.rbx, 2, &bytes)), "Mullion");
+    at = tag(start.rbx, 4, &bytes);
+    assert_int_equal(memory_value(at, 4), 640);
+    assert_int_equal(memory_value(at + 4, 4), 31 * 1024);
+    at = tag(start.rbx, 6, &bytes);
+    assert_int_equal(bytes, 8 + 3 * 24);
+    assert_int_equal(memory_value(at, 8), 24); /* size of an entry, version 0 */
+    assert_int_equal(memory_value(at + 8 + 24, 8), 0xE0000);
+    assert_int_equal(memory_value(at + 8 + 24 + 8, 8), KIB(128));
+    assert_int_equal(memory_value(at + 8 + 24 + 16, 4), 3);
+    at = tag(start.rbx, 3, &bytes);
+    assert_string_equal(text_at(at + 8), "disk");
+    assert_memory_equal(memory_at(memory_value(at, 4), sizeof(initrd)), initrd, sizeof(initrd));
+    at = tag(start.rbx, 15, &bytes);
+    assert_int_equal(bytes, 36);
+    assert_memory_equal(memory_at(at, 36), memory_at(0xE0000, 36), 36);
+
+    request.initrd.bytes = 0;
+    request.rsdp = gpa(0);
+    load();
+    assert_int_equal(tag(start.rbx, 3, &bytes), 0);
+    assert_int_equal(tag(start.rbx, 15, &bytes), 0);
+}
+
+/* The longest everything still fits into the block. */
+static void test_multiboot2_at_its_longest(void **state) {
+    static char cmdline[MAX_CMDLINE], args[MAX_CMDLINE], name[MAX_NAME];
+    uint32_t bytes;
+    uint64_t at;
+
+    (void)state;
+    put_usual64();
+    put_mb2(HEADER_AT, 24);
+    memset(cmdline, 'c', sizeof(cmdline) - 1);
+    memset(args, 'a', sizeof(args) - 1);
+    memset(name, 'n', sizeof(name) - 1);
+    request.cmdline = cmdline;
+    request.initrd_args = args;
+    request.initrd = (struct load_image){name, initrd, sizeof(initrd)};
+    request.rsdp = gpa(0xE0000);
+    for (unsigned i = 0; map.count < MAX_GUEST_REGIONS; i++)
+        memory_add(MIB(64) + i * MIB(1), PAGE_SIZE, REGION_RAM);
+    load();
+    assert_string_equal(text_at(tag(start.rbx, 1, &bytes)), cmdline);
+    at = tag(start.rbx, 3, &bytes);
+    assert_int_equal(bytes, 8 + MAX_NAME + MAX_CMDLINE);
+    assert_int_equal(strlen(text_at(at + 8)), MAX_NAME + MAX_CMDLINE - 1);
+    tag(start.rbx, 6, &bytes);
+    assert_int_equal(bytes, 8 + MAX_GUEST_REGIONS * 24);
+    put(HEADER_AT, 0, 4);
+    put_mb1(HEADER_AT + 64, 3);
+    load();
+    assert_string_equal(text_at(memory_value(start.rbx + 16, 4)), cmdline);
+}
+
+static void test_header_gives_the_addresses(void **state) {
+    (void)state;
+    put_mb1(HEADER_AT, BIT(16));
+    put(HEADER_AT + 12, MIB(3) + 0x100, 4); /* the header */
+    put(HEADER_AT + 16, MIB(3), 4);         /* load, 100H before it */
+    put(HEADER_AT + 20, MIB(3) + 0x900, 4); /* end of data */
+    put(HEADER_AT + 24, MIB(3) + 0xA00, 4); /* end of bss */
+    put(HEADER_AT + 28, MIB(3) + 0x80, 4);  /* entry */
+    load();
+    protected_mode(0x2BADB002);
+    assert_int_equal(start.rip, MIB(3) + 0x80);
+    assert_memory_equal(memory_at(MIB(3), 0x900), file + HEADER_AT - 0x100, 0x900);
+    is_zero(MIB(3) + 0x900, 0x100);
+    assert_int_equal(memory_value(MIB(3) + 0xA00, 1), 0xA5);
+
+    put(HEADER_AT + 20, 0, 4); /* all of the file */
+    put(HEADER_AT + 24, 0, 4); /* no bss */
+    load();
+    assert_memory_equal(memory_at(MIB(3), FILE_BYTES - 0xF00), file + 0xF00, FILE_BYTES - 0xF00);
+
+    put(HEADER_AT + 16, MIB(3) + 0x104, 4); /* load behind the header */
+    memory_refused(&request, ERR_MALFORMED, "address fields contradict each other");
+    put(HEADER_AT + 12, MIB(5), 4); /* more before the header than the file has */
+    memory_refused(&request, ERR_MALFORMED, "address fields contradict each other");
+    put(HEADER_AT + 16, MIB(5), 4);
+    put(HEADER_AT + 20, MIB(5) + FILE_BYTES, 4);
+    memory_refused(&request, ERR_MALFORMED, "not within the file");
+    request.kernel.bytes = HEADER_AT + 31;
+    memory_refused(&request, ERR_MALFORMED, "cut short within its multiboot header");
+}
+
+static void test_multiboot2_addresses(void **state) {
+    (void)state;
+    put_mb2(HEADER_AT, 16 + 24 + 16 + 8);
+    put(HEADER_AT + 16, 2, 4);
+    put(HEADER_AT + 20, 24, 4);
+    put(HEADER_AT + 24, MIB(2) + HEADER_AT, 4);
+    put(HEADER_AT + 28, UINT32_MAX, 4); /* from the start of the file */
+    put(HEADER_AT + 32, 0, 4);
+    put(HEADER_AT + 36, MIB(2) + KIB(64), 4);
+    put(HEADER_AT + 40, 3, 4);
+    put(HEADER_AT + 44, 12, 4);
+    put(HEADER_AT + 48, MIB(2) + 0x44, 4);
+    load();
+    protected_mode(0x36D76289);
+    assert_int_equal(start.rip, MIB(2) + 0x44);
+    assert_memory_equal(memory_at(MIB(2), FILE_BYTES), file, FILE_BYTES);
+    is_zero(MIB(2) + FILE_BYTES, KIB(64) - FILE_BYTES);
+
+    put(HEADER_AT + 40, 4, 4); /* no entry address */
+    memory_refused(&request, ERR_MALFORMED, "address fields contradict each other");
+    put(HEADER_AT + 40, 3, 4);
+    put(HEADER_AT + 24, HEADER_AT - 4, 4); /* the file would start below 0 */
+    memory_refused(&request, ERR_MALFORMED, "address fields contradict each other");
+}
+
+static void test_multiboot2_header_tags(void **state) {
+    (void)state;
+    put_usual64();
+    put_mb2(HEADER_AT, 16 + 8 + 16 + 8);
+    put(HEADER_AT + 16, 6, 4); /* module alignment */
+    put(HEADER_AT + 20, 8, 4);
+    put(HEADER_AT + 24, 11 | 1 << 16, 4); /* unknown, but optional */
+    put(HEADER_AT + 28, 12, 4);           /* padded to 16 */
+    load();
+    put(HEADER_AT + 24, 11, 4);
+    memory_refused(&request, ERR_UNSUPPORTED, "multiboot2 header wants an unknown tag, 11");
+    put(HEADER_AT + 28, 7, 4);
+    memory_refused(&request, ERR_MALFORMED, "has no valid end tag");
+    put(HEADER_AT + 28, 0, 4);
+    memory_refused(&request, ERR_MALFORMED, "has no valid end tag");
+    put(HEADER_AT + 28, UINT32_MAX, 4);
+    memory_refused(&request, ERR_MALFORMED, "has no valid end tag");
+    put_mb2(HEADER_AT, FILE_BYTES - HEADER_AT);
+    put(HEADER_AT + 8, FILE_BYTES, 4);
+    put(HEADER_AT + 12, 0u - MB2_MAGIC - FILE_BYTES, 4);
+    memory_refused(&request, ERR_MALFORMED, "multiboot2 header of 16384 bytes has no valid end tag");
+    put_mb2(HEADER_AT, 24);
+    put(HEADER_AT + 4, 4, 4); /* MIPS */
+    put(HEADER_AT + 12, 0u - MB2_MAGIC - 24 - 4, 4);
+    memory_refused(&request, ERR_UNSUPPORTED, "another architecture");
+}
+
+/* The loader's own blocks go around a kernel that lies below 640 KiB. */
+static void test_low_kernel(void **state) {
+    (void)state;
+    put_elf32(0x10000, 1);
+    put_phdr32(0, 0x1000, 0x10000, 0x10000, 0x1000, 0x8C000);
+    put_mb1(HEADER_AT, 0);
+    load();
+    assert_true(start.rbx >= 0x9C000 && start.rbx < KIB(640));
+    assert_true(start.gdt_base >= 0x9C000 && start.gdt_base < KIB(640));
+    is_zero(0x11000, 0x8B000);
+    put_phdr32(0, 0x1000, 0x10000, 0x10000, 0x1000, KIB(640) - 0x10000);
+    memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
+}
+
+static void test_segments_that_do_not_fit(void **state) {
+    (void)state;
+    put_usual64();
+    put_phdr64(1, 0x2800, 0, MIB(1) + 0x17FF, 0x800, 0x800);
+    memory_refused(&request, ERR_RANGE, "a segment of 0x800 bytes for 0x1017ff: not free RAM");
+    put_phdr64(1, 0x2800, 0, MIB(32) - 0x7FF, 0x800, 0x800);
+    memory_refused(&request, ERR_RANGE, "for 0x1fff801");
+    put_phdr64(1, 0x2800, 0, 0xE0000, 0x800, 0x800);
+    memory_refused(&request, ERR_RANGE, "for 0xe0000");
+    put_phdr64(1, 0x2800, 0, 0u - UINT64_C(0x400), 0x800, 0x800);
+    memory_refused(&request, ERR_RANGE, "for 0xfffffffffffffc00");
+    memory_add(GIB(4), MIB(1), REGION_RAM);
+    put_phdr64(1, 0x2800, 0, GIB(4), 0x800, 0x800);
+    memory_refused(&request, ERR_RANGE, "below 4 GiB");
+    put_phdr64(1, 0x2800, 0, MIB(2), 0x800, 0x7FF);
+    memory_refused(&request, ERR_MALFORMED, "not within the file's 16384 bytes");
+    put_phdr64(1, FILE_BYTES - 0x7FF, 0, MIB(2), 0x800, 0x800);
+    memory_refused(&request, ERR_MALFORMED, "not within the file's 16384 bytes");
+    put_phdr64(1, UINT64_MAX - 0x100, 0, MIB(2), 0x800, 0x800);
+    memory_refused(&request, ERR_MALFORMED, "not within the file's 16384 bytes");
+    put_phdr64(1, 0x2800, 0, MIB(2), 0x800, UINT64_MAX);
+    memory_refused(&request, ERR_RANGE, "not free RAM");
+}
+
+static void test_elf_headers_that_lie(void **state) {
+    (void)state;
+    put_usual64();
+    put(18, 183, 2);
+    memory_refused(&request, ERR_UNSUPPORTED, "an ELF of class 2 for machine 183; wanted: ELF64");
+    put(18, 3, 2);
+    memory_refused(&request, ERR_UNSUPPORTED, "machine 3");
+    put(18, 62, 2);
+    put(5, 2, 1);
+    memory_refused(&request, ERR_UNSUPPORTED, "wanted: ELF64");
+    put(5, 1, 1);
+    put(56, 0, 2);
+    memory_refused(&request, ERR_MALFORMED, "0 program headers at 0x40; wanted: 1 to 64");
+    put(56, 65, 2);
+    memory_refused(&request, ERR_MALFORMED, "65 program headers");
+    put(56, 2, 2);
+    put(54, 55, 2);
+    memory_refused(&request, ERR_MALFORMED, "program headers");
+    put(54, 56, 2);
+    put(32, FILE_BYTES - 111, 8);
+    memory_refused(&request, ERR_MALFORMED, "program headers at 0x3f91");
+    put(32, UINT64_MAX - 50, 8);
+    memory_refused(&request, ERR_MALFORMED, "program headers");
+    put(32, 64, 8);
+    load();
+    put(HEADER_AT + 4, 0x13, 4);
+    put(HEADER_AT + 8, 0u - MB1_MAGIC - 0x13, 4);
+    memory_refused(&request, ERR_UNSUPPORTED, "multiboot header flags 0x13");
+    put(HEADER_AT + 8, 0, 4); /* a wrong checksum: no header at all */
+    memory_refused(&request, ERR_UNSUPPORTED, "an ELF without a multiboot header");
+    put_mb1(8192, 3); /* beyond where one is looked for */
+    memory_refused(&request, ERR_UNSUPPORTED, "an ELF without a multiboot header");
+    request.kernel.bytes = 63;
+    memory_refused(&request, ERR_UNSUPPORTED, "an ELF without a multiboot header");
+}
+
+static void test_module_without_room(void **state) {
+    (void)state;
+    put_usual64();
+    request.initrd = (struct load_image){"disk", initrd, MIB(31)};
+    memory_refused(&request, ERR_NO_MEMORY, "disk: no room for a module of 31744 KiB");
+}
+
+static void test_flat_real_mode(void **state) {
+    (void)state;
+    request.has_load = true;
+    request.load = 0x7C00;
+    load();
+    assert_int_equal(start.mode, START_REAL);
+    assert_int_equal(start.cs, 0x7C0);
+    assert_int_equal(start.ds, 0x7C0);
+    assert_int_equal(start.rip, 0);
+    assert_int_equal(start.gdt_limit, 0);
+    assert_memory_equal(memory_at(0x7C00, FILE_BYTES), file, FILE_BYTES);
+    request.load = 0x7C08;
+    memory_refused(&request, ERR_RANGE, "load = 0x7c08; wanted: a multiple of 16");
+    request.load = KIB(640) - FILE_BYTES + 16;
+    memory_refused(&request, ERR_RANGE, "16384 bytes at 0x9c010 are not all RAM");
+    request.load = 0xE0000;
+    memory_refused(&request, ERR_RANGE, "are not all RAM");
+}
+
+static void test_flat_protected_mode(void **state) {
+    (void)state;
+    request.has_load = true;
+    request.load = MIB(2) + 8;
+    load();
+    protected_mode(0);
+    assert_int_equal(start.rip, MIB(2) + 8);
+    assert_int_equal(start.rbx, 0);
+    assert_memory_equal(memory_at(MIB(2) + 8, FILE_BYTES), file, FILE_BYTES);
+    request.load = MIB(32);
+    memory_refused(&request, ERR_RANGE, "are not all RAM");
+    memory_add(GIB(4), MIB(1), REGION_RAM);
+    request.load = GIB(4);
+    memory_refused(&request, ERR_RANGE, "load = 0x100000000");
+    request.load = UINT64_MAX - 15;
+    memory_refused(&request, ERR_RANGE, "load = 0xfffffffffffffff0");
+}
+
+static void test_neither_fish_nor_fowl(void **state) {
+    (void)state;
+    memory_refused(&request, ERR_UNSUPPORTED, "kernel.elf: neither a Linux bzImage nor a multiboot kernel");
+    put_mb1(HEADER_AT, 3); /* a multiboot header, but nothing that says where to */
+    memory_refused(&request, ERR_UNSUPPORTED, "if it is a flat binary, give load = ADDRESS");
+    request.kernel.bytes = 0;
+    memory_refused(&request, ERR_UNSUPPORTED, "neither");
+    request.kernel.bytes = 3;
+    memory_refused(&request, ERR_UNSUPPORTED, "neither");
+    request.kernel.bytes = FILE_BYTES;
+    put_usual64();
+    request.has_load = true;
+    memory_refused(&request, ERR_UNSUPPORTED, "load = is for flat binaries; this is an ELF");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_elf64_segments, set_up),
+        cmocka_unit_test_setup(test_elf32_at_a_virtual_address, set_up),
+        cmocka_unit_test_setup(test_multiboot1_information, set_up),
+        cmocka_unit_test_setup(test_multiboot2_information, set_up),
+        cmocka_unit_test_setup(test_multiboot2_at_its_longest, set_up),
+        cmocka_unit_test_setup(test_header_gives_the_addresses, set_up),
+        cmocka_unit_test_setup(test_multiboot2_addresses, set_up),
+        cmocka_unit_test_setup(test_multiboot2_header_tags, set_up),
+        cmocka_unit_test_setup(test_low_kernel, set_up),
+        cmocka_unit_test_setup(test_segments_that_do_not_fit, set_up),
+        cmocka_unit_test_setup(test_elf_headers_that_lie, set_up),
+        cmocka_unit_test_setup(test_module_without_room, set_up),
+        cmocka_unit_test_setup(test_flat_real_mode, set_up),
+        cmocka_unit_test_setup(test_flat_protected_mode, set_up),
+        cmocka_unit_test_setup(test_neither_fish_nor_fowl, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
