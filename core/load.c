@@ -27,7 +27,7 @@ static enum err load_flat(const struct load_request *request, struct guest_start
                         (unsigned long)request->load);
         return ERR_RANGE;
     }
-    if (!range_valid(target) || loader_use(&room, target) != ERR_OK ||
+    if (loader_use(&room, target) != ERR_OK ||
         guest_map_write(request->map, gpa(request->load), image->data, image->bytes) != ERR_OK) {
         loader_complain(request, image, "%lu bytes at 0x%lx are not all RAM of this partition",
                         (unsigned long)image->bytes, (unsigned long)request->load);

@@ -69,8 +69,6 @@ static bool loader_fit(const struct loader_room *room, const struct loader_want 
         struct range try = {want->high ? align_down(end - want->bytes, want->align) : low, want->bytes};
         const struct range *used = loader_in_use(room, try);
 
-        if (try.base < low)
-            return false;
         if (used == NULL) {
             *at = try.base;
             return true;

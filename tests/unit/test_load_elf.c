@@ -373,6 +373,8 @@ static void test_multiboot2_header_tags(void **state) {
     put(HEADER_AT + 28, UINT32_MAX, 4);
     memory_refused(&request, ERR_MALFORMED, "has no valid end tag");
     put_mb2(HEADER_AT, FILE_BYTES - HEADER_AT);
+    put(HEADER_AT + 16, 6, 4); /* a tag up to the end of the file, then more header than file */
+    put(HEADER_AT + 20, FILE_BYTES - HEADER_AT - 16, 4);
     put(HEADER_AT + 8, FILE_BYTES, 4);
     put(HEADER_AT + 12, 0u - MB2_MAGIC - FILE_BYTES, 4);
     memory_refused(&request, ERR_MALFORMED, "multiboot2 header of 16384 bytes has no valid end tag");
@@ -380,6 +382,25 @@ static void test_multiboot2_header_tags(void **state) {
     put(HEADER_AT + 4, 4, 4); /* MIPS */
     put(HEADER_AT + 12, 0u - MB2_MAGIC - 24 - 4, 4);
     memory_refused(&request, ERR_UNSUPPORTED, "another architecture");
+}
+
+/* A restart finds dirty memory and must leave the same machine as the first start. */
+static void test_loads_again(void **state) {
+    static uint8_t first[WINDOW];
+
+    (void)state;
+    put_usual64();
+    request.initrd = (struct load_image){"disk", initrd, sizeof(initrd)};
+    for (unsigned version = 1; version <= 2; version++) {
+        load();
+        memcpy(first, window, sizeof(first));
+        for (uint64_t i = 0; i < WINDOW; i++)
+            if (window[i] != 0xA5)
+                window[i] ^= 0xFF;
+        load();
+        assert_memory_equal(window, first, sizeof(first));
+        put_mb2(HEADER_AT, 24);
+    }
 }
 
 /* The loader's own blocks go around a kernel that lies below 640 KiB. */
@@ -392,6 +413,10 @@ static void test_low_kernel(void **state) {
     assert_true(start.rbx >= 0x9C000 && start.rbx < KIB(640));
     assert_true(start.gdt_base >= 0x9C000 && start.gdt_base < KIB(640));
     is_zero(0x11000, 0x8B000);
+    map.count--; /* no RAM at 1 MiB, as in an identity partition */
+    load();
+    assert_int_equal(memory_value(start.rbx + 4, 4), 640);
+    assert_int_equal(memory_value(start.rbx + 8, 4), 0);
     put_phdr32(0, 0x1000, 0x10000, 0x10000, 0x1000, KIB(640) - 0x10000);
     memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
 }
@@ -525,6 +550,7 @@ int main(void) {
         cmocka_unit_test_setup(test_header_gives_the_addresses, set_up),
         cmocka_unit_test_setup(test_multiboot2_addresses, set_up),
         cmocka_unit_test_setup(test_multiboot2_header_tags, set_up),
+        cmocka_unit_test_setup(test_loads_again, set_up),
         cmocka_unit_test_setup(test_low_kernel, set_up),
         cmocka_unit_test_setup(test_segments_that_do_not_fit, set_up),
         cmocka_unit_test_setup(test_elf_headers_that_lie, set_up),

@@ -122,6 +122,29 @@ static void test_boot_params(void **state) {
     assert_string_equal((char *)memory_at(cmdline, 20), request.cmdline);
 }
 
+/* The header may claim to reach over what follows it in boot_params. */
+static void test_header_of_any_length(void **state) {
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    memset(kernel + 0x290, 0xEE, 0x80);
+    put(0x201, 0xFF, 1);
+    load();
+    for (unsigned i = 0x290; i < 0x2D0; i++)
+        assert_int_equal(memory_value(start.rsi + i, 1), 0);
+    put(0x201, 0, 1); /* nothing of it */
+    load();
+    assert_int_equal(memory_value(start.rsi + 0x210, 1), 0xFF);
+    assert_int_equal(memory_value(start.rsi + 0x258, 8), 0);
+}
+
+static void test_no_setup_sectors_means_four(void **state) {
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    put(0x1F1, 0, 1);
+    load();
+    assert_memory_equal(memory_at(MIB(16), PAYLOAD - 512), kernel + 5 * 512, PAYLOAD - 512);
+}
+
 static void test_initrd_is_high_but_within_reach(void **state) {
     uint64_t at;
 
@@ -258,6 +281,11 @@ static void test_refusals(void **state) {
 
     put(0x260, 0xFFFFF000, 4);
     memory_refused(&request, ERR_NO_MEMORY, "no room: wants 4194300 KiB");
+    assert_int_equal(guest_map_add(&map, (struct guest_region){gpa(GIB(4)), hpa(0), GIB(8), REGION_RAM}),
+                     ERR_OK);
+    put(0x236, XLF_64 | XLF_ABOVE_4G, 2); /* more than the page tables reach, though there is RAM */
+    memory_refused(&request, ERR_NO_MEMORY, "no room: wants 4194300 KiB");
+    map.count--;
     put(0x260, INIT_SIZE, 4);
 
     request.initrd.bytes = MIB(33);
@@ -275,6 +303,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_state_at_entry, set_up),
         cmocka_unit_test_setup(test_boot_params, set_up),
+        cmocka_unit_test_setup(test_header_of_any_length, set_up),
+        cmocka_unit_test_setup(test_no_setup_sectors_means_four, set_up),
         cmocka_unit_test_setup(test_initrd_is_high_but_within_reach, set_up),
         cmocka_unit_test_setup(test_e820, set_up),
         cmocka_unit_test_setup(test_moves_to_where_the_ram_is, set_up),

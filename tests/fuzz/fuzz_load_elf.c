@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as a multiboot kernel or a flat binary: nothing is written outside the guest's RAM, and what
+ * is accepted finds its information. The same bytes are tried again as ELF with a multiboot header whose
+ * checksum is right, which random bytes hardly ever have. */
+#include "tests/fuzz/load.h"
+
+#define MB1_MAGIC 0x1BADB002u
+#define MB2_MAGIC 0xE85250D6u
+
+static uint32_t get(const uint8_t *at) {
+    uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static void put(uint8_t *at, uint32_t v) {
+    memcpy(at, &v, sizeof(v));
+}
+
+static void load(const uint8_t *image, size_t size, uint8_t choice) {
+    static const uint8_t initrd[7000];
+    struct load_request request = {
+        .partition = "fuzz",
+        .map = &fuzz_map,
+        .kernel = {"kernel.elf", image, size},
+        .initrd = {"disk", initrd, (choice & 1) != 0 ? sizeof(initrd) : 0},
+        .initrd_args = "some more",
+        .cmdline = "quiet",
+        .has_load = (choice & 0x0E) == 0,
+        .rsdp = gpa(0xE0000),
+    };
+    struct guest_start start;
+
+    if (size >= 8)
+        request.load = (uint64_t)get(image) << (choice >> 4);
+    fuzz_guest((choice & 0x10) != 0 ? MIB(1) : GIB(3));
+    if (!fuzz_load(&request, &start))
+        return;
+    if (start.rax == 0x2BADB002 || start.rax == 0x36D76289) {
+        const uint8_t *info = guest_map_ptr(&fuzz_map, gpa(start.rbx), KIB(4));
+
+        require(info != NULL && start.mode == START_PROTECTED);
+        require(start.rax == 0x2BADB002 ? get(info) == 0x24D : get(info) <= KIB(4));
+    }
+    require(start.mode == START_REAL || start.mode == START_LONG || fuzz_is_ram(start.gdt_base));
+}
+
+/* Small numbers where addresses and sizes are, so that some of them fit. */
+static void bend_phdrs(uint8_t *image, size_t size, bool is64) {
+    size_t first = is64 ? 64 : 52, each = is64 ? 56 : 32;
+
+    for (unsigned n = 0; n < 4 && first + (n + 1) * each <= size; n++) {
+        uint8_t *p = image + first + n * each;
+
+        p[0] %= 2;
+        memset(p + 1, 0, 3);
+        for (size_t field = is64 ? 8 : 4; field < (is64 ? 48u : 24u); field += is64 ? 8 : 4)
+            memset(p + field + 3, 0, is64 ? 5 : 1);
+    }
+}
+
+static void bend(uint8_t *image, size_t size, uint8_t choice) {
+    bool is64 = (choice & 0x20) != 0;
+    uint8_t *header = image + (size / 2 & ~(size_t)7);
+    uint32_t length = get(header + 8) % 128 & ~7u;
+
+    memcpy(image,
+           is64 ? "\x7f"
+                  "ELF\2\1\1"
+                : "\x7f"
+                  "ELF\1\1\1",
+           7);
+    image[18] = is64 ? 62 : 3;
+    image[19] = 0;
+    put(image + (is64 ? 32 : 28), is64 ? 64 : 52);
+    if (is64)
+        put(image + 36, 0);
+    image[is64 ? 54 : 42] = is64 ? 56 : 32;
+    image[is64 ? 55 : 43] = 0;
+    image[is64 ? 56 : 44] %= 5;
+    image[is64 ? 57 : 45] = 0;
+    bend_phdrs(image, size, is64);
+    if ((choice & 0x40) != 0) {
+        put(header, MB1_MAGIC);
+        put(header + 4, get(header + 4) & 0x10007);
+        put(header + 8, 0u - MB1_MAGIC - get(header + 4));
+    } else {
+        put(header, MB2_MAGIC);
+        put(header + 4, 0);
+        put(header + 8, length);
+        put(header + 12, 0u - MB2_MAGIC - length);
+    }
+    if ((choice & 0x80) != 0)
+        image[0] = 0; /* no ELF, only the header */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    uint8_t *image, choice;
+
+    if (size == 0)
+        return 0;
+    choice = data[--size];
+    image = malloc(size + 1);
+    memcpy(image, data, size);
+    load(image, size, choice);
+    if (size >= 128) {
+        bend(image, size, choice);
+        load(image, size, choice);
+    }
+    free(image);
+    return 0;
+}
