@@ -26,6 +26,11 @@ static enum err scrub(const struct guest_map *map) {
     return ERR_OK;
 }
 
+/* What a guest finds that reboots by way of the BIOS, as Linux does where there is no 8042: the reset
+ * vector resets. MOV DX, CF9H; MOV AL, 6; OUT DX, AL; HLT; JMP back to the HLT. */
+static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd};
+#define RESET_VECTOR UINT64_C(0xffff0)
+
 enum err partition_load(struct partition *p) {
     const struct partition_config *c = p->config;
     struct acpi_gen_request acpi = {&p->map, p->nr_vcpus, c->vuart};
@@ -43,6 +48,8 @@ enum err partition_load(struct partition *p) {
 
     if (e == ERR_OK)
         e = acpi_gen(&acpi, &request.rsdp);
+    if (e == ERR_OK)
+        e = guest_map_write(&p->map, gpa(RESET_VECTOR), reset_stub, sizeof(reset_stub));
     if (e == ERR_OK)
         e = load_guest(&request, &p->start);
     return e;
