@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the boot loader told us, in our own words: mb2_parse fills it, nobody else knows multiboot2.
- */
+/* What the boot loader told us, in our own words: mb2_parse fills it, nobody else knows multiboot2. */
 #pragma once
 
 #include "core/limits.h"
 #include "core/range.h"
-#include "core/types.h"
+#include "core/str.h"
 
-enum memory_kind {
-    MEMORY_RAM = 1, /* numbers as in e820 and multiboot2 */
-    MEMORY_RESERVED = 2,
-    MEMORY_ACPI = 3,
-    MEMORY_NVS = 4,
-    MEMORY_BAD = 5,
+enum memory_kind { /* numbers as in e820 and multiboot2 */
+                   MEMORY_RAM = 1,
+                   MEMORY_RESERVED = 2,
+                   MEMORY_ACPI = 3,
+                   MEMORY_NVS = 4,
+                   MEMORY_BAD = 5,
 };
 
 struct memory_range {
@@ -27,25 +26,19 @@ struct module {
     char args[MAX_CMDLINE]; /* the rest; "" if none */
 };
 
-struct framebuffer {
-    hpa_t at; /* 0 = none */
-    uint32_t pitch, width, height;
-    uint8_t bits_per_pixel;
-    uint8_t type; /* 1 = direct RGB, 2 = EGA text, as in multiboot2 */
-};
-
 struct boot_info {
     struct memory_range memory[MAX_MEMORY_RANGES]; /* as given: may overlap, not sorted */
     unsigned nr_memory;
     struct module modules[MAX_MODULES];
     unsigned nr_modules;
-    char cmdline[MAX_CMDLINE];
     uint8_t rsdp[36]; /* copy; rsdp_bytes is 20 (ACPI 1.0), 36 or 0 (none) */
     unsigned rsdp_bytes;
-    struct framebuffer framebuffer;
-    hpa_t load_base; /* where the loader put our image; 0 = it did not say */
-    bool efi;
 };
 
 /* The module of that name, or NULL. */
-const struct module *boot_info_module(const struct boot_info *info, const char *name);
+static inline const struct module *boot_info_module(const struct boot_info *info, const char *name) {
+    for (unsigned i = 0; i < info->nr_modules; i++)
+        if (str_equal(info->modules[i].name, name))
+            return &info->modules[i];
+    return NULL;
+}

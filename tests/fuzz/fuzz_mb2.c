@@ -39,7 +39,6 @@ static void parse(const uint8_t *data, size_t size) {
         require(strpbrk(m->name, "/ \t") == NULL);
         require(m->name[0] == '\0' || boot_info_module(&out, m->name) == m);
     }
-    require_text(out.cmdline, sizeof(out.cmdline));
     require(out.rsdp_bytes == 0 || out.rsdp_bytes == 20 || out.rsdp_bytes == 36);
 }
 

@@ -77,8 +77,8 @@ static enum err parse(void) {
     return parse_only(blob_bytes);
 }
 
-static void expect_error(enum err want, const char *log) {
-    assert_int_equal(parse(), want);
+static void expect_error(const char *log) {
+    assert_int_equal(parse(), ERR_MALFORMED);
     assert_non_null(strstr(stub_log, log));
 }
 
@@ -101,12 +101,6 @@ static void test_everything(void **state) {
         put_u32(i == 4 ? 12 : i + 1);
         put_u32(0xffffffff);
     }
-    tag_start(8, 23);
-    put_u64(0xfd000000);
-    put_u32(4096);
-    put_u32(1024);
-    put_u32(768);
-    put((uint8_t[]){32, 1, 0}, 3);
     tag_start(17, 9);
     put("efi table", 9);
     tag_start(15, 36);
@@ -114,18 +108,15 @@ static void test_everything(void **state) {
     memset(rsdp, 0x10, sizeof(rsdp));
     tag_start(14, 20);
     put(rsdp, 20);
-    tag_start(21, 4);
-    put_u32(0x1000000);
     assert_int_equal(parse(), ERR_OK);
 
-    assert_string_equal(out.cmdline, "console=com1 -- x");
     assert_int_equal(out.nr_modules, 2);
     assert_string_equal(out.modules[0].name, "mullion.conf");
     assert_string_equal(out.modules[0].args, "");
     assert_int_equal(out.modules[0].at.v, 0x200000);
     assert_int_equal(out.modules[0].bytes, 0x123);
     assert_string_equal(out.modules[1].name, "vmlinuz");
-    assert_string_equal(out.modules[1].args, "console=ttyS0  root=/dev/sda ");
+    assert_string_equal(out.modules[1].args, "console=ttyS0  root=/dev/sda");
     assert_int_equal(out.modules[1].bytes, 0);
     assert_int_equal(out.nr_memory, 4); /* the empty one is left out */
     assert_int_equal(out.memory[1].range.base, 0x100000);
@@ -133,16 +124,8 @@ static void test_everything(void **state) {
     assert_int_equal(out.memory[1].kind, MEMORY_RESERVED);
     assert_int_equal(out.memory[2].kind, MEMORY_NVS);
     assert_int_equal(out.memory[3].kind, MEMORY_RESERVED); /* 12 is nothing we know */
-    assert_int_equal(out.framebuffer.at.v, 0xfd000000);
-    assert_int_equal(out.framebuffer.pitch, 4096);
-    assert_int_equal(out.framebuffer.width, 1024);
-    assert_int_equal(out.framebuffer.height, 768);
-    assert_int_equal(out.framebuffer.bits_per_pixel, 32);
-    assert_int_equal(out.framebuffer.type, 1);
     assert_int_equal(out.rsdp_bytes, 36);
     assert_int_equal(out.rsdp[35], 0x20);
-    assert_int_equal(out.load_base.v, 0x1000000);
-    assert_true(out.efi);
     assert_string_equal(stub_log, "");
 
     assert_ptr_equal(boot_info_module(&out, "vmlinuz"), &out.modules[1]);
@@ -154,21 +137,14 @@ static void test_little(void **state) {
     blob_start();
     tag_memory(0, 0x80000, 1);
     assert_int_equal(parse(), ERR_OK);
-    assert_string_equal(out.cmdline, "");
     assert_int_equal(out.nr_modules, 0);
     assert_int_equal(out.rsdp_bytes, 0);
-    assert_int_equal(out.framebuffer.at.v, 0);
-    assert_int_equal(out.load_base.v, 0);
-    assert_false(out.efi);
 
     blob_start();
     tag_memory(0, 0x80000, 1);
-    tag_start(12, 8);
-    put_u64(0x7f000000);
     tag_start(14, 20);
     put("RSD PTR 123456789012", 20);
     assert_int_equal(parse(), ERR_OK);
-    assert_true(out.efi);
     assert_int_equal(out.rsdp_bytes, 20);
     assert_memory_equal(out.rsdp, "RSD PTR ", 8);
 }
@@ -201,7 +177,7 @@ static void test_bad_frames(void **state) {
         tag_start(2, 8);
         memcpy(blob + 12, &sizes[i], 4);
         put_u64(0);
-        expect_error(ERR_MALFORMED, "tag of type 2 at offset 8 has size");
+        expect_error("bytes at offset 8 cannot be used");
     }
 
     blob_start(); /* every cut of a good one: total_size is right, the end tag is lost */
@@ -218,13 +194,11 @@ static void test_bad_frames(void **state) {
 
     memcpy(blob, &blob_bytes, 4); /* total_size beyond what is readable */
     assert_int_equal(parse_only(blob_bytes - 1), ERR_MALFORMED);
-    assert_non_null(strstr(stub_log, "does not fit"));
+    assert_non_null(strstr(stub_log, "no end tag"));
 }
 
 static void test_short_bodies(void **state) {
-    static const struct {
-        uint32_t type, least;
-    } rows[] = {{1, 1}, {3, 9}, {6, 8}, {8, 22}, {14, 20}, {15, 36}, {21, 4}};
+    static const struct { uint32_t type, least; } rows[] = {{3, 8}, {6, 8}, {14, 20}, {15, 36}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -233,22 +207,20 @@ static void test_short_bodies(void **state) {
         blob_start();
         tag_start(rows[i].type, rows[i].least - 1);
         put(body, rows[i].least - 1);
-        expect_error(ERR_MALFORMED, "bytes, needs");
+        expect_error("cannot be used");
     }
 }
 
-static void test_bad_text(void **state) {
+/* A string that does not end ends with its tag. */
+static void test_open_text(void **state) {
     (void)state;
     blob_start();
-    tag_start(1, 4);
-    put("abcd", 4);
-    expect_error(ERR_MALFORMED, "command line tag has no end");
-
-    blob_start();
+    tag_memory(0, 0x80000, 1);
     tag_start(3, 12);
     put_u64(0);
     put("abcd", 4);
-    expect_error(ERR_MALFORMED, "module tag has no end");
+    assert_int_equal(parse(), ERR_OK);
+    assert_string_equal(out.modules[0].name, "abcd");
 }
 
 static void test_text_limits(void **state) {
@@ -256,20 +228,6 @@ static void test_text_limits(void **state) {
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    text[MAX_CMDLINE - 1] = '\0';
-    blob_start();
-    tag_memory(0, 0x1000, 1);
-    tag_text(1, text);
-    assert_int_equal(parse(), ERR_OK);
-    assert_string_equal(out.cmdline, text);
-
-    text[MAX_CMDLINE - 1] = 'x';
-    text[MAX_CMDLINE] = '\0';
-    blob_start();
-    tag_text(1, text);
-    expect_error(ERR_FULL, "command line 'xxxxxxxxxxxxxxxxxxxxxxxx...' has 1024 characters, at most "
-                           "1023 fit");
-
     text[MAX_NAME - 1] = ' ';
     text[MAX_NAME - 1 + MAX_CMDLINE] = '\0';
     memset(text + MAX_NAME, 'y', MAX_CMDLINE - 1);
@@ -284,25 +242,25 @@ static void test_text_limits(void **state) {
     text[MAX_NAME + MAX_CMDLINE] = '\0';
     blob_start();
     tag_module(0, 1, text);
-    expect_error(ERR_FULL, "module command line 'yyyyyyyyyyyyyyyyyyyyyyyy...' has 1024");
+    expect_error("a name has at most 31 characters, its arguments 1023");
 
     memset(text, 'n', MAX_NAME);
     text[MAX_NAME] = ' ';
     blob_start();
     tag_module(0, 1, text);
-    expect_error(ERR_FULL, "module name 'nnnnnnnnnnnnnnnnnnnnnnnn...' has 32 characters, at most 31");
+    expect_error("module 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn': a name has at most 31");
 }
 
 static void test_bad_modules(void **state) {
     (void)state;
     blob_start();
     tag_module(0x2000, 0x1fff, "cfg");
-    expect_error(ERR_MALFORMED, "module 'cfg' ends at 0x1fff, before its start at 0x2000");
+    expect_error("tag of type 3 with 20 bytes at offset 8 cannot be used");
 
     blob_start();
     tag_module(0, 1, "/a/same one");
     tag_module(0, 1, "/b/same two");
-    expect_error(ERR_MALFORMED, "two modules are named 'same'");
+    expect_error("two modules are named 'same'");
 
     blob_start(); /* nameless ones are kept, with a hint */
     tag_memory(0, 0x1000, 1);
@@ -327,7 +285,7 @@ static void test_too_many(void **state) {
             name[2] = (char)('0' + i % 10);
             tag_module(0, 1, name);
         }
-        assert_int_equal(parse(), count == MAX_MODULES ? ERR_OK : ERR_FULL);
+        assert_int_equal(parse(), count == MAX_MODULES ? ERR_OK : ERR_MALFORMED);
     }
     assert_non_null(strstr(stub_log, "more than 32 modules"));
 
@@ -335,9 +293,9 @@ static void test_too_many(void **state) {
         blob_start();
         for (unsigned i = 0; i < count; i++)
             tag_memory(i * 0x1000, 0x1000, 1);
-        assert_int_equal(parse(), count == MAX_MEMORY_RANGES ? ERR_OK : ERR_FULL);
+        assert_int_equal(parse(), count == MAX_MEMORY_RANGES ? ERR_OK : ERR_MALFORMED);
     }
-    assert_non_null(strstr(stub_log, "more than 128 memory map entries"));
+    assert_non_null(strstr(stub_log, "more than entry 128"));
 }
 
 static void test_bad_memory(void **state) {
@@ -345,17 +303,17 @@ static void test_bad_memory(void **state) {
 
     (void)state;
     blob_start();
-    expect_error(ERR_NOT_FOUND, "no memory map");
+    expect_error("no memory map");
 
     blob_start();
     tag_memory(0xfffffffffffff000, 0x1001, 2);
-    expect_error(ERR_MALFORMED, "wraps round");
+    expect_error("wraps round");
 
     for (size_t i = 0; i < sizeof(entry_sizes) / sizeof(entry_sizes[0]); i++) {
         blob_start();
         tag_memory(0, 0x1000, 1);
         memcpy(blob + 16, &entry_sizes[i], 4);
-        expect_error(ERR_MALFORMED, "memory map of 24 bytes has entries of");
+        expect_error("tag of type 6");
     }
 }
 
@@ -371,14 +329,12 @@ static void parse_recorded(const char *path, uint64_t bytes) {
     assert_int_equal(parse_only((uint32_t)bytes), ERR_OK);
     assert_string_equal(stub_log, "");
 
-    assert_string_equal(out.cmdline, "console=com2 \"two words\"");
     assert_int_equal(out.nr_modules, 2);
     assert_string_equal(out.modules[0].name, "mullion.conf");
     assert_int_equal(out.modules[0].bytes, 300);
     assert_string_equal(out.modules[1].name, "vmlinuz");
     assert_string_equal(out.modules[1].args, "root=/dev/sda1 quiet");
     assert_int_equal(out.modules[1].bytes, 5000);
-    assert_int_equal(out.load_base.v, 0x100000);
 }
 
 static void require_range(unsigned i, uint64_t base, uint64_t size, enum memory_kind kind) {
@@ -396,7 +352,6 @@ static void test_recorded_bios(void **state) {
     require_range(0, 0, 0x9fc00, MEMORY_RAM);
     require_range(6, 0xfd00000000, 0x300000000, MEMORY_RESERVED);
     assert_int_equal(out.rsdp_bytes, 20);
-    assert_false(out.efi);
 }
 
 static void test_recorded_efi(void **state) {
@@ -410,14 +365,13 @@ static void test_recorded_efi(void **state) {
     require_range(11, 0x776c000, 0x12000, MEMORY_ACPI);
     assert_int_equal(out.rsdp_bytes, 36);
     assert_int_equal(out.rsdp[15], 2);
-    assert_true(out.efi);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),    cmocka_unit_test(test_little),
         cmocka_unit_test(test_large_entries), cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_short_bodies),  cmocka_unit_test(test_bad_text),
+        cmocka_unit_test(test_short_bodies),  cmocka_unit_test(test_open_text),
         cmocka_unit_test(test_text_limits),   cmocka_unit_test(test_bad_modules),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_bad_memory),
         cmocka_unit_test(test_recorded_bios), cmocka_unit_test(test_recorded_efi),
