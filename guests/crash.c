@@ -4,15 +4,6 @@
 
 #define NOWHERE UINT64_C(0xD0000000) /* no RAM, no device */
 
-static void die_triple(void) {
-    struct __attribute__((packed)) {
-        uint16_t limit;
-        uint64_t base;
-    } none = {0, 0};
-
-    __asm__ volatile("lidt %0; ud2" : : "m"(none));
-}
-
 static void die_nowhere(void) {
     ((void (*)(void))NOWHERE)();
 }
@@ -52,8 +43,8 @@ static const struct {
     const char *name;
     void (*die)(void);
 } ways[] = {
-    {"triple", die_triple}, {"nowhere", die_nowhere}, {"udloop", die_udloop}, {"spin", die_spin},
-    {"hlt", die_hlt},       {"reset", die_reset},     {"read", die_read},     {"msr", die_msr},
+    {"triple", guest_die}, {"nowhere", die_nowhere}, {"udloop", die_udloop}, {"spin", die_spin},
+    {"hlt", die_hlt},      {"reset", die_reset},     {"read", die_read},     {"msr", die_msr},
 };
 
 void guest_main(void) {

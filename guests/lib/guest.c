@@ -104,6 +104,13 @@ void guest_halt(void) {
         __asm__ volatile("cli; hlt" : : : "memory");
 }
 
+void guest_die(void) {
+    struct table_register none = {0, 0};
+
+    for (;;)
+        __asm__ volatile("lidt %0; ud2" : : "m"(none));
+}
+
 /* ---- Command line ---- */
 const char *guest_cmdline(void) {
     return guest_line;
@@ -155,7 +162,7 @@ void guest_trap(struct guest_frame *frame) {
     } else {
         guest_print("guest: unexpected vector %lu, error 0x%lx, rip 0x%lx, cr2 0x%lx\n", frame->vector,
                     frame->error, frame->rip, guest_last_fault.cr2);
-        guest_halt();
+        guest_die(); /* so that somebody notices: the partition stops */
     }
 }
 

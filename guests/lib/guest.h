@@ -55,6 +55,7 @@ void guest_main(void); /* each guest has its own; guest_stop follows */
 
 void guest_print(const char *format, ...) printf_like(1, 2);
 _Noreturn void guest_halt(void); /* HLT with interrupts off */
+_Noreturn void guest_die(void);  /* a triple fault */
 _Noreturn void guest_stop(void); /* tell the hypervisor that this was all; without one, halt */
 
 /* The command line, "" if none; is `word` one of its words; the number behind `name=` or `other`.

@@ -84,14 +84,14 @@ def check_code(path, lines):
 
 
 def check_lengths(path, lines):
-    """Functions by their braces in column 1; a file without its tables (`= {` to `};`)."""
+    """Functions from `) {` to `}` in column 1; a file without its tables (`= {` to `};`)."""
     start = None
     table = 0
     in_table = False
     for number, line in enumerate(lines, 1):
         if path.endswith(".S"):
             break
-        if line == "{":
+        if start is None and line.endswith(") {"):
             start = number
         elif line == "}" and start:
             if number - start - 1 > FUNCTION_LINES:

@@ -45,22 +45,22 @@ HOUSE_BREAKS = [
     ("core/bad.c", "no SPDX line", None),
     ("core/bad.c", "may not include", '#include "arch/x86/cpu.h"\n'),
     ("core/bad.c", "may not include", "#include <stdio.h>\n"),
-    ("core/bad.c", "inline assembly", 'void f(void)\n{\n    asm("hlt");\n}\n'),
+    ("core/bad.c", "inline assembly", 'void f(void) {\n    asm("hlt");\n}\n'),
     ("core/bad.c", "a variant by the preprocessor", "#ifdef DEBUG\nint x;\n#endif\n"),
-    ("core/bad.c", "function of 61 lines", "void f(void)\n{\n" + "    f();\n" * 61 + "}\n"),
+    ("core/bad.c", "function of 61 lines", "void f(void) {\n" + "    f();\n" * 61 + "}\n"),
     ("core/bad.c", "451 lines without tables", "int x;\n" * 450),
     ("core/bad.c", "unfinished", "/* TODO: more */\n"),
-    ("core/bad.h", "no include guard CORE_BAD_H", "#ifndef BAD_H\n#define BAD_H\n#endif\n"),
+    ("core/bad.h", "no #pragma once", "int x;\n"),
     ("core/bad.c", "no _Static_assert on the size of struct row",
      "struct row {\n    int x;\n} __attribute__((packed));\n"),
-    ("arch/x86/bad.c", "inline assembly", 'void f(void)\n{\n    __asm__ volatile("hlt");\n}\n'),
+    ("arch/x86/bad.c", "inline assembly", 'void f(void) {\n    __asm__ volatile("hlt");\n}\n'),
     ("drivers/bad.c", "may not include", '#include "arch/x86/vmcs.h"\n'),
     ("core/bad.c", "its own header", '#include "core/err.h"\n#include "core/bad.h"\n'),
 ]
 HOUSE_KEEPS = [
     ("core/good.c", "int x;\n" * 400 + "int t[] = {\n" + "    1,\n" * 100 + "};\n"),
     ("core/good.c", 'const char *a = "asm in a string"; /* asm in a comment */\n'),
-    ("arch/x86/cpu.h", '#ifndef ARCH_X86_CPU_H\nasm("");\n#endif\n'),
+    ("arch/x86/cpu.h", '#pragma once\nasm("");\n'),
     ("drivers/good.c", '#include "arch/x86/cpu.h"\n#include "core/err.h"\n'),
 ]
 
