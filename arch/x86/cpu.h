@@ -5,38 +5,20 @@
 
 #include "core/types.h"
 
-static inline uint8_t cpu_in8(uint16_t port) {
-    uint8_t v;
+#define CPU_PORT(bits, suffix)                                                                               \
+    static inline uint##bits##_t cpu_in##bits(uint16_t port) {                                               \
+        uint##bits##_t v;                                                                                    \
+                                                                                                             \
+        __asm__ volatile("in" suffix " %1, %0" : "=a"(v) : "Nd"(port));                                      \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void cpu_out##bits(uint16_t port, uint##bits##_t v) {                                      \
+        __asm__ volatile("out" suffix " %0, %1" : : "a"(v), "Nd"(port));                                     \
+    }
 
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline void cpu_out8(uint16_t port, uint8_t v) {
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint16_t cpu_in16(uint16_t port) {
-    uint16_t v;
-
-    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline void cpu_out16(uint16_t port, uint16_t v) {
-    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint32_t cpu_in32(uint16_t port) {
-    uint32_t v;
-
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline void cpu_out32(uint16_t port, uint32_t v) {
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
+CPU_PORT(8, "b")
+CPU_PORT(16, "w")
+CPU_PORT(32, "l")
 
 struct cpuid_regs {
     uint32_t eax, ebx, ecx, edx;
@@ -56,49 +38,26 @@ static inline uint64_t cpu_rdtsc(void) {
     return (uint64_t)high << 32 | low;
 }
 
-static inline uint64_t cpu_read_cr0(void) {
-    uint64_t v;
+#define CPU_REGISTER(name)                                                                                   \
+    static inline uint64_t cpu_read_##name(void) {                                                           \
+        uint64_t v;                                                                                          \
+                                                                                                             \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(v));                                                   \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void cpu_write_##name(uint64_t v) {                                                        \
+        __asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");                                          \
+    }
 
-    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
-    return v;
-}
-
-static inline void cpu_write_cr0(uint64_t v) {
-    __asm__ volatile("mov %0, %%cr0" : : "r"(v) : "memory");
-}
-
-static inline uint64_t cpu_read_cr2(void) {
-    uint64_t v;
-
-    __asm__ volatile("mov %%cr2, %0" : "=r"(v));
-    return v;
-}
-
-static inline void cpu_write_cr2(uint64_t v) {
-    __asm__ volatile("mov %0, %%cr2" : : "r"(v));
-}
-
-static inline uint64_t cpu_read_cr3(void) {
-    uint64_t v;
-
-    __asm__ volatile("mov %%cr3, %0" : "=r"(v));
-    return v;
-}
-
-static inline void cpu_write_cr3(uint64_t v) {
-    __asm__ volatile("mov %0, %%cr3" : : "r"(v) : "memory");
-}
-
-static inline uint64_t cpu_read_cr4(void) {
-    uint64_t v;
-
-    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
-    return v;
-}
-
-static inline void cpu_write_cr4(uint64_t v) {
-    __asm__ volatile("mov %0, %%cr4" : : "r"(v) : "memory");
-}
+CPU_REGISTER(cr0)
+CPU_REGISTER(cr2)
+CPU_REGISTER(cr3)
+CPU_REGISTER(cr4)
+CPU_REGISTER(db0)
+CPU_REGISTER(db1)
+CPU_REGISTER(db2)
+CPU_REGISTER(db3)
+CPU_REGISTER(db6)
 
 struct table_register {
     uint16_t limit;
@@ -163,23 +122,6 @@ static inline void cpu_xsetbv(uint32_t index, uint64_t v) {
     __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
-static inline void cpu_clear_debug_registers(void) {
-    __asm__ volatile("mov %0, %%db0; mov %0, %%db1; mov %0, %%db2; mov %0, %%db3; mov %1, %%db6"
-                     :
-                     : "r"(UINT64_C(0)), "r"(UINT64_C(0xffff0ff0)));
-}
-
-static inline uint64_t cpu_read_dr6(void) {
-    uint64_t v;
-
-    __asm__ volatile("mov %%db6, %0" : "=r"(v));
-    return v;
-}
-
-static inline void cpu_write_dr6(uint64_t v) {
-    __asm__ volatile("mov %0, %%db6" : : "r"(v));
-}
-
 static inline void cpu_rep_movsb(void *to, const void *from, size_t bytes) {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
@@ -201,13 +143,6 @@ static inline void *cpu_frame_pointer(void) {
 
     __asm__ volatile("mov %%rbp, %0" : "=r"(p));
     return p;
-}
-
-static inline uint16_t cpu_read_tr(void) {
-    uint16_t v;
-
-    __asm__ volatile("str %0" : "=r"(v));
-    return v;
 }
 
 /* Load an IDT that holds nothing and fault: a triple fault, the last way to reset. */

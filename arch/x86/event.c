@@ -102,7 +102,7 @@ enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exi
 static enum verdict reinject_debug(struct exit_info *info) {
     uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
 
-    cpu_write_dr6((cpu_read_dr6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
+    cpu_write_db6((cpu_read_db6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
     info->vector = VECTOR_DB;
     return VERDICT_INJECT;

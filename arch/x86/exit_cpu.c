@@ -134,7 +134,7 @@ static void apply_change(const struct vcpu *v, const struct cr_change *change, b
     vmcs_write(VMCS_ENTRY_CONTROLS,
                change->long_mode ? entry | ENTRY_IA32E_GUEST : entry & ~ENTRY_IA32E_GUEST);
     if (change->flush)
-        vmx_invvpid(INVVPID_SINGLE, (uint16_t)(v->cpu + 1));
+        vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
 }
 
 static uint64_t operand(const struct guest_regs *regs, unsigned number, bool is_long) {

@@ -9,9 +9,9 @@ enum {
     IA32_APIC_BASE = 0x1b,
     IA32_FEATURE_CONTROL = 0x3a,
     IA32_BIOS_SIGN_ID = 0x8b,
-    IA32_SYSENTER_CS = 0x174,
-    IA32_SYSENTER_ESP = 0x175,
-    IA32_SYSENTER_EIP = 0x176,
+    IA32_SPEC_CTRL = 0x48,
+    IA32_ARCH_CAPABILITIES = 0x10a,
+    IA32_UMWAIT_CONTROL = 0xe1,
     IA32_PAT = 0x277,
     IA32_VMX_BASIC = 0x480,
     IA32_VMX_PINBASED_CTLS = 0x481,
@@ -43,13 +43,8 @@ enum {
     IA32_TSC_AUX = 0xc0000103,
 };
 
-#define APIC_BASE_BSP           BIT(8)
-#define APIC_BASE_X2APIC        BIT(10)
-#define APIC_BASE_EN            BIT(11)
-
-#define FEATURE_CONTROL_LOCK    BIT(0)
-#define FEATURE_CONTROL_VMX_SMX BIT(1)
-#define FEATURE_CONTROL_VMX     BIT(2)
+#define APIC_BASE_X2APIC BIT(10)
+#define APIC_BASE_EN     BIT(11)
 
 /* PAT as after reset: WB, WT, UC-, UC, and again. The host page tables' indices assume it. */
 #define PAT_RESET UINT64_C(0x0007040600070406)

@@ -22,11 +22,12 @@
 #include "core/log.h"
 #include "core/str.h"
 
-#define XCR0_RESET             1u
-#define CPUID1_XSAVE           BIT(26)
-#define CPUID1_DEADLINE        BIT(24)
-#define CPUID7_ARCH_CAPS       BIT(29)
-#define IA32_ARCH_CAPABILITIES 0x10a
+#define DR6_RESET        UINT64_C(0xffff0ff0)
+#define XCR0_RESET       1u
+#define CPUID1_XSAVE     BIT(26)
+#define CPUID1_DEADLINE  BIT(24)
+#define CPUID7_SPEC_CTRL BIT(26)
+#define CPUID7_ARCH_CAPS BIT(29)
 
 static uint8_t bitmap_xapic[PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
 static uint8_t bitmap_x2apic[PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
@@ -74,6 +75,10 @@ static void zero_host_msrs(void) {
 
     for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
         cpu_wrmsr(msrs[i], 0);
+    if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_USER_WAIT) != 0)
+        cpu_wrmsr(IA32_UMWAIT_CONTROL, 0);
+    if ((cpu_cpuid(7, 0).edx & CPUID7_SPEC_CTRL) != 0)
+        cpu_wrmsr(IA32_SPEC_CTRL, 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_RDTSCP) != 0)
         cpu_wrmsr(IA32_TSC_AUX, 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0)
@@ -85,7 +90,11 @@ static void reset_core(struct vcpu *v) {
     uint64_t microcode = 0, arch_caps = 0;
 
     zero_host_msrs();
-    cpu_clear_debug_registers();
+    cpu_write_db0(0);
+    cpu_write_db1(0);
+    cpu_write_db2(0);
+    cpu_write_db3(0);
+    cpu_write_db6(DR6_RESET);
     cpu_write_cr2(0);
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         cpu_xsetbv(0, XCR0_RESET);

@@ -6,47 +6,26 @@
 
 #include "core/types.h"
 
-typedef struct {
-    uint32_t encoding;
-} vmcs_16;
+#define VMCS_FIELD_TYPE(name)                                                                                \
+    typedef struct {                                                                                         \
+        uint32_t encoding;                                                                                   \
+    } name
 
-typedef struct {
-    uint32_t encoding;
-} vmcs_32;
+VMCS_FIELD_TYPE(vmcs_16);
+VMCS_FIELD_TYPE(vmcs_32);
+VMCS_FIELD_TYPE(vmcs_64);
+VMCS_FIELD_TYPE(vmcs_n);
+VMCS_FIELD_TYPE(vmcs_ro32);
+VMCS_FIELD_TYPE(vmcs_ro64);
+VMCS_FIELD_TYPE(vmcs_ron);
 
-typedef struct {
-    uint32_t encoding;
-} vmcs_64;
-
-typedef struct {
-    uint32_t encoding;
-} vmcs_n;
-
-typedef struct {
-    uint32_t encoding;
-} vmcs_ro32;
-
-typedef struct {
-    uint32_t encoding;
-} vmcs_ro64;
-
-typedef struct {
-    uint32_t encoding;
-} vmcs_ron;
-
-/* Field encodings, grouped as in the SDM's "Field Encoding in VMCS". */
+/* Field encodings, grouped as in the SDM's "Field Encoding in VMCS". The guest segments are arrays in
+ * the encoding, two apart, in the order of enum segment: only ES is named. */
 /* 16-Bit Control Fields */
 #define VMCS_VPID ((vmcs_16){0x0000})
 
 /* 16-Bit Guest-State Fields */
-#define VMCS_GUEST_ES   ((vmcs_16){0x0800})
-#define VMCS_GUEST_CS   ((vmcs_16){0x0802})
-#define VMCS_GUEST_SS   ((vmcs_16){0x0804})
-#define VMCS_GUEST_DS   ((vmcs_16){0x0806})
-#define VMCS_GUEST_FS   ((vmcs_16){0x0808})
-#define VMCS_GUEST_GS   ((vmcs_16){0x080a})
-#define VMCS_GUEST_LDTR ((vmcs_16){0x080c})
-#define VMCS_GUEST_TR   ((vmcs_16){0x080e})
+#define VMCS_GUEST_ES ((vmcs_16){0x0800})
 
 /* 16-Bit Host-State Fields */
 #define VMCS_HOST_ES ((vmcs_16){0x0c00})
@@ -61,12 +40,9 @@ typedef struct {
 #define VMCS_IO_BITMAP_A       ((vmcs_64){0x2000})
 #define VMCS_IO_BITMAP_B       ((vmcs_64){0x2002})
 #define VMCS_MSR_BITMAP        ((vmcs_64){0x2004})
-#define VMCS_EXIT_MSR_STORE    ((vmcs_64){0x2006})
-#define VMCS_EXIT_MSR_LOAD     ((vmcs_64){0x2008})
-#define VMCS_ENTRY_MSR_LOAD    ((vmcs_64){0x200a})
-#define VMCS_TSC_OFFSET        ((vmcs_64){0x2010})
 #define VMCS_EPT_POINTER       ((vmcs_64){0x201a})
 #define VMCS_XSS_EXITING       ((vmcs_64){0x202c})
+#define VMCS_ENCLV_EXITING     ((vmcs_64){0x2036})
 #define VMCS_ENCLS_EXITING     ((vmcs_64){0x202e})
 #define VMCS_TERTIARY_CONTROLS ((vmcs_64){0x2034})
 
@@ -108,31 +84,17 @@ typedef struct {
 #define VMCS_INSTRUCTION_ERROR ((vmcs_ro32){0x4400})
 #define VMCS_EXIT_REASON       ((vmcs_ro32){0x4402})
 #define VMCS_EXIT_INTERRUPT    ((vmcs_ro32){0x4404})
-#define VMCS_EXIT_ERROR_CODE   ((vmcs_ro32){0x4406})
 #define VMCS_IDT_VECTORING     ((vmcs_ro32){0x4408})
 #define VMCS_IDT_ERROR_CODE    ((vmcs_ro32){0x440a})
 #define VMCS_EXIT_LENGTH       ((vmcs_ro32){0x440c})
-#define VMCS_EXIT_INSTRUCTION  ((vmcs_ro32){0x440e})
 
 /* 32-Bit Guest-State Fields */
 #define VMCS_GUEST_ES_LIMIT         ((vmcs_32){0x4800})
-#define VMCS_GUEST_CS_LIMIT         ((vmcs_32){0x4802})
-#define VMCS_GUEST_SS_LIMIT         ((vmcs_32){0x4804})
-#define VMCS_GUEST_DS_LIMIT         ((vmcs_32){0x4806})
-#define VMCS_GUEST_FS_LIMIT         ((vmcs_32){0x4808})
-#define VMCS_GUEST_GS_LIMIT         ((vmcs_32){0x480a})
-#define VMCS_GUEST_LDTR_LIMIT       ((vmcs_32){0x480c})
-#define VMCS_GUEST_TR_LIMIT         ((vmcs_32){0x480e})
 #define VMCS_GUEST_GDTR_LIMIT       ((vmcs_32){0x4810})
 #define VMCS_GUEST_IDTR_LIMIT       ((vmcs_32){0x4812})
 #define VMCS_GUEST_ES_RIGHTS        ((vmcs_32){0x4814})
 #define VMCS_GUEST_CS_RIGHTS        ((vmcs_32){0x4816})
 #define VMCS_GUEST_SS_RIGHTS        ((vmcs_32){0x4818})
-#define VMCS_GUEST_DS_RIGHTS        ((vmcs_32){0x481a})
-#define VMCS_GUEST_FS_RIGHTS        ((vmcs_32){0x481c})
-#define VMCS_GUEST_GS_RIGHTS        ((vmcs_32){0x481e})
-#define VMCS_GUEST_LDTR_RIGHTS      ((vmcs_32){0x4820})
-#define VMCS_GUEST_TR_RIGHTS        ((vmcs_32){0x4822})
 #define VMCS_GUEST_INTERRUPTIBILITY ((vmcs_32){0x4824})
 #define VMCS_GUEST_ACTIVITY         ((vmcs_32){0x4826})
 #define VMCS_GUEST_SMBASE           ((vmcs_32){0x4828})
@@ -158,12 +120,6 @@ typedef struct {
 #define VMCS_GUEST_CR4           ((vmcs_n){0x6804})
 #define VMCS_GUEST_ES_BASE       ((vmcs_n){0x6806})
 #define VMCS_GUEST_CS_BASE       ((vmcs_n){0x6808})
-#define VMCS_GUEST_SS_BASE       ((vmcs_n){0x680a})
-#define VMCS_GUEST_DS_BASE       ((vmcs_n){0x680c})
-#define VMCS_GUEST_FS_BASE       ((vmcs_n){0x680e})
-#define VMCS_GUEST_GS_BASE       ((vmcs_n){0x6810})
-#define VMCS_GUEST_LDTR_BASE     ((vmcs_n){0x6812})
-#define VMCS_GUEST_TR_BASE       ((vmcs_n){0x6814})
 #define VMCS_GUEST_GDTR_BASE     ((vmcs_n){0x6816})
 #define VMCS_GUEST_IDTR_BASE     ((vmcs_n){0x6818})
 #define VMCS_GUEST_DR7           ((vmcs_n){0x681a})
@@ -248,63 +204,39 @@ VMCS_WRITER(n, uint64_t)
              : vmcs_write_64, vmcs_n                                                                         \
              : vmcs_write_n)(field, v)
 
-/* VMXON, VMCLEAR, VMPTRLD take the physical address of the region by reference. */
-static inline void vmx_on(hpa_t region) {
-    bool failed;
+/* They take the physical address of the region by reference. */
+#define VMX_REGION_INSTRUCTION(name, mnemonic)                                                               \
+    static inline void name(hpa_t region) {                                                                  \
+        bool failed;                                                                                         \
+                                                                                                             \
+        __asm__ volatile(mnemonic " %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");                      \
+        if (failed)                                                                                          \
+            vmx_instruction_failed(mnemonic, region.v);                                                      \
+    }
 
-    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");
-    if (failed)
-        vmx_instruction_failed("VMXON", region.v);
-}
+VMX_REGION_INSTRUCTION(vmx_on, "vmxon")
+VMX_REGION_INSTRUCTION(vmx_clear, "vmclear")
+VMX_REGION_INSTRUCTION(vmx_load, "vmptrld")
 
 static inline void vmx_off(void) {
     __asm__ volatile("vmxoff" : : : "memory", "cc");
 }
 
-static inline void vmx_clear(hpa_t vmcs) {
-    bool failed;
+enum invalidation { INVALIDATE_SINGLE = 1, INVALIDATE_ALL = 2 }; /* the same for both instructions */
 
-    __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
-    if (failed)
-        vmx_instruction_failed("VMCLEAR", vmcs.v);
-}
+/* The descriptor: EPT pointer or VPID, then zero (the address, which these types do not use). */
+#define VMX_INVALIDATION(name, mnemonic)                                                                     \
+    static inline void name(enum invalidation type, uint64_t what) {                                         \
+        uint64_t descriptor[2] = {what, 0};                                                                  \
+        bool failed;                                                                                         \
+                                                                                                             \
+        __asm__ volatile(mnemonic " %1, %2"                                                                  \
+                         : "=@ccbe"(failed)                                                                  \
+                         : "m"(descriptor), "r"((uint64_t)type)                                              \
+                         : "memory");                                                                        \
+        if (failed)                                                                                          \
+            vmx_instruction_failed(mnemonic, what);                                                          \
+    }
 
-static inline void vmx_load(hpa_t vmcs) {
-    bool failed;
-
-    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.v) : "memory");
-    if (failed)
-        vmx_instruction_failed("VMPTRLD", vmcs.v);
-}
-
-struct invept_descriptor {
-    uint64_t ept_pointer;
-    uint64_t zero;
-};
-
-enum invept_type { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
-
-static inline void vmx_invept(enum invept_type type, uint64_t ept_pointer) {
-    struct invept_descriptor d = {ept_pointer, 0};
-    bool failed;
-
-    __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(d), "r"((uint64_t)type) : "memory");
-    if (failed)
-        vmx_instruction_failed("INVEPT", type);
-}
-
-struct invvpid_descriptor {
-    uint64_t vpid; /* 15:0, the rest zero */
-    uint64_t linear;
-};
-
-enum invvpid_type { INVVPID_SINGLE = 1, INVVPID_ALL = 2 };
-
-static inline void vmx_invvpid(enum invvpid_type type, uint16_t vpid) {
-    struct invvpid_descriptor d = {vpid, 0};
-    bool failed;
-
-    __asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(d), "r"((uint64_t)type) : "memory");
-    if (failed)
-        vmx_instruction_failed("INVVPID", type);
-}
+VMX_INVALIDATION(vmx_invept, "invept")
+VMX_INVALIDATION(vmx_invvpid, "invvpid")

@@ -68,6 +68,8 @@ static void write_controls(const struct vcpu *v) {
         vmcs_write(VMCS_XSS_EXITING, UINT64_MAX);
     if ((c->word[VMX_SECONDARY] & SECONDARY_ENCLS) != 0)
         vmcs_write(VMCS_ENCLS_EXITING, UINT64_MAX);
+    if ((c->word[VMX_SECONDARY] & SECONDARY_ENCLV) != 0)
+        vmcs_write(VMCS_ENCLV_EXITING, UINT64_MAX);
 }
 
 static void write_host(void) {
@@ -156,8 +158,8 @@ void vmcs_setup(const struct vcpu *v) {
     write_controls(v);
     write_host();
     write_guest_reset(v);
-    vmx_invvpid(INVVPID_SINGLE, (uint16_t)(v->cpu + 1));
-    vmx_invept(INVEPT_SINGLE, v->partition->ept_pointer);
+    vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
+    vmx_invept(INVALIDATE_SINGLE, v->partition->ept_pointer);
 }
 
 void vmcs_set_sipi(uint8_t vector) {

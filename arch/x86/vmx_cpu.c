@@ -51,8 +51,8 @@ void vmx_cpu_on(void) {
     memset(vmcs, 0, PAGE_SIZE);
     *vmcs = vmx_revision(&vmx_caps);
     vmx_on(this_cpu.vmxon_region);
-    vmx_invept(INVEPT_ALL, 0); /* nothing is known of what ran here before */
-    vmx_invvpid(INVVPID_ALL, 0);
+    vmx_invept(INVALIDATE_ALL, 0); /* nothing is known of what ran here before */
+    vmx_invvpid(INVALIDATE_ALL, 0);
 }
 
 void vmx_cpu_off(void) {
