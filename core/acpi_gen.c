@@ -181,6 +181,9 @@ static void acpi_gen_fadt(uint8_t *base, uint64_t base_gpa) {
         FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON | FADT_RESET_REG_SUP | FADT_HW_REDUCED;
     fadt->reset_reg = (struct gas){.space = 1, .bits = 8, .access_size = 1, .address = 0xCF9};
     fadt->reset_value = 6;
+    fadt->sleep_control = (struct gas){.space = 1, .bits = 8, .access_size = 1, .address = ACPI_SLEEP_PORT};
+    fadt->sleep_status =
+        (struct gas){.space = 1, .bits = 8, .access_size = 1, .address = ACPI_SLEEP_PORT + 1};
     memcpy(&fadt->hypervisor_vendor, "Mullion", 8);
     acpi_gen_seal(&fadt->header, "FACP", 6, sizeof(*fadt));
 }

@@ -8,6 +8,11 @@
 #include "core/guest_map.h"
 #include "core/types.h"
 
+/* The sleep control register; the status register, which reads all ones, is the next port. S5 is the
+ * only state there is, so SLP_EN means power-off. */
+#define ACPI_SLEEP_PORT   0x600
+#define ACPI_SLEEP_ENABLE 0x20u
+
 struct acpi_gen_request {
     const struct guest_map *map; /* holds one REGION_TABLES, below 1 MiB so that guests scan it */
     unsigned nr_vcpus;           /* local APIC ids 0 .. nr_vcpus - 1 */

@@ -3,6 +3,8 @@
  * partitions without a virtual UART; it changes nothing else. */
 DefinitionBlock ("", "DSDT", 2, "MULLIO", "MULLION ", 1)
 {
+    Name (\_S5, Package () { 5, 0, 0, 0 })
+
     Scope (\_SB)
     {
         Name (VUEN, 0x0F)

@@ -4,6 +4,7 @@
 #include "arch/x86/devices.h"
 #include "arch/x86/system.h"
 #include "arch/x86/vmx_exit.h"
+#include "core/acpi_gen.h"
 #include "core/vrtc.h"
 
 /* "Exit Qualification for I/O Instructions" */
@@ -66,6 +67,8 @@ enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *
         regs->rax = bytes == 4 ? value : (regs->rax & ~(uint64_t)mask) | value;
         return VERDICT_NEXT;
     }
+    if (port == ACPI_SLEEP_PORT && (regs->rax & ACPI_SLEEP_ENABLE) != 0)
+        return exit_stop(info, STOP_ASKED, NULL);
     if (resets(port, (uint32_t)regs->rax & mask))
         return exit_stop(info, STOP_RESET, NULL);
     port_write(v, port, (uint32_t)regs->rax & mask);

@@ -95,6 +95,9 @@ static void test_fadt(void **state) {
     assert_int_equal(fadt[128], 6);
     assert_int_equal(value(fadt + 140, 8), value(fadt + 40, 4));
     table(value(fadt + 140, 8), "DSDT");
+    assert_int_equal(value(fadt + 244, 4), 0x01000801); /* sleep control: a byte-wide port */
+    assert_int_equal(value(fadt + 248, 8), ACPI_SLEEP_PORT);
+    assert_int_equal(value(fadt + 260, 8), ACPI_SLEEP_PORT + 1);
 }
 
 static void test_madt(void **state) {
