@@ -11,69 +11,40 @@
 /* RDMSR. Called only for MSRs that the CPU says it has. */
 typedef uint64_t rdmsr_fn(uint32_t index);
 
-enum vmx_word {
-    VMX_PIN,
-    VMX_PRIMARY,
-    VMX_SECONDARY,
-    VMX_TERTIARY,
-    VMX_EXIT,
-    VMX_ENTRY,
-    VMX_WORDS,
-};
+enum vmx_word { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_TERTIARY, VMX_EXIT, VMX_ENTRY, VMX_WORDS };
 
 /* The controls that code sets, clears or asks for after start-up. All others: vmx_ctl.c. */
-#define PIN_PREEMPTION_TIMER     (UINT32_C(1) << 6)
-#define PRIMARY_INTERRUPT_WINDOW (UINT32_C(1) << 2)
-#define PRIMARY_HLT              (UINT32_C(1) << 7)
-#define PRIMARY_TERTIARY         (UINT32_C(1) << 17)
-#define PRIMARY_NMI_WINDOW       (UINT32_C(1) << 22)
-#define PRIMARY_SECONDARY        (UINT32_C(1) << 31)
-#define SECONDARY_RDTSCP         (UINT32_C(1) << 3)
-#define SECONDARY_INVPCID        (UINT32_C(1) << 12)
-#define SECONDARY_ENCLS          (UINT32_C(1) << 15)
-#define SECONDARY_XSAVES         (UINT32_C(1) << 20)
-#define SECONDARY_USER_WAIT      (UINT32_C(1) << 26)
-#define SECONDARY_ENCLV          (UINT32_C(1) << 28)
-#define ENTRY_IA32E_GUEST        (UINT32_C(1) << 9)
+#define PIN_PREEMPTION_TIMER (UINT32_C(1) << 6)
+#define PRIMARY_TERTIARY     (UINT32_C(1) << 17)
+#define PRIMARY_NMI_WINDOW   (UINT32_C(1) << 22)
+#define SECONDARY_RDTSCP     (UINT32_C(1) << 3)
+#define SECONDARY_INVPCID    (UINT32_C(1) << 12)
+#define SECONDARY_ENCLS      (UINT32_C(1) << 15)
+#define SECONDARY_XSAVES     (UINT32_C(1) << 20)
+#define SECONDARY_USER_WAIT  (UINT32_C(1) << 26)
+#define SECONDARY_ENCLV      (UINT32_C(1) << 28)
+#define ENTRY_IA32E_GUEST    (UINT32_C(1) << 9)
 
-/* Raw values, each read only where the CPU has it (bit in `have`), 0 elsewhere. */
+/* In this order they are read: each after those it depends on. */
+/* clang-format off */
 enum vmx_cap {
     CAP_VENDOR, /* 1 = GenuineIntel */
-    CAP_CPUID_1_ECX,
-    CAP_CPUID_1_EDX,
-    CAP_CPUID_7_EBX,
-    CAP_CPUID_7_ECX,
-    CAP_CPUID_D1_EAX,
-    CAP_CPUID_EXT1_EDX,
-    CAP_CPUID_EXT8_EAX,
-    CAP_FEATURE_CONTROL,
-    CAP_BASIC,
-    CAP_PINBASED,
-    CAP_PROCBASED,
-    CAP_EXIT,
-    CAP_ENTRY,
-    CAP_MISC,
-    CAP_CR0_FIXED0,
-    CAP_CR0_FIXED1,
-    CAP_CR4_FIXED0,
-    CAP_CR4_FIXED1,
-    CAP_PROCBASED2,
-    CAP_EPT_VPID,
-    CAP_TRUE_PINBASED,
-    CAP_TRUE_PROCBASED,
-    CAP_TRUE_EXIT,
-    CAP_TRUE_ENTRY,
-    CAP_VMFUNC,
+    CAP_CPUID_1_ECX, CAP_CPUID_1_EDX, CAP_CPUID_7_EBX, CAP_CPUID_7_ECX, CAP_CPUID_D1_EAX,
+    CAP_CPUID_EXT1_EDX, CAP_CPUID_EXT8_EAX,
+    CAP_FEATURE_CONTROL, /* as vmx_feature_control will leave it: only VMX and the lock */
+    CAP_BASIC, CAP_PINBASED, CAP_PROCBASED, CAP_EXIT, CAP_ENTRY, CAP_MISC,
+    CAP_CR0_FIXED0, CAP_CR0_FIXED1, CAP_CR4_FIXED0, CAP_CR4_FIXED1,
+    CAP_PROCBASED2, CAP_EPT_VPID,
+    CAP_TRUE_PINBASED, CAP_TRUE_PROCBASED, CAP_TRUE_EXIT, CAP_TRUE_ENTRY,
     CAP_PROCBASED3,
     CAP_COUNT,
 };
+/* clang-format on */
 
 struct vmx_caps {
-    uint32_t have;
-    uint64_t raw[CAP_COUNT];
+    uint64_t raw[CAP_COUNT]; /* 0 where this CPU does not have it */
 };
 
-#define EPT_CAP_2M BIT(16)
 #define EPT_CAP_1G BIT(17)
 
 struct vmx_controls {
