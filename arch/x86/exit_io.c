@@ -24,6 +24,10 @@ static bool is_uart(const struct vcpu *v, uint16_t port) {
     return v->partition->config->vuart && port >= VUART_PORT && port < VUART_PORT + 8;
 }
 
+static bool is_there(const struct vcpu *v, uint16_t port) {
+    return is_uart(v, port) || port == PORT_CMOS_INDEX || port == PORT_CMOS_DATA;
+}
+
 static uint32_t ones(unsigned bytes) {
     return (uint32_t)(BIT(8 * bytes) - 1);
 }
@@ -56,21 +60,23 @@ static bool resets(uint16_t port, uint32_t value) {
 enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint16_t port = (uint16_t)(info->qualification >> PORT_SHIFT);
     unsigned bytes = (info->qualification & QUAL_SIZE) + 1;
-    uint32_t mask = ones(bytes);
+    uint32_t mask = ones(bytes), value = (uint32_t)regs->rax & mask;
+    bool in = (info->qualification & QUAL_IN) != 0;
 
     if ((info->qualification & QUAL_STRING) != 0)
-        return exit_stop(info, STOP_CRASHED, "string I/O to a port that is not there");
-    if ((info->qualification & QUAL_IN) != 0) {
-        uint32_t value = port_read(v, port, bytes);
-
+        return exit_stop(info, STOP_CRASHED, "string I/O on a port that the partition does not own");
+    if (!in && port == ACPI_SLEEP_PORT && (value & ACPI_SLEEP_ENABLE) != 0)
+        return exit_stop(info, STOP_ASKED, NULL);
+    if (!in && resets(port, value))
+        return exit_stop(info, STOP_RESET, NULL);
+    if (v->partition->config->bad_access == BAD_ACCESS_STOP && !is_there(v, port))
+        return exit_stop(info, STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
+    if (in) {
+        value = port_read(v, port, bytes);
         /* A 32-bit result clears the upper half of RAX, smaller ones keep it. */
         regs->rax = bytes == 4 ? value : (regs->rax & ~(uint64_t)mask) | value;
-        return VERDICT_NEXT;
+    } else {
+        port_write(v, port, value);
     }
-    if (port == ACPI_SLEEP_PORT && (regs->rax & ACPI_SLEEP_ENABLE) != 0)
-        return exit_stop(info, STOP_ASKED, NULL);
-    if (resets(port, (uint32_t)regs->rax & mask))
-        return exit_stop(info, STOP_RESET, NULL);
-    port_write(v, port, (uint32_t)regs->rax & mask);
     return VERDICT_NEXT;
 }
