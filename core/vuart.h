@@ -10,19 +10,14 @@
 #define VUART_FIFO 16 /* what a 16550A driver may write after it saw THRE */
 
 struct vuart {
-    struct ring *tx; /* we produce */
-    struct ring *rx; /* we consume */
-    uint8_t ier, lcr, mcr, scr, dll, dlm;
-    uint8_t rx_trigger; /* bytes: below it IIR says timeout, from it on data available */
-    bool fifo;
-    bool thre_event;     /* the transmitter became empty and nobody acknowledged it */
-    bool line;           /* interrupt line as vuart_irq last saw it */
-    bool tx_waiting;     /* THRE reads 0: fewer than VUART_FIFO bytes of room in tx */
-    uint8_t modem_lines; /* MSR bits 7:4 as last seen, to find changes */
-    uint8_t modem_delta; /* MSR bits 3:0, cleared by reading */
-    uint32_t rx_dropped; /* rx->dropped as of the last LSR read: more means overrun */
-    uint8_t loop[VUART_FIFO];
-    uint8_t loop_head, loop_used;
+    struct ring *tx, *rx; /* we produce; we consume */
+    uint8_t regs[8];      /* what plain registers hold, by offset; FCR in IIR's place */
+    uint8_t divisor[2];
+    bool thre_event; /* the transmitter became empty and nobody acknowledged it */
+    bool line;       /* interrupt line as vuart_irq last saw it */
+    bool tx_waiting; /* THRE reads 0: fewer than VUART_FIFO bytes of room in tx */
+    bool loop_full;
+    uint8_t loop_byte; /* sent in loopback, not yet received */
 };
 
 /* Power-on state. The rings keep what is in them. */

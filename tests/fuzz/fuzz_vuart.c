@@ -21,8 +21,8 @@ static void access_reg(struct vuart *u, uint8_t op, uint8_t value, unsigned *cre
         uint8_t got = vuart_read(u, reg);
 
         if (reg == 5) {
-            require((got & ~0x63u) == 0);
-            *credit = (got & 0x20) != 0 && (u->mcr & 0x10) == 0 ? VUART_FIFO : 0;
+            require((got & ~0x61u) == 0);
+            *credit = (got & 0x20) != 0 && (u->regs[4] & 0x10) == 0 ? VUART_FIFO : 0;
         }
     } else {
         uint32_t dropped = u->tx->dropped;
