@@ -31,6 +31,7 @@
 #define CONFIG_NAME         "mullion.conf"
 #define DEFAULT_PORT        0x3f8
 
+#define CPUID1_MCE          BIT(7)
 #define CPUID1_XSAVE        BIT(26)
 #define CPUID7_SMEP         BIT(7)
 #define CPUID7_SMAP         BIT(20)
@@ -211,6 +212,7 @@ static void cpu_features(void) {
     struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpu_cpuid(7, 0);
     uint64_t cr4 = cpu_read_cr4();
 
+    cr4 |= (l1.edx & CPUID1_MCE) != 0 ? CR4_MCE : 0; /* without it a machine check is a shutdown */
     cr4 |= (l7.ebx & CPUID7_SMEP) != 0 ? CR4_SMEP : 0;
     cr4 |= (l7.ebx & CPUID7_SMAP) != 0 ? CR4_SMAP : 0;
     cr4 |= (l7.ecx & CPUID7_UMIP) != 0 ? CR4_UMIP : 0;

@@ -61,9 +61,11 @@ static void print_backtrace(uint64_t rip, uint64_t frame) {
     for (unsigned i = 0; i < FRAMES_MAX && on_a_stack(frame); i++) {
         const uint64_t *link = (const uint64_t *)frame;
 
-        if (link[1] == 0 || link[0] <= frame)
+        if (link[1] == 0)
             break;
         print_symbol(link[1] - 1); /* the call, not what follows it */
+        if (link[0] <= frame)
+            break;
         frame = link[0];
     }
 }
