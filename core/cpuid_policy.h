@@ -18,8 +18,7 @@ typedef void cpuid_fn(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 #define CPUID_MAX_BASIC 0x16u
 #define CPUID_MAX_EXT   0x80000008u
-#define CPUID_LEAVES    (CPUID_MAX_BASIC + 1 + 9 + 2 + 2)
-#define CPUID_MAX_ROWS  64
+#define CPUID_MAX_ROWS  48
 
 /* What differs between partitions and vCPUs. */
 struct cpuid_view {
@@ -31,12 +30,13 @@ struct cpuid_view {
     uint32_t secondary;   /* secondary VM-execution controls in force: some enable instructions */
 };
 
-struct cpuid_table {
-    uint8_t first[CPUID_LEAVES]; /* index into rows */
-    uint8_t count[CPUID_LEAVES]; /* 0 = all zeros; subleaf n is row first + n */
-    uint16_t nr_rows;
+struct cpuid_table { /* what is in no row reads zeros */
+    struct cpuid_row {
+        uint32_t leaf, subleaf;
+        uint32_t regs[4]; /* EAX EBX ECX EDX */
+    } rows[CPUID_MAX_ROWS];
+    unsigned nr_rows;
     uint32_t apic_id;
-    uint32_t rows[CPUID_MAX_ROWS][4]; /* EAX EBX ECX EDX */
 };
 
 /* State of the vCPU that some leaves show. Only read for leaves where cpuid_is_live. */
