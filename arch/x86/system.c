@@ -62,12 +62,27 @@ _Noreturn static void end_machine(void) {
     halt();
 }
 
+/* Nothing that was refused or absorbed goes without a number. */
+static void log_counters(const struct partition *p) {
+    uint64_t exits = 0, msrs = 0, ports = 0, accesses = 0;
+
+    for (unsigned i = 0; i < p->nr_vcpus; i++) {
+        exits += p->vcpus[i].exits_total;
+        msrs += p->vcpus[i].denied_msrs;
+        ports += p->vcpus[i].denied_ports;
+        accesses += p->vcpus[i].bad_accesses;
+    }
+    log_line("%s: %lu exits; refused or absent: %lu MSR accesses, %lu ports, %lu memory accesses",
+             p->config->name, exits, msrs, ports, accesses);
+}
+
 void system_partition_stopped(const struct partition *p) {
     static const char *const then[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
 
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
+    log_counters(p);
     log_line("%s: %s", p->config->name, cause_name(p->cause));
     console_partition_stopped(p->id);
     if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) != 0)
