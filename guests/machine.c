@@ -11,6 +11,8 @@
 #define FAULT_UD 6u
 #define FAULT_GP 13u
 #define FAULT_BP 3u
+#define FAULT_PF 14u
+#define UNMAPPED UINT64_C(0x4000000000) /* no page of the kit's tables */
 
 static volatile unsigned interrupts;
 
@@ -52,6 +54,23 @@ static void do_ud2(void *arg) {
 static void do_int3(void *arg) {
     (void)arg;
     __asm__ volatile("int3");
+}
+
+struct string_io {
+    void *at;
+    uint64_t count;
+};
+
+static void do_insw(void *arg) {
+    struct string_io *io = arg;
+
+    __asm__ volatile("rep insw" : "+D"(io->at), "+c"(io->count) : "d"((uint16_t)0x1F0) : "memory");
+}
+
+static void do_outsb(void *arg) {
+    struct string_io *io = arg;
+
+    __asm__ volatile("rep outsb" : "+S"(io->at), "+c"(io->count) : "d"((uint16_t)0x3FF) : "memory");
 }
 
 static void do_vmxon(void *arg) {
@@ -137,6 +156,23 @@ static void check_msrs(void) {
     EXPECT("msr-efer-reserved-gp", fault_of(do_wrmsr, &efer) == FAULT_GP);
 }
 
+/* INS and OUTS through the guest's own tables: all ones from nowhere, the last byte out stays in the
+ * UART's scratch register, and a page that is not there is the guest's own fault. */
+static void string_ports(void) {
+    static uint16_t words[5] = {0, 0, 0, 0, 0x1234};
+    static char text[] = "abZ";
+    struct string_io in = {words, 4}, out = {text, 3}, bad = {(void *)UNMAPPED, 1};
+    struct guest_fault fault = {0};
+
+    do_insw(&in);
+    EXPECT("insw-ones", words[0] == 0xFFFF && words[3] == 0xFFFF && words[4] == 0x1234);
+    EXPECT("insw-registers", in.at == words + 4 && in.count == 0);
+    do_outsb(&out);
+    EXPECT("outsb", inb(0x3FF) == 'Z' && out.at == text + 3 && out.count == 0);
+    EXPECT("insw-page-fault", guest_catch(do_insw, &bad, &fault) && fault.vector == FAULT_PF &&
+                                  fault.cr2 == UNMAPPED && fault.error == 2);
+}
+
 static void check_absent(void) {
     static const uint16_t ports[] = {0x20, 0x60, 0x64, 0x80, 0xA0, 0xCFC, 0x510, 0xF4, 0x8900};
     volatile uint64_t *nowhere = (volatile uint64_t *)NOWHERE;
@@ -147,6 +183,7 @@ static void check_absent(void) {
         ones = ones && inb(ports[i]) == 0xFF && inl(ports[i]) == UINT32_MAX;
     }
     EXPECT("ports-absent-ones", ones);
+    string_ports();
     *nowhere = 0;
     EXPECT("memory-absent-ones", *nowhere == UINT64_MAX && *(volatile uint8_t *)(NOWHERE + 3) == 0xFF);
     outb(0x3FF, 0x5A);

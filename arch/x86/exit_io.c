@@ -32,7 +32,7 @@ static uint32_t ones(unsigned bytes) {
     return (uint32_t)(BIT(8 * bytes) - 1);
 }
 
-static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
+uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
     uint32_t value = ones(bytes);
 
     if (is_uart(v, port))
@@ -43,7 +43,7 @@ static uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
     return value;
 }
 
-static void port_write(struct vcpu *v, uint16_t port, uint32_t value) {
+void port_write(struct vcpu *v, uint16_t port, uint32_t value) {
     if (is_uart(v, port))
         devices_uart_write(v, port - VUART_PORT, (uint8_t)value);
     else if (port == PORT_CMOS_INDEX)
@@ -61,16 +61,16 @@ enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *
     uint16_t port = (uint16_t)(info->qualification >> PORT_SHIFT);
     unsigned bytes = (info->qualification & QUAL_SIZE) + 1;
     uint32_t mask = ones(bytes), value = (uint32_t)regs->rax & mask;
-    bool in = (info->qualification & QUAL_IN) != 0;
+    bool in = (info->qualification & QUAL_IN) != 0, string = (info->qualification & QUAL_STRING) != 0;
 
-    if ((info->qualification & QUAL_STRING) != 0)
-        return exit_stop(info, STOP_CRASHED, "string I/O on a port that the partition does not own");
-    if (!in && port == ACPI_SLEEP_PORT && (value & ACPI_SLEEP_ENABLE) != 0)
+    if (!in && !string && port == ACPI_SLEEP_PORT && (value & ACPI_SLEEP_ENABLE) != 0)
         return exit_stop(info, STOP_ASKED, NULL);
-    if (!in && resets(port, value))
+    if (!in && !string && resets(port, value))
         return exit_stop(info, STOP_RESET, NULL);
     if (v->partition->config->bad_access == BAD_ACCESS_STOP && !is_there(v, port))
         return exit_stop(info, STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
+    if (string)
+        return exit_string_io(v, regs, info);
     if (in) {
         value = port_read(v, port, bytes);
         /* A 32-bit result clears the upper half of RAX, smaller ones keep it. */

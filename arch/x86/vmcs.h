@@ -87,6 +87,7 @@ VMCS_FIELD_TYPE(vmcs_ron);
 #define VMCS_IDT_VECTORING     ((vmcs_ro32){0x4408})
 #define VMCS_IDT_ERROR_CODE    ((vmcs_ro32){0x440a})
 #define VMCS_EXIT_LENGTH       ((vmcs_ro32){0x440c})
+#define VMCS_EXIT_INSTRUCTION  ((vmcs_ro32){0x440e})
 
 /* 32-Bit Guest-State Fields */
 #define VMCS_GUEST_ES_LIMIT         ((vmcs_32){0x4800})

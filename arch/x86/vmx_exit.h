@@ -14,7 +14,15 @@ enum verdict {
 };
 
 /* Architectural vectors we inject. */
-enum { VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_MC = 18 };
+enum {
+    VECTOR_DB = 1,
+    VECTOR_NMI = 2,
+    VECTOR_UD = 6,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_AC = 17,
+    VECTOR_MC = 18
+};
 
 struct exit_info {
     uint32_t reason;        /* "Basic Exit Reasons" */
@@ -52,8 +60,10 @@ exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache, ex
 exit_fn exit_exception, exit_nmi_window;
 /* vcpu.c */
 exit_fn exit_preemption_timer;
-/* exit_io.c */
-exit_fn exit_io;
+/* exit_io.c, exit_string.c */
+exit_fn exit_io, exit_string_io;
+uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);
+void port_write(struct vcpu *v, uint16_t port, uint32_t value);
 /* exit_mmio.c */
 exit_fn exit_ept_violation;
 
