@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our own faults: a function of the image is overwritten with code that does something forbidden.
-The page tables must refuse it and the panic must say where, by name."""
+"""What should never happen, made to happen by patching the built image: faults of our own, which the
+page tables must refuse and the panic must name, a core that stays silent, a VM entry that fails."""
 import os
 import subprocess
 
@@ -25,8 +25,8 @@ FAULTS = {
 PROLOGUE = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp: what a backtrace needs
 
 
-def patched_image(out, symbol, code):
-    """mullion.elf with a function, found by its symbol, that is a prologue and `code`."""
+def patch(out, symbol, change):
+    """mullion.elf with what change(code) makes of the code from a symbol on."""
     elf = os.path.join(TOP, "build/mullion.elf")
     symbols = dict(reversed(line.split()[0::2]) for line in subprocess.run(
         ["nm", elf], capture_output=True, text=True, check=True).stdout.splitlines())
@@ -34,21 +34,36 @@ def patched_image(out, symbol, code):
     text = next(line.split() for line in headers.stdout.splitlines() if line.split()[:1] == ["LOAD"])
     at = int(symbols[symbol], 16) - int(text[2], 16) + int(text[1], 16)
     with open(elf, "rb") as file:
-        image = bytearray(file.read())
-    image[at:at + len(PROLOGUE + code)] = PROLOGUE + code
+        image = file.read()
+    changed = change(image[at:])
+    assert len(changed) == len(image) - at
     with open(out, "wb") as file:
-        file.write(image)
+        file.write(image[:at] + changed)
     return out
+
+
+def instruction(old, new, within=2048):
+    """A change of the first place where `old` stands."""
+    def change(code):
+        at = code.index(old, 0, within)
+        return code[:at] + new + code[at + len(old):]
+    return change
+
+
+def boot_patched(lab, name, config, symbol, change, cpus):
+    kernel = patch(os.path.join(lab.directory, f"{name}.elf"), symbol, change)
+    image = os.path.join(lab.directory, f"{name}.iso")
+    hello = os.path.join(TOP, "build/guests/hello.elf")
+    make_iso(image, config, {"hello.elf": hello}, kernel=kernel)
+    return lab.boot(name, image, cpus=cpus)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_of_ours_says_where(lab, fault):
     symbol, code, words = FAULTS[fault]
-    kernel = patched_image(os.path.join(lab.directory, f"{fault}.elf"), symbol, code)
-    image = os.path.join(lab.directory, f"{fault}.iso")
-    hello = os.path.join(TOP, "build/guests/hello.elf")
-    make_iso(image, partition("only", 0, "hello.elf"), {"hello.elf": hello}, kernel=kernel)
-    with lab.boot(fault, image, cpus=1) as machine:
+    body = PROLOGUE + code
+    with boot_patched(lab, fault, partition("only", 0, "hello.elf"), symbol,
+                      lambda old: body + old[len(body):], cpus=1) as machine:
         panic = machine.wait_for(r"^PANIC on core 0: (.*)", HYPERVISOR, timeout=120)
         machine.wait_for("the machine is stopped", HYPERVISOR)
         assert machine.find(words, HYPERVISOR), panic.match[1]
@@ -57,3 +72,30 @@ def test_fault_of_ours_says_where(lab, fault):
             assert machine.find(rf"^  [0-9a-f]{{16}} {symbol}\+0x", HYPERVISOR)
         if fault != "overflows-stack":  # there are too many frames before that one
             assert machine.find(r"^  [0-9a-f]{16} cpu_main\+0x", HYPERVISOR)
+
+
+def test_core_that_does_not_answer_is_left_out(lab):
+    """Core 3 does not find itself in the list of cores, and so never comes."""
+    config = partition("gone", 3, "hello.elf") + partition("there", 2, "hello.elf")
+
+    def change(code):  # cmp ecx, [smp_entry_count] becomes cmp ecx, 3 and a long NOP
+        at = code.index(b"\x3b\x0d", 0, 256)
+        return code[:at] + b"\x83\xf9\x03\x0f\x1f\x00" + code[at + 6:]
+
+    with boot_patched(lab, "silent", config, "ap_high", change, cpus=4) as machine:
+        machine.wait_for(r"^core 3 \(APIC id 3\) does not answer and is left out$", HYPERVISOR)
+        machine.wait_for(r"^3 of 4 cores run$", HYPERVISOR)
+        machine.wait_for(r"mullion\.conf:\d+: cpus = 3: core 3 ", HYPERVISOR)
+        machine.wait_for(r"nothing was started$", HYPERVISOR)
+
+
+def test_failed_entry_stops_its_partition_alone(lab):
+    """Y07: the task register of every vCPU is an available TSS, which VM entry refuses."""
+    change = instruction(b"\x41\xb8\x8b\x00\x00\x00", b"\x41\xb8\x89\x00\x00\x00")
+    config = partition("first", 0, "hello.elf") + partition("second", 1, "hello.elf")
+    with boot_patched(lab, "entry", config, "vmcs_setup", change, cpus=2) as machine:
+        for name in ("first", "second"):
+            machine.wait_for(rf"^{name}: vCPU 0 on core \d: VM entry failed$", HYPERVISOR)
+            machine.wait_for(rf"^{name}: stopped, crashed$", HYPERVISOR)
+        assert machine.find(r"exit 33 \(entry failure: guest state\)", HYPERVISOR)
+        assert machine.find("PANIC", HYPERVISOR) is None
