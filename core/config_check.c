@@ -227,10 +227,9 @@ static const struct fixed machine_windows[] = {
 };
 
 /* A register ACPI describes, with the aligned block of ports or the page it lies in. */
-static void refuse_register(struct windows *w, uint8_t space, uint64_t unit, const struct acpi_address *reg,
-                            const char *whose) {
-    if (reg->address != 0 && reg->space == space)
-        refuse(w, (struct range){align_down(reg->address, unit), unit}, whose);
+static void refuse_register(struct windows *w, uint64_t unit, uint64_t address, const char *whose) {
+    if (address != 0)
+        refuse(w, (struct range){align_down(address, unit), unit}, whose);
 }
 
 static void check_against_registers(struct windows *w, uint8_t space) {
@@ -240,10 +239,11 @@ static void check_against_registers(struct windows *w, uint8_t space) {
     if (platform == NULL)
         return;
     /* Chipsets have the SMI enable bits and the watchdog in the same 128 ports as PM1. */
-    refuse_register(w, space, io ? 128 : PAGE_SIZE, &platform->pm1a_cnt, "power management");
-    refuse_register(w, space, io ? 128 : PAGE_SIZE, &platform->pm1b_cnt, "power management");
-    refuse_register(w, space, io ? 4 : PAGE_SIZE, &platform->pm_timer, "the ACPI timer");
-    refuse_register(w, space, io ? 1 : PAGE_SIZE, &platform->reset_reg, "the reset register");
+    refuse_register(w, 128, io ? platform->pm1a_port : 0, "power management");
+    refuse_register(w, 128, io ? platform->pm1b_port : 0, "power management");
+    refuse_register(w, 4, io ? platform->pm_timer_port : 0, "the ACPI timer");
+    if (platform->reset_reg.space == space)
+        refuse_register(w, io ? 1 : PAGE_SIZE, platform->reset_reg.address, "the reset register");
 }
 
 /* What the partitions before this one, and the list itself, have already. */
@@ -286,14 +286,8 @@ static void check_against_platform(struct windows *w) {
         refuse(w, (struct range){platform->ioapics[i].at.v, PAGE_SIZE}, "an I/O APIC");
     if (platform->hpet.v != 0)
         refuse(w, (struct range){platform->hpet.v, PAGE_SIZE}, "the HPET");
-    for (unsigned i = 0; i < platform->nr_ecam; i++) {
-        unsigned first = platform->ecam[i].bus_first, last = platform->ecam[i].bus_last;
-
-        if (first <= last) {
-            refuse(w, (struct range){platform->ecam[i].base.v + MIB(first), MIB(last - first + 1)},
-                   "PCI configuration space");
-        }
-    }
+    for (unsigned i = 0; i < platform->nr_ecam; i++)
+        refuse(w, platform->ecam[i], "PCI configuration space");
 }
 
 static void check_against_memory(struct windows *w) {

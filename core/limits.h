@@ -8,7 +8,6 @@
 #define MAX_MODULES       32
 #define MAX_MEMORY_RANGES 128 /* entries of the firmware's memory map */
 #define MAX_IOAPICS       8
-#define MAX_IRQ_OVERRIDES 16
 #define MAX_GUEST_REGIONS 24 /* pieces of RAM and device windows of one partition */
 #define MAX_NAME          32 /* partition and module names, with the NUL */
 #define MAX_CMDLINE       1024

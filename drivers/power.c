@@ -23,11 +23,10 @@ static void power_delay(void) {
         (void)cpu_in8(PORT_DELAY);
 }
 
-static void pm1_sleep(const struct acpi_address *control, unsigned type) {
-    uint16_t port = (uint16_t)control->address;
+static void pm1_sleep(uint16_t port, unsigned type) {
     unsigned value;
 
-    if (control->address != 0 && control->address <= 0xffff - 1 && control->space == SPACE_IO) {
+    if (port != 0) {
         value = (cpu_in16(port) & ~(PM1_SLP_TYP_MASK | PM1_SLP_EN)) | (type & 7) << PM1_SLP_TYP;
         cpu_out16(port, (uint16_t)value); /* in two steps, as some chipsets want it */
         cpu_out16(port, (uint16_t)(value | PM1_SLP_EN));
@@ -36,8 +35,8 @@ static void pm1_sleep(const struct acpi_address *control, unsigned type) {
 
 void power_off(const struct platform *platform) {
     if (platform->has_s5) {
-        pm1_sleep(&platform->pm1a_cnt, platform->s5_typ_a);
-        pm1_sleep(&platform->pm1b_cnt, platform->s5_typ_b);
+        pm1_sleep(platform->pm1a_port, platform->s5_typ_a);
+        pm1_sleep(platform->pm1b_port, platform->s5_typ_b);
         power_delay();
     }
 }
@@ -60,7 +59,7 @@ static void reset_register(const struct acpi_address *reg, uint8_t value) {
 }
 
 void power_reset(const struct platform *platform) {
-    if (platform->has_reset_reg)
+    if (platform->reset_reg.address != 0)
         reset_register(&platform->reset_reg, platform->reset_value);
     cpu_out8(PORT_RESET_CONTROL, 0x02); /* a hard reset is meant */
     cpu_out8(PORT_RESET_CONTROL, 0x06); /* now */

@@ -85,12 +85,11 @@ static uint64_t pit_round(void) {
 }
 
 uint64_t timer_measure_tsc_khz(const struct platform *platform) {
-    const struct acpi_address *pm = &platform->pm_timer;
-    bool has_pm = pm->address != 0 && pm->address <= 0xffff - 3 && pm->space == SPACE_IO;
+    bool has_pm = platform->pm_timer_port != 0;
     uint64_t khz[ROUNDS] = {0};
 
     for (unsigned i = 0; has_pm && i < ROUNDS; i++) {
-        khz[i] = pm_timer_round((uint16_t)pm->address);
+        khz[i] = pm_timer_round(platform->pm_timer_port);
         has_pm = khz[i] != 0;
     }
     for (unsigned i = 0; !has_pm && i < ROUNDS; i++) {

@@ -77,13 +77,12 @@ static void make_machine(void) {
     strcpy(boot.modules[0].name, "k");
     boot.nr_memory = 1;
     boot.memory[0] = (struct memory_range){{MIB(1), GIB(1)}, MEMORY_RAM};
-    platform.pm1a_cnt = (struct acpi_address){SPACE_IO, 16, 0x1804};
-    platform.reset_reg = (struct acpi_address){SPACE_MEMORY, 8, 0xd0000004};
+    platform.pm1a_port = 0x1804;
+    platform.reset_reg = (struct acpi_address){SPACE_MEMORY, 0xd0000004};
     platform.nr_ioapics = 1;
     platform.ioapics[0].at = hpa(0xd1000000);
     platform.nr_ecam = 1;
-    platform.ecam[0].base = hpa(0xe0000000);
-    platform.ecam[0].bus_last = 255;
+    platform.ecam[0] = (struct range){0xe0000000, MIB(256)};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

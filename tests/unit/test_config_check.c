@@ -41,13 +41,11 @@ static int setup(void **state) {
     platform.ioapics[1].at = hpa(0xfec10000);
     platform.hpet = hpa(0xfed00000);
     platform.nr_ecam = 1;
-    platform.ecam[0].base = hpa(0xb0000000);
-    platform.ecam[0].bus_first = 1;
-    platform.ecam[0].bus_last = 255;
-    platform.pm1a_cnt = (struct acpi_address){SPACE_IO, 16, 0x1804};
-    platform.pm_timer = (struct acpi_address){SPACE_IO, 32, 0x408};
-    platform.reset_reg = (struct acpi_address){SPACE_IO, 8, 0xa19};
-    platform.pm1b_cnt = (struct acpi_address){SPACE_MEMORY, 16, 0xfe000804};
+    platform.ecam[0] = (struct range){0xb0100000, MIB(255)};
+    platform.pm1a_port = 0x1804;
+    platform.pm1b_port = 0x1904;
+    platform.pm_timer_port = 0x408;
+    platform.reset_reg = (struct acpi_address){SPACE_IO, 0xa19};
     machine = (struct machine){4, UINT64_MAX, GIB(4) + 5, &boot, &platform};
     return 0;
 }
@@ -93,13 +91,11 @@ static void test_good(void **state) {
 
 static void test_absent_registers(void **state) {
     (void)state;
-    platform.pm1b_cnt = (struct acpi_address){SPACE_IO, 16, 0};
-    platform.ecam[0].bus_first = 9; /* firmware may say anything */
-    platform.ecam[0].bus_last = 7;
+    platform.pm1b_port = 0;
+    platform.hpet = hpa(0);
+    platform.nr_ecam = 0;
+    platform.reset_reg.address = 0;
     good(A "ports=0x62\nmmio=0xb0000000+256M\n");
-    platform.ecam[0].bus_last = 9;
-    bad(A "mmio=0xb0000000+256M\n",
-        "c:5: mmio = 0xb0000000+256M: 0xb0900000+1M is PCI configuration space\n");
 }
 
 static void test_nothing_to_run(void **state) {
@@ -239,6 +235,7 @@ static void test_machine_ports(void **state) {
         {"0x8900", "0x8900 is an emulator's exit port"},
         {"0x3ff", "0x3f8-0x3ff is the system console (console in [system])"},
         {"0x1800", "0x1800-0x187f is power management"},
+        {"0x1900", "0x1900-0x197f is power management"},
         {"0x40b", "0x408-0x40b is the ACPI timer"},
         {"0xa19", "0xa19 is the reset register"},
         {"0x0-0xffff", "0x3f8-0x3ff is the system console (console in [system])"},
@@ -284,7 +281,8 @@ static void test_machine_windows(void **state) {
     bad_mmio("0x7ff00000+4K", "0x7ff00000+1M is memory of this machine, not a device");
     bad_mmio("0xfed00000+8K", "0xfed00000+4K is the HPET");
     bad_mmio("0xb0100000+4K", "0xb0100000+255M is PCI configuration space");
-    bad_mmio("0xfe000000+4K", "0xfe000000+4K is power management");
+    platform.reset_reg = (struct acpi_address){SPACE_MEMORY, 0xfe000804};
+    bad_mmio("0xfe000000+4K", "0xfe000000+4K is the reset register");
     platform.lapic = hpa(0xfd000000);
     bad_mmio("0xfd000000+4K", "0xfd000000+4K is the local APIC");
     machine.platform = NULL;
