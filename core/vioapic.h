@@ -8,25 +8,11 @@
 
 #define VIOAPIC_PINS 24
 
-enum irq_delivery { /* numbers as in a redirection entry */
-                    IRQ_FIXED = 0,
-                    IRQ_LOWEST = 1,
-                    IRQ_NMI = 4,
-};
-
-struct irq_message {
-    enum irq_delivery delivery;
-    uint8_t vector;
-    uint8_t destination;
-    bool logical;
-};
-
 struct vioapic {
     uint32_t id; /* register 0, bits 27:24 */
     uint8_t select;
     uint64_t entries[VIOAPIC_PINS];
     uint32_t pending; /* bit n: pin n was raised while masked */
-    uint32_t refused; /* messages dropped: SMI, INIT, ExtINT, reserved mode, vector < 16 */
 };
 
 void vioapic_reset(struct vioapic *io);
@@ -35,9 +21,10 @@ void vioapic_reset(struct vioapic *io);
 uint32_t vioapic_read(const struct vioapic *io, uint32_t offset);
 void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value);
 
-/* An edge on `pin`. True: send *out now. A masked pin latches it (hardware would lose it; a driver
- * that masks for a moment must not hang), and vioapic_next hands it out after the unmasking. */
-must_check bool vioapic_raise(struct vioapic *io, unsigned pin, struct irq_message *out);
+/* An edge on `pin`. True: send *message, a fixed, lowest-priority or NMI entry, with
+ * vlapic_route_message. A masked pin latches it (hardware would lose it; a driver that masks for a
+ * moment must not hang), and vioapic_next hands it out after the unmasking. */
+must_check bool vioapic_raise(struct vioapic *io, unsigned pin, uint64_t *message);
 
 /* To be called after vioapic_write until false: the messages of latched pins now unmasked. */
-must_check bool vioapic_next(struct vioapic *io, struct irq_message *out);
+must_check bool vioapic_next(struct vioapic *io, uint64_t *message);

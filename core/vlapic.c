@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's view of its local APIC. May touch its own struct vlapic and read others' in routing.
+/* The guest's view of its local APIC. May touch its own struct vlapic only.
  * SDM: "Local APIC", "Extended XAPIC (x2APIC)", "x2APIC State Transitions". */
 #include "core/vlapic.h"
 
-#define BASE_ADDRESS   UINT64_C(0xfee00000)
-#define BASE_BSP       BIT(8)
-#define BASE_EXTD      BIT(10)
-#define BASE_ENABLE    BIT(11)
-#define BASE_RESERVED  UINT64_C(0x2ff) /* below the page number */
+#define BASE_ADDRESS UINT64_C(0xfee00000)
+#define BASE_BSP     BIT(8)
+#define BASE_EXTD    BIT(10)
+#define BASE_ENABLE  BIT(11)
 
-#define SVR_ENABLE     0x100u
-#define SVR_BITS       0x13ffu /* vector, enable, focus checking, EOI-broadcast suppression */
-#define SVR_HARDWARE   0x1ffu  /* suppression faults where it is absent, and means nothing here */
+#define SVR_ENABLE   0x100u
+#define SVR_HARDWARE 0x1ffu /* EOI-broadcast suppression faults where it is absent, and means nothing here   \
+                             */
 
 #define LVT_MODE       0x700u
 #define LVT_LEVEL      0x8000u
@@ -21,32 +20,57 @@
 #define LVT_DEADLINE   0x40000u
 #define LVT_TIMER_MODE 0x60000u /* both set: reserved */
 
+#define MODE_FIXED     0x000u
+#define MODE_NMI       0x400u
+#define MODE_EXTINT    0x700u
+
 #define ICR_STATUS     BIT(12)
-#define ICR_BITS       UINT64_C(0xccfff) /* of the low half, without the status */
-#define ICR_LOW        UINT64_C(0xffffffff)
 
-#define DIVIDE_BITS    0xbu
-
-/* Only entries that concern the core alone are written to the real APIC. The pins and what firmware
- * set up for temperature and corrected errors stay as the hypervisor has them. */
-static const struct lvt_rule {
-    uint32_t bits; /* that exist */
-    bool real;
-} lvt_rules[VLAPIC_LVTS] = {
-    {0x107ff, false}, /* CMCI */
-    {0x700ff, true},  /* timer */
-    {0x107ff, false}, /* thermal */
-    {0x107ff, true},  /* performance counters */
-    {0x1a7ff, false}, /* LINT0 */
-    {0x1a7ff, false}, /* LINT1 */
-    {0x100ff, true},  /* error */
+enum { /* who may do what; the real_ ones are about the real register, else it is ours in regs[] */
+       X_READ = 1,
+       X2_READ = 2,
+       X_WRITE = 4,
+       X2_WRITE = 8,
+       READ = X_READ | X2_READ,
+       WRITE = X_WRITE | X2_WRITE,
+       REAL_READ = 16,
+       REAL_WRITE = 32,
+       READS = READ | REAL_READ,
+       BOTH = READS | WRITE | REAL_WRITE,
 };
 
-/* Index into lvt[], or VLAPIC_LVTS. */
-static unsigned lvt_index(unsigned reg) {
-    if (reg == APIC_LVT_CMCI)
-        return 0;
-    return reg >= APIC_LVT_TIMER && reg <= APIC_LVT_ERROR ? reg - APIC_LVT_TIMER + 1 : VLAPIC_LVTS;
+/* Of the LVT only entries that concern the core alone are written to the real APIC. The pins and
+ * what firmware set up for temperature and corrected errors stay as the hypervisor has them. */
+static const struct rule {
+    uint8_t access;
+    uint64_t bits; /* that may be written; in x2APIC mode others fault */
+} rules[VLAPIC_REGS] = {
+    [APIC_ID] = {READ, 0},
+    [APIC_VERSION] = {READS, 0},
+    [APIC_TPR] = {BOTH, 0xff},
+    [APIC_PPR] = {READS, 0},
+    [APIC_EOI] = {WRITE | REAL_WRITE, 0},
+    [APIC_LDR] = {READ | X_WRITE, 0xff000000},
+    [APIC_DFR] = {X_READ | X_WRITE, 0xf0000000},
+    [APIC_SVR] = {READ | WRITE, 0x13ff}, /* vector, enable, focus checking, EOI-broadcast suppression */
+    [APIC_ISR... APIC_IRR + 7] = {READS, 0},
+    [APIC_ESR] = {BOTH, 0},
+    [APIC_LVT_CMCI] = {READ | WRITE, 0x107ff},
+    [APIC_ICR] = {READ | WRITE, UINT64_C(0xffffffff000ccfff)},
+    [APIC_ICR_HIGH] = {X_READ | X_WRITE, 0xff000000},
+    [APIC_LVT_TIMER] = {READ | WRITE | REAL_WRITE, 0x700ff},
+    [APIC_LVT_THERMAL] = {READ | WRITE, 0x107ff},
+    [APIC_LVT_PMC] = {READ | WRITE | REAL_WRITE, 0x107ff},
+    [APIC_LVT_LINT0... APIC_LVT_LINT1] = {READ | WRITE, 0x1a7ff},
+    [APIC_LVT_ERROR] = {READ | WRITE | REAL_WRITE, 0x100ff},
+    [APIC_INITIAL_COUNT] = {BOTH, 0xffffffff},
+    [APIC_CURRENT_COUNT] = {READS, 0},
+    [APIC_DIVIDE] = {BOTH, 0xb},
+    [APIC_SELF_IPI] = {X2_WRITE | REAL_WRITE, 0xff},
+};
+
+static bool is_lvt(unsigned reg) {
+    return reg == APIC_LVT_CMCI || (reg >= APIC_LVT_TIMER && reg <= APIC_LVT_ERROR);
 }
 
 static uint32_t x2apic_ldr(uint32_t id) {
@@ -54,12 +78,14 @@ static uint32_t x2apic_ldr(uint32_t id) {
 }
 
 void vlapic_init_signal(struct vlapic *v) {
-    v->icr = 0;
-    v->ldr = v->mode == VLAPIC_X2APIC ? x2apic_ldr(v->id) : 0;
-    v->dfr = UINT32_MAX;
-    v->svr = 0xff;
-    for (unsigned i = 0; i < VLAPIC_LVTS; i++)
-        v->lvt[i] = LVT_MASKED;
+    bool x2 = v->mode == VLAPIC_X2APIC;
+
+    for (unsigned reg = 0; reg < VLAPIC_REGS; reg++)
+        v->regs[reg] = is_lvt(reg) ? LVT_MASKED : 0;
+    v->regs[APIC_ID] = x2 ? v->id : v->id << 24;
+    v->regs[APIC_LDR] = x2 ? x2apic_ldr(v->id) : 0;
+    v->regs[APIC_DFR] = UINT32_MAX;
+    v->regs[APIC_SVR] = 0xff;
 }
 
 void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline) {
@@ -72,53 +98,27 @@ void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline) {
     vlapic_init_signal(v);
 }
 
-/* A register that is not there, or not for this kind of access. */
-static enum vlapic_verdict absent(const struct vlapic *v) {
-    return v->mode == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
-}
-
-static enum vlapic_verdict own_read(const struct vlapic *v, unsigned reg, uint64_t *value) {
-    bool x2 = v->mode == VLAPIC_X2APIC;
-    unsigned lvt = lvt_index(reg);
-
-    if (reg == APIC_ID)
-        *value = x2 ? v->id : v->id << 24;
-    else if (reg == APIC_LDR)
-        *value = v->ldr;
-    else if (reg == APIC_DFR && !x2)
-        *value = v->dfr;
-    else if (reg == APIC_SVR)
-        *value = v->svr;
-    else if (reg == APIC_ICR)
-        *value = x2 ? v->icr : v->icr & ICR_LOW;
-    else if (reg == APIC_ICR_HIGH && !x2)
-        *value = v->icr >> 32;
-    else if (lvt < VLAPIC_LVTS)
-        *value = v->lvt[lvt];
-    else
-        return absent(v);
-    return VLAPIC_DONE;
+/* The rule of a register that may be read, or written, in this way; else NULL and *refusal. */
+static const struct rule *find_rule(const struct vlapic *v, enum vlapic_mode via, unsigned reg,
+                                    unsigned access, enum vlapic_verdict *refusal) {
+    access &= via == VLAPIC_X2APIC ? X2_READ | X2_WRITE : X_READ | X_WRITE;
+    *refusal = via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
+    return via == v->mode && reg < VLAPIC_REGS && (rules[reg].access & access) != 0 ? &rules[reg] : NULL;
 }
 
 enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
-    *value = 0;
-    if (via != v->mode) {
-        *value = UINT32_MAX;
-        return via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
-    }
-    switch (reg) {
-    case APIC_VERSION:
-    case APIC_TPR:
-    case APIC_PPR:
-    case APIC_ISR ... APIC_IRR + 7:
-    case APIC_ESR:
-    case APIC_INITIAL_COUNT:
-    case APIC_CURRENT_COUNT:
-    case APIC_DIVIDE:
+    enum vlapic_verdict refusal;
+    const struct rule *rule = find_rule(v, via, reg, READ, &refusal);
+
+    *value = via == v->mode ? 0 : UINT32_MAX;
+    if (rule == NULL)
+        return refusal;
+    if ((rule->access & REAL_READ) != 0)
         return VLAPIC_HARDWARE;
-    default:
-        return own_read(v, reg, value);
-    }
+    *value = v->regs[reg];
+    if (reg == APIC_ICR && via == VLAPIC_X2APIC)
+        *value |= (uint64_t)v->regs[APIC_ICR_HIGH] << 32;
+    return VLAPIC_DONE;
 }
 
 static enum vlapic_verdict to_hardware(struct vlapic_effect *effect, unsigned reg, uint64_t value) {
@@ -127,31 +127,28 @@ static enum vlapic_verdict to_hardware(struct vlapic_effect *effect, unsigned re
 }
 
 /* Delivery modes an entry may ask for. */
-static bool lvt_mode_allowed(unsigned lvt, uint32_t value) {
-    unsigned mode = (value & LVT_MODE) >> 8;
-    bool is_lint = lvt == lvt_index(APIC_LVT_LINT0) || lvt == lvt_index(APIC_LVT_LINT1);
+static bool lvt_mode_allowed(unsigned reg, uint32_t value) {
+    unsigned mode = value & LVT_MODE;
+    bool is_pin = reg == APIC_LVT_LINT0 || reg == APIC_LVT_LINT1;
 
-    return mode == APIC_MODE_FIXED || mode == APIC_MODE_NMI || (mode == APIC_MODE_EXTINT && is_lint);
+    return mode == MODE_FIXED || mode == MODE_NMI || (mode == MODE_EXTINT && is_pin);
 }
 
-static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint32_t value,
+static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint64_t wanted,
                                      struct vlapic_effect *effect) {
-    unsigned lvt = lvt_index(reg);
-    uint32_t bits = lvt_rules[lvt].bits & ~(v->tsc_deadline ? 0 : LVT_DEADLINE);
+    uint32_t bits = (uint32_t)rules[reg].bits & ~(v->tsc_deadline ? 0 : LVT_DEADLINE);
     uint32_t read_only = LVT_STATUS | ((bits & LVT_LEVEL) != 0 ? LVT_REMOTE_IRR : 0);
-    bool bad_timer = (value & bits & LVT_TIMER_MODE) == LVT_TIMER_MODE;
+    uint32_t value = (uint32_t)wanted & bits;
+    bool bad_timer = (value & LVT_TIMER_MODE) == LVT_TIMER_MODE;
 
-    if (v->mode == VLAPIC_X2APIC && ((value & ~(bits | read_only)) != 0 || bad_timer))
+    if (v->mode == VLAPIC_X2APIC && ((wanted & ~(uint64_t)(bits | read_only)) != 0 || bad_timer))
         return VLAPIC_GP;
-    value &= bits;
-    if (bad_timer || !lvt_mode_allowed(lvt, value)) {
-        v->refused++;
+    if (bad_timer || !lvt_mode_allowed(reg, value))
         value = (value & ~(LVT_MODE | LVT_TIMER_MODE)) | LVT_MASKED;
-    }
-    if ((v->svr & SVR_ENABLE) == 0)
+    if ((v->regs[APIC_SVR] & SVR_ENABLE) == 0)
         value |= LVT_MASKED;
-    v->lvt[lvt] = value;
-    if (!lvt_rules[lvt].real)
+    v->regs[reg] = value;
+    if ((rules[reg].access & REAL_WRITE) == 0)
         return VLAPIC_DONE;
     if ((value & LVT_MODE) != 0) /* a physical NMI is the hypervisor's */
         value = (value & ~LVT_MODE) | LVT_MASKED;
@@ -159,122 +156,62 @@ static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint32_t va
 }
 
 static enum vlapic_verdict svr_write(struct vlapic *v, uint32_t value, struct vlapic_effect *effect) {
-    v->svr = value & SVR_BITS;
-    for (unsigned i = 0; i < VLAPIC_LVTS && (value & SVR_ENABLE) == 0; i++)
-        v->lvt[i] |= LVT_MASKED; /* as the real ones do by themselves */
+    v->regs[APIC_SVR] = value;
+    for (unsigned reg = 0; reg < VLAPIC_REGS && (value & SVR_ENABLE) == 0; reg++)
+        if (is_lvt(reg))
+            v->regs[reg] |= LVT_MASKED; /* as the real ones do by themselves */
     return to_hardware(effect, APIC_SVR, value & SVR_HARDWARE);
 }
 
-static enum vlapic_verdict icr_send(struct vlapic *v, struct vlapic_effect *effect) {
-    struct ipi ipi;
-
-    if (!vlapic_icr_decode(v->icr, &ipi)) {
-        v->refused++;
-        return VLAPIC_DONE;
-    }
-    *effect = (struct vlapic_effect){APIC_ICR, v->icr};
-    return ipi.kind == IPI_NONE ? VLAPIC_DONE : VLAPIC_IPI;
-}
-
-/* Bits of a write in x2APIC mode that must be 0. The LVT has its own rules. */
-static uint64_t x2apic_reserved(unsigned reg) {
-    switch (reg) {
-    case APIC_TPR:
-    case APIC_SELF_IPI:
-        return ~UINT64_C(0xff);
-    case APIC_EOI:
-    case APIC_ESR:
-        return UINT64_MAX;
-    case APIC_SVR:
-        return ~(uint64_t)SVR_BITS;
-    case APIC_ICR:
-        return ICR_LOW & ~(ICR_BITS | ICR_STATUS);
-    case APIC_DIVIDE:
-        return ~(uint64_t)DIVIDE_BITS;
-    default:
-        return ~UINT64_C(0xffffffff);
-    }
-}
-
-/* Registers of which the two modes have the same. */
-static enum vlapic_verdict common_write(struct vlapic *v, unsigned reg, uint32_t value,
-                                        struct vlapic_effect *effect) {
-    switch (reg) {
-    case APIC_TPR:
-        return to_hardware(effect, reg, value & 0xff);
-    case APIC_EOI:
-    case APIC_ESR:
-        return to_hardware(effect, reg, 0);
-    case APIC_SVR:
-        return svr_write(v, value, effect);
-    case APIC_INITIAL_COUNT:
-        return to_hardware(effect, reg, value);
-    case APIC_DIVIDE:
-        return to_hardware(effect, reg, value & DIVIDE_BITS);
-    default:
-        return lvt_index(reg) < VLAPIC_LVTS ? lvt_write(v, reg, value, effect) : absent(v);
-    }
-}
-
-static enum vlapic_verdict x2apic_write(struct vlapic *v, unsigned reg, uint64_t value,
-                                        struct vlapic_effect *effect) {
-    if ((value & x2apic_reserved(reg)) != 0)
-        return VLAPIC_GP;
-    if (reg == APIC_ICR) {
-        v->icr = value & ~ICR_STATUS;
-        return icr_send(v, effect);
-    }
-    if (reg == APIC_SELF_IPI)
-        return to_hardware(effect, reg, value);
-    return common_write(v, reg, (uint32_t)value, effect);
-}
-
-static enum vlapic_verdict xapic_write(struct vlapic *v, unsigned reg, uint32_t value,
-                                       struct vlapic_effect *effect) {
-    switch (reg) {
-    case APIC_LDR:
-        v->ldr = value & 0xff000000;
-        return VLAPIC_DONE;
-    case APIC_DFR:
-        v->dfr = value | 0x0fffffff;
-        return VLAPIC_DONE;
-    case APIC_ICR_HIGH:
-        v->icr = (v->icr & ICR_LOW) | (uint64_t)(value & 0xff000000) << 32;
-        return VLAPIC_DONE;
-    case APIC_ICR:
-        v->icr = (v->icr & ~ICR_LOW) | (value & ICR_BITS);
-        return icr_send(v, effect);
-    default:
-        return common_write(v, reg, value, effect);
-    }
+static enum vlapic_verdict icr_write(struct vlapic *v, uint64_t value, struct vlapic_effect *effect) {
+    v->regs[APIC_ICR] = (uint32_t)value;
+    if (v->mode == VLAPIC_X2APIC)
+        v->regs[APIC_ICR_HIGH] = (uint32_t)(value >> 32);
+    *effect = (struct vlapic_effect){APIC_ICR, (uint64_t)v->regs[APIC_ICR_HIGH] << 32 | (uint32_t)value};
+    return VLAPIC_IPI;
 }
 
 enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t value,
                                  struct vlapic_effect *effect) {
+    enum vlapic_verdict refusal;
+    const struct rule *rule = find_rule(v, via, reg, WRITE, &refusal);
+
     *effect = (struct vlapic_effect){0};
-    if (via != v->mode)
-        return via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
-    return via == VLAPIC_X2APIC ? x2apic_write(v, reg, value, effect)
-                                : xapic_write(v, reg, (uint32_t)value, effect);
+    if (rule == NULL)
+        return refusal;
+    if (is_lvt(reg))
+        return lvt_write(v, reg, value, effect);
+    if (reg == APIC_ICR)
+        value &= ~ICR_STATUS; /* read-only */
+    if (via == VLAPIC_X2APIC && (value & ~rule->bits) != 0)
+        return VLAPIC_GP;
+    value &= rule->bits;
+    if (reg == APIC_ICR)
+        return icr_write(v, value, effect);
+    if (reg == APIC_SVR)
+        return svr_write(v, (uint32_t)value, effect);
+    if ((rule->access & REAL_WRITE) != 0)
+        return to_hardware(effect, reg, value);
+    v->regs[reg] = (uint32_t)value | (reg == APIC_DFR ? 0x0fffffff : 0);
+    return VLAPIC_DONE;
 }
 
-enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value, bool x2apic_allowed) {
-    bool enable = (value & BASE_ENABLE) != 0, extd = (value & BASE_EXTD) != 0;
+enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value) {
+    uint64_t mode_bits = value & (BASE_ENABLE | BASE_EXTD);
     enum vlapic_mode old = v->mode;
-    enum vlapic_mode mode = extd ? VLAPIC_X2APIC : enable ? VLAPIC_XAPIC : VLAPIC_DISABLED;
+    enum vlapic_mode mode = mode_bits == 0             ? VLAPIC_DISABLED
+                            : mode_bits == BASE_ENABLE ? VLAPIC_XAPIC
+                                                       : VLAPIC_X2APIC;
 
-    if ((value & BASE_RESERVED) != 0 || (extd && (!enable || !x2apic_allowed)) ||
+    if ((value & ~(BASE_BSP | BASE_ENABLE | BASE_EXTD)) != BASE_ADDRESS || mode_bits == BASE_EXTD ||
         (old == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) || (old == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))
         return VLAPIC_GP;
-    if ((value & ~(PAGE_SIZE - 1)) != BASE_ADDRESS) {
-        v->refused++;
-        return VLAPIC_GP;
-    }
     v->base_msr = (value & ~BASE_BSP) | (v->base_msr & BASE_BSP); /* who booted is not the guest's */
     v->mode = mode;
     if (mode == VLAPIC_X2APIC && old != VLAPIC_X2APIC) {
-        v->ldr = x2apic_ldr(v->id);
-        v->icr &= ICR_LOW;
+        v->regs[APIC_ID] = v->id;
+        v->regs[APIC_LDR] = x2apic_ldr(v->id);
+        v->regs[APIC_ICR_HIGH] = 0;
     }
     if (mode == VLAPIC_DISABLED && old != VLAPIC_DISABLED) {
         vlapic_init_signal(v);

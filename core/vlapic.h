@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the guest's view of its local APIC differs from the real one, which it owns: identity,
- * mode, logical address, IPIs, and what the LVT may ask for. The real one is always in x2APIC mode.
- * Pure: verdicts out, the caller touches hardware. A vCPU writes only its own struct vlapic; others
- * may read it (vlapic_route) at any time. */
+ * mode, logical address, IPIs, and what the LVT may ask for; and which vCPUs of a partition an
+ * interrupt is for. The real one is always in x2APIC mode. Pure: verdicts out, the caller touches
+ * hardware. A vCPU writes only its own struct vlapic; others may read it (routing) at any time. */
 #pragma once
 
 #include "core/types.h"
-#include "core/vlapic_route.h"
 
 /* Register index: offset in the xAPIC page >> 4, and MSR number - 800H. */
 enum vlapic_reg {
@@ -19,7 +18,6 @@ enum vlapic_reg {
     APIC_DFR = 0x0e, /* xAPIC only */
     APIC_SVR = 0x0f,
     APIC_ISR = 0x10, /* 8 registers each: ISR, TMR, IRR */
-    APIC_TMR = 0x18,
     APIC_IRR = 0x20,
     APIC_ESR = 0x28,
     APIC_LVT_CMCI = 0x2f,
@@ -35,23 +33,17 @@ enum vlapic_reg {
     APIC_CURRENT_COUNT = 0x39,
     APIC_DIVIDE = 0x3e,
     APIC_SELF_IPI = 0x3f, /* x2APIC only */
+    VLAPIC_REGS = 0x40,
 };
 
 enum vlapic_mode { VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC };
 
-#define VLAPIC_LVTS 7 /* CMCI, then 32H..37H */
-
 struct vlapic {
     uint32_t id; /* index of the vCPU in its partition */
     enum vlapic_mode mode;
-    uint64_t base_msr; /* IA32_APIC_BASE as the guest reads it */
-    uint64_t icr;
-    uint32_t ldr; /* as the guest reads it in the present mode */
-    uint32_t dfr;
-    uint32_t svr;
-    uint32_t lvt[VLAPIC_LVTS];
+    uint64_t base_msr;          /* IA32_APIC_BASE as the guest reads it */
+    uint32_t regs[VLAPIC_REGS]; /* those that are not the real one's, as read in the present mode */
     bool tsc_deadline;
-    uint32_t refused; /* requests dropped: moved base, SMI or INIT in an LVT, IPIs never sent */
 };
 
 enum vlapic_verdict {
@@ -67,8 +59,7 @@ struct vlapic_effect {
     uint64_t value;
 };
 
-/* State after power-up: xAPIC mode, software-disabled. tsc_deadline: the real timer has the mode.
- */
+/* State after power-up: xAPIC mode, software-disabled. tsc_deadline: the real timer has the mode. */
 void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline);
 
 /* What INIT does: registers as after reset, mode and id stay. The caller resets the real ones. */
@@ -82,4 +73,17 @@ must_check enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode v
                                             uint64_t value, struct vlapic_effect *effect);
 
 /* WRMSR of IA32_APIC_BASE. DONE, RESET or GP; v->mode is the new mode. The page cannot be moved. */
-must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value, bool x2apic_allowed);
+must_check enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value);
+
+struct ipi {
+    enum { IPI_NONE, IPI_FIXED, IPI_NMI, IPI_INIT, IPI_SIPI } kind;
+    uint8_t vector;
+    uint64_t targets; /* bit n = vCPU n; 0 with IPI_NONE */
+};
+
+/* Who gets what from an ICR that vCPU `self` wrote, or from an IOAPIC's redirection entry. all[n]
+ * is vCPU n of the partition: nothing else can be addressed. IPI_NONE: nobody, or nothing that may
+ * be sent (SMI, remote read, a reserved mode, an illegal vector). */
+void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self, uint64_t icr,
+                  struct ipi *out);
+void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint64_t entry, struct ipi *out);

@@ -55,7 +55,7 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) 
     enum msr_verdict verdict;
 
     if (index == IA32_APIC_BASE) {
-        verdict = act(v, vlapic_write_base(&v->lapic, value, true), &effect);
+        verdict = act(v, vlapic_write_base(&v->lapic, value), &effect);
         vcpu_apic_mode_changed(v);
         return verdict;
     }

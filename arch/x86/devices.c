@@ -5,7 +5,7 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/vcpu.h"
 
-static void send(struct vcpu *v, const struct irq_message *message) {
+static void send(struct vcpu *v, uint64_t message) {
     struct ipi ipi;
 
     vlapic_route_message(v->partition->lapics, v->partition->nr_vcpus, message, &ipi);
@@ -15,13 +15,13 @@ static void send(struct vcpu *v, const struct irq_message *message) {
 /* With the lock held, after anything that may have changed the UART. */
 static void update_uart(struct vcpu *v) {
     struct partition *p = v->partition;
-    struct irq_message message;
+    uint64_t message;
     bool rose = vuart_irq(&p->uart);
 
     if (p->uart.tx_waiting && !console_tx_wait(p->id))
         rose |= vuart_irq(&p->uart);
     if (rose && vioapic_raise(&p->ioapic, VUART_PIN, &message))
-        send(v, &message);
+        send(v, message);
 }
 
 void devices_reset(struct partition *p) {
@@ -67,11 +67,11 @@ uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset) {
 }
 
 void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value) {
-    struct irq_message message;
+    uint64_t message;
 
     lock_take(&v->partition->lock);
     vioapic_write(&v->partition->ioapic, offset, value);
     while (vioapic_next(&v->partition->ioapic, &message))
-        send(v, &message);
+        send(v, message);
     lock_release(&v->partition->lock);
 }

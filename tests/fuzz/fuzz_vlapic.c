@@ -67,9 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         memcpy(&value, data + 2, sizeof(value));
         if ((data[0] & 0xe0) == 0) {
-            (void)!vlapic_write_base(v, (value & 0xfff) | 0xfee00000, true);
+            (void)!vlapic_write_base(v, (value & 0xfff) | 0xfee00000);
         } else if ((data[0] & 0xe0) == 0x20) {
-            (void)!vlapic_write_base(v, value, true);
+            (void)!vlapic_write_base(v, value);
         } else {
             check_effect(all, self, vlapic_write(v, via, reg, value, &effect), &effect);
             (void)!vlapic_read(v, via, reg, &value);

@@ -11,6 +11,8 @@
 #define LOGICAL  0x800u
 #define LOWEST   0x100u
 
+enum { FIXED, LOWEST_PRIORITY, NMI = 4 }; /* in an IOAPIC entry */
+
 static struct vlapic lapics[COUNT];
 static const struct vlapic *all[COUNT];
 static struct ipi ipi;
@@ -27,7 +29,7 @@ static int setup(void **state) {
 static int setup_x2(void **state) {
     setup(state);
     for (unsigned n = 0; n < COUNT; n++)
-        if (vlapic_write_base(&lapics[n], 0xfee00c00, true) != VLAPIC_DONE)
+        if (vlapic_write_base(&lapics[n], 0xfee00c00) != VLAPIC_DONE)
             return 1;
     return 0;
 }
@@ -42,8 +44,8 @@ static uint64_t sent_to(uint64_t icr) {
 }
 
 static void set_logical(unsigned n, uint32_t ldr, uint32_t dfr) {
-    lapics[n].ldr = ldr << 24;
-    lapics[n].dfr = dfr << 28 | 0x0fffffff;
+    lapics[n].regs[APIC_LDR] = ldr << 24;
+    lapics[n].regs[APIC_DFR] = dfr << 28 | 0x0fffffff;
 }
 
 static void test_physical(void **state) {
@@ -115,8 +117,8 @@ static void test_logical_x2(void **state) {
 static void test_lowest_priority(void **state) {
     (void)state;
     assert_int_equal(sent_to(LOWEST | 0xc0000), BIT(0));
-    lapics[9].svr = 0x1ff;
-    lapics[12].svr = 0x1ff;
+    lapics[9].regs[APIC_SVR] = 0x1ff;
+    lapics[12].regs[APIC_SVR] = 0x1ff;
     assert_int_equal(sent_to(LOWEST | 0xc0000), BIT(9));
     assert_int_equal(sent_to(LOWEST | DEST(40)), BIT(40));
     lapics[9].mode = VLAPIC_DISABLED;
@@ -141,8 +143,6 @@ static void test_kinds(void **state) {
         uint64_t icr = rows[i].icr | DEST(2);
         bool sent = rows[i].kind > IPI_NONE;
 
-        assert_int_equal(vlapic_icr_decode(icr, &ipi), rows[i].kind >= 0);
-        assert_true(rows[i].kind < 0 || (int)ipi.kind == rows[i].kind);
         vlapic_route(all, COUNT, 5, icr, &ipi);
         assert_int_equal(ipi.kind, sent ? rows[i].kind : IPI_NONE);
         assert_int_equal(ipi.vector, icr & 0xff);
@@ -150,29 +150,29 @@ static void test_kinds(void **state) {
     }
 }
 
-static uint64_t message_to(uint8_t destination, bool logical, enum irq_delivery delivery) {
-    struct irq_message m = {delivery, 0x34, destination, logical};
+static uint64_t message_to(uint8_t destination, bool logical, unsigned mode) {
+    uint64_t entry = DEST(destination) | (logical ? LOGICAL : 0) | mode << 8 | 0xa034;
 
-    vlapic_route_message(all, COUNT, &m, &ipi);
-    assert_int_equal(ipi.kind, ipi.targets == 0 ? IPI_NONE : delivery == IRQ_NMI ? IPI_NMI : IPI_FIXED);
+    vlapic_route_message(all, COUNT, entry, &ipi); /* level and active low mean nothing here */
+    assert_int_equal(ipi.kind, ipi.targets == 0 ? IPI_NONE : mode == NMI ? IPI_NMI : IPI_FIXED);
     assert_int_equal(ipi.vector, 0x34);
     return ipi.targets;
 }
 
 static void test_messages(void **state) {
     (void)state;
-    assert_int_equal(message_to(3, false, IRQ_FIXED), BIT(3));
-    assert_int_equal(message_to(70, false, IRQ_FIXED), 0);
-    assert_int_equal(message_to(0xff, false, IRQ_NMI), ALL);
+    assert_int_equal(message_to(3, false, FIXED), BIT(3));
+    assert_int_equal(message_to(70, false, FIXED), 0);
+    assert_int_equal(message_to(0xff, false, NMI), ALL);
     set_logical(1, 2, 0xf);
     set_logical(2, 4, 0xf);
-    lapics[2].svr = 0x1ff;
-    assert_int_equal(message_to(6, true, IRQ_FIXED), BIT(1) | BIT(2));
-    assert_int_equal(message_to(6, true, IRQ_LOWEST), BIT(2));
+    lapics[2].regs[APIC_SVR] = 0x1ff;
+    assert_int_equal(message_to(6, true, FIXED), BIT(1) | BIT(2));
+    assert_int_equal(message_to(6, true, LOWEST_PRIORITY), BIT(2));
     setup_x2(NULL); /* eight bits reach only cluster 0, and broadcast is still FFH */
-    assert_int_equal(message_to(0x11, true, IRQ_FIXED), BIT(0) | BIT(4));
-    assert_int_equal(message_to(0xff, true, IRQ_FIXED), ALL);
-    assert_int_equal(message_to(3, false, IRQ_FIXED), BIT(3));
+    assert_int_equal(message_to(0x11, true, FIXED), BIT(0) | BIT(4));
+    assert_int_equal(message_to(0xff, true, FIXED), ALL);
+    assert_int_equal(message_to(3, false, FIXED), BIT(3));
 }
 
 int main(void) {
