@@ -57,3 +57,25 @@ def test_the_guest_that_asks_the_machine(lab):
         done = machine.wait_for(r"^done: (\d+) ok, (\d+) failed$", "machine", timeout=120)
         assert int(done.match[1]) >= 30
         assert done.match[2] == "0"
+
+
+def test_identity_memory_on_a_raw_line(lab):
+    """One partition alone: its bytes come without a prefix, its RAM is where the machine's is."""
+    config = "[system]\nprefix = no\n" + partition("linux", 0, "vmlinuz", memory="200M identity", **LINUX)
+    image = lab.image("identity", config, ["vmlinuz", "initrd.img"])
+    with lab.boot("identity", image, cpus=1, memory=512) as machine:
+        machine.wait_for(LINUX_UP, timeout=BOOT_SECONDS)
+        machine.wait_for(LINUX_PROMPT)
+        assert machine.find(LINUX_UP).match.string.startswith("init: ")
+        mark = machine.here()
+        machine.send("grep 'System RAM' /proc/iomem\r")
+        ram = machine.wait_for(r"^([0-9a-f]{8})-([0-9a-f]{8}) : System RAM$", since=mark + 2)
+        assert int(ram.match[1], 16) > 0x100000
+        assert int(ram.match[2], 16) - int(ram.match[1], 16) + 1 >= 199 << 20
+
+
+def test_flat_binary(lab):
+    """Real mode below 1 MiB: the third kind of image."""
+    config = partition("flat", 0, "flat.bin", load="0x8000")
+    with lab.boot("flat", lab.image("flat", config, ["flat.bin"]), cpus=1) as machine:
+        machine.wait_for(r"flat", "flat", timeout=60)
