@@ -20,23 +20,21 @@ void vioapic_reset(struct vioapic *io) {
 }
 
 static uint32_t window_read(const struct vioapic *io) {
-    unsigned pin = (io->select - REG_TABLE) / 2u;
+    unsigned pin = io->select / 2u - REG_TABLE / 2u; /* below the table: beyond all pins */
 
     if (io->select == REG_ID || io->select == REG_ARBITRATION)
         return io->id;
     if (io->select == REG_VERSION)
         return VERSION;
-    return io->select < REG_TABLE || pin >= VIOAPIC_PINS
-               ? 0
-               : (uint32_t)(io->entries[pin] >> (io->select % 2 * 32));
+    return pin >= VIOAPIC_PINS ? 0 : (uint32_t)(io->entries[pin] >> (io->select % 2 * 32));
 }
 
 static void window_write(struct vioapic *io, uint32_t value) {
-    unsigned pin = (io->select - REG_TABLE) / 2u;
+    unsigned pin = io->select / 2u - REG_TABLE / 2u; /* below the table: beyond all pins */
 
     if (io->select == REG_ID) {
         io->id = value & ID_MASK;
-    } else if (io->select >= REG_TABLE && pin < VIOAPIC_PINS) {
+    } else if (pin < VIOAPIC_PINS) {
         uint64_t *entry = &io->entries[pin];
 
         *entry = io->select % 2 == 0 ? (*entry & ~UINT64_C(0xffffffff)) | (value & ENTRY_LOW)
