@@ -3,14 +3,13 @@
  * SDM: "Local APIC", "Extended XAPIC (x2APIC)", "x2APIC State Transitions". */
 #include "core/vlapic.h"
 
-#define BASE_ADDRESS UINT64_C(0xfee00000)
-#define BASE_BSP     BIT(8)
-#define BASE_EXTD    BIT(10)
-#define BASE_ENABLE  BIT(11)
+#define BASE_ADDRESS   UINT64_C(0xfee00000)
+#define BASE_BSP       BIT(8)
+#define BASE_EXTD      BIT(10)
+#define BASE_ENABLE    BIT(11)
 
-#define SVR_ENABLE   0x100u
-#define SVR_HARDWARE 0x1ffu /* EOI-broadcast suppression faults where it is absent, and means nothing here   \
-                             */
+#define SVR_ENABLE     0x100u
+#define SVR_HARDWARE   0x1ffu /* without EOI-broadcast suppression, which faults where it is absent */
 
 #define LVT_MODE       0x700u
 #define LVT_LEVEL      0x8000u
