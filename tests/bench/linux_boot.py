@@ -15,7 +15,8 @@ from messages import LINUX_PROMPT, LINUX_UP  # noqa: E402
 OUT = os.path.join(TOP, "build/bench")
 KERNEL = os.path.join(TOP, "build/guests/linux/vmlinuz")
 INITRD = os.path.join(TOP, "build/guests/linux/initrd.img")
-CMDLINE = "console=ttyS0 earlyprintk=serial,0x3f8,115200 quiet cryptomgr.notests"
+CMDLINE = "console=ttyS0 earlyprintk=serial,0x3f8,115200 quiet cryptomgr.notests " \
+    "clearcpuid=xsavec,xsaves"
 CONFIG = f"""\
 [partition linux]
 cpus    = 0

@@ -16,8 +16,8 @@ def test_partition_on_each_core(lab, cpus):
         found = machine.wait_for(CORES_STARTED, HYPERVISOR)
         assert found.match.groups() == (str(cpus), str(cpus))
         for cpu in range(cpus):
-            first = machine.wait_for(JITTER_LINE, f"p{cpu}", timeout=120)
-            machine.wait_for(JITTER_LINE, f"p{cpu}", since=first.index + 1, timeout=120)
+            first = machine.wait_for(JITTER_LINE, f"p{cpu}", timeout=60)
+            machine.wait_for(JITTER_LINE, f"p{cpu}", since=first.index + 1, timeout=60)
 
 
 def test_cores_no_partition_owns_stay_quiet(lab):
@@ -25,7 +25,7 @@ def test_cores_no_partition_owns_stay_quiet(lab):
     image = lab.image("spare", config(2), ["jitter.elf"])
     with lab.boot("spare", image, cpus=4) as machine:
         assert machine.wait_for(CORES_STARTED, HYPERVISOR).match.groups() == ("4", "4")
-        machine.wait_for(JITTER_LINE, "p0", timeout=120)
-        machine.wait_for(JITTER_LINE, "p1", timeout=120)
+        machine.wait_for(JITTER_LINE, "p0", timeout=60)
+        machine.wait_for(JITTER_LINE, "p1", timeout=60)
         machine.close()
         assert {cpu for cpu, _ in machine.witness()[-1][1]} == {0, 1}

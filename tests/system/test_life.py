@@ -2,13 +2,13 @@
 """The life of a Linux partition with two vCPUs, the boot core's among them: up, reset, up again,
 power off; and the machine's end after that."""
 import pytest
-from conftest import partition
+from conftest import LINUX_CMDLINE, partition
 from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
 
 BOOT_SECONDS = 240
 
 LINUX = {"initrd": "initrd.img", "on_exit": "restart",
-         "cmdline": "console=ttyS0 quiet cryptomgr.notests"}
+         "cmdline": LINUX_CMDLINE}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def image(lab):
 def test_cores_start_and_vmx_is_missed(lab, image, uefi, cpus):
     with lab.boot(f"{'uefi' if uefi else 'bios'}{cpus}", image, emulator="qemu", uefi=uefi,
                   cpus=cpus) as machine:
-        found = machine.wait_for(CORES_STARTED, HYPERVISOR, timeout=120)
+        found = machine.wait_for(CORES_STARTED, HYPERVISOR, timeout=60)
         assert found.match.groups() == (str(cpus), str(cpus))
         machine.wait_for(NOTHING_STARTED, HYPERVISOR)
         assert machine.find(MISSING + f".*{NO_VMX}", HYPERVISOR), machine.tail()

@@ -29,5 +29,5 @@ def test_what_is_missing_is_named(lab, image, model, missing):
 
 def test_oldest_machine_that_runs(lab, image):
     with lab.boot("oldest", image, model="corei7_ivy_bridge_3770k", cpus=1) as machine:
-        machine.wait_for(JITTER_LINE, "p", timeout=120)
+        machine.wait_for(JITTER_LINE, "p", timeout=60)
         assert machine.find(MISSING) is None
