@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's own ACPI tables: a legacy-free PC (hardware-reduced) with its vCPUs, one IOAPIC and,
- * if it has one, the virtual UART. Writes guest memory of kind REGION_TABLES only, keeps no state.
- */
+/* The guest's own ACPI tables: a legacy-free PC (hardware-reduced) with its vCPUs, one IOAPIC and, if it
+ * has one, the virtual UART. Writes guest memory of kind REGION_TABLES only, keeps no state. */
 #pragma once
 
 #include "core/err.h"
 #include "core/guest_map.h"
-#include "core/types.h"
 
 /* The sleep control register; the status register, which reads all ones, is the next port. S5 is the
  * only state there is, so SLP_EN means power-off. */
 #define ACPI_SLEEP_PORT   0x600
 #define ACPI_SLEEP_ENABLE 0x20u
 
-struct acpi_gen_request {
-    const struct guest_map *map; /* holds one REGION_TABLES, below 1 MiB so that guests scan it */
-    unsigned nr_vcpus;           /* local APIC ids 0 .. nr_vcpus - 1 */
-    bool vuart;
-};
-
-/* ERR_NOT_FOUND: no REGION_TABLES. ERR_FULL: it is too small. Logged. */
-must_check enum err acpi_gen(const struct acpi_gen_request *request, gpa_t *rsdp);
+/* Local APIC ids are 0 .. nr_vcpus - 1, nr_vcpus <= MAX_CPUS. ERR_NOT_FOUND: no REGION_TABLES below 1 MiB,
+ * where guests search. ERR_FULL: it is too small. Logged. */
+must_check enum err acpi_gen(const struct guest_map *map, unsigned nr_vcpus, bool vuart, gpa_t *rsdp);

@@ -33,7 +33,6 @@ static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0
 
 enum err partition_load(struct partition *p) {
     const struct partition_config *c = p->config;
-    struct acpi_gen_request acpi = {&p->map, p->nr_vcpus, c->vuart};
     struct load_request request = {
         .partition = c->name,
         .map = &p->map,
@@ -47,7 +46,7 @@ enum err partition_load(struct partition *p) {
     enum err e = scrub(&p->map);
 
     if (e == ERR_OK)
-        e = acpi_gen(&acpi, &request.rsdp);
+        e = acpi_gen(&p->map, p->nr_vcpus, c->vuart, &request.rsdp);
     if (e == ERR_OK)
         e = guest_map_write(&p->map, gpa(RESET_VECTOR), reset_stub, sizeof(reset_stub));
     if (e == ERR_OK)

@@ -57,9 +57,8 @@ static int set_up(void **state) {
 }
 
 static enum err generate(unsigned nr_vcpus, bool vuart, const uint8_t **xsdt) {
-    struct acpi_gen_request request = {&map, nr_vcpus, vuart};
     gpa_t rsdp = gpa(0);
-    enum err err = acpi_gen(&request, &rsdp);
+    enum err err = acpi_gen(&map, nr_vcpus, vuart, &rsdp);
 
     if (err == ERR_OK) {
         const uint8_t *r = at_gpa(rsdp.v);
@@ -158,6 +157,10 @@ static void test_a_map_without_room(void **state) {
     map.regions[0].bytes = 512;
     assert_int_equal(generate(1, true, &xsdt), ERR_FULL);
     assert_non_null(strstr(stub_log, "512 bytes at guest address 0xe0000"));
+    while (generate(9, true, &xsdt) == ERR_FULL)
+        map.regions[0].bytes++;
+    for (uint64_t i = map.regions[0].bytes; i < AREA; i++)
+        assert_int_equal(memory[PAGE_SIZE + i], 0xA5);
 }
 
 static void dump(const uint8_t *t) {
