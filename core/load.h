@@ -3,25 +3,21 @@
  * nothing but guest memory, keeps no state: a partition that restarts is loaded again. */
 #pragma once
 
+#include "core/config.h"
 #include "core/err.h"
 #include "core/guest_map.h"
 #include "core/types.h"
 
 struct load_image {
-    const char *name; /* for messages; shorter than MAX_NAME, "" if there is no image */
+    const char *name, *args; /* of the module; shorter than MAX_NAME and MAX_CMDLINE */
     const void *data;
-    uint64_t bytes; /* 0 = none */
+    uint64_t bytes; /* 0 = none; name and args are "" then */
 };
 
 struct load_request {
-    const char *partition; /* for messages */
+    const struct partition_config *config;
     const struct guest_map *map;
-    struct load_image kernel;
-    struct load_image initrd;
-    const char *initrd_args; /* rest of the module's string, handed on with multiboot; "" if none */
-    const char *cmdline;     /* "" if none; both shorter than MAX_CMDLINE */
-    bool has_load;           /* the kernel is a flat binary for `load` */
-    uint64_t load;
+    struct load_image kernel, initrd;
     gpa_t rsdp; /* of the guest's ACPI tables; 0 = none */
 };
 

@@ -8,8 +8,8 @@
 
 static struct load_image image_of(const struct module *m) {
     if (m == NULL)
-        return (struct load_image){.name = ""};
-    return (struct load_image){m->name, host_phys(m->at, m->bytes), m->bytes};
+        return (struct load_image){.name = "", .args = ""};
+    return (struct load_image){m->name, m->args, host_phys(m->at, m->bytes), m->bytes};
 }
 
 static enum err scrub(const struct guest_map *map) {
@@ -32,21 +32,11 @@ static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0
 #define RESET_VECTOR UINT64_C(0xffff0)
 
 enum err partition_load(struct partition *p) {
-    const struct partition_config *c = p->config;
-    struct load_request request = {
-        .partition = c->name,
-        .map = &p->map,
-        .kernel = image_of(p->kernel),
-        .initrd = image_of(p->initrd),
-        .initrd_args = p->initrd == NULL ? "" : p->initrd->args,
-        .cmdline = c->cmdline,
-        .has_load = c->has_load,
-        .load = c->load,
-    };
+    struct load_request request = {p->config, &p->map, image_of(p->kernel), image_of(p->initrd), gpa(0)};
     enum err e = scrub(&p->map);
 
     if (e == ERR_OK)
-        e = acpi_gen(&p->map, p->nr_vcpus, c->vuart, &request.rsdp);
+        e = acpi_gen(&p->map, p->nr_vcpus, p->config->vuart, &request.rsdp);
     if (e == ERR_OK)
         e = guest_map_write(&p->map, gpa(RESET_VECTOR), reset_stub, sizeof(reset_stub));
     if (e == ERR_OK)

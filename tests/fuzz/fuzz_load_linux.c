@@ -9,12 +9,10 @@ static const uint64_t high_at[] = {MIB(1), MIB(16), GIB(3) - MIB(1), GIB(6), GIB
 static void load(const uint8_t *image, size_t size, uint8_t choice) {
     static const uint8_t initrd[7000];
     struct load_request request = {
-        .partition = "fuzz",
+        .config = &fuzz_config,
         .map = &fuzz_map,
-        .kernel = {"vmlinuz", image, size},
-        .initrd = {"initrd.img", initrd, (choice & 8) != 0 ? sizeof(initrd) : 0},
-        .initrd_args = "",
-        .cmdline = "quiet",
+        .kernel = {"vmlinuz", "", image, size},
+        .initrd = {"initrd.img", "", initrd, (choice & 8) != 0 ? sizeof(initrd) : 0},
         .rsdp = gpa(0xE0000),
     };
     struct guest_start start;

@@ -18,6 +18,7 @@
 /* low RAM, guard, tables, guard, high RAM, guard */
 static uint8_t fuzz_memory[FUZZ_LOW + FUZZ_TABLES + FUZZ_HIGH + 3 * FUZZ_GUARD];
 static struct guest_map fuzz_map;
+static struct partition_config fuzz_config = {.name = "fuzz", .cmdline = "quiet"};
 
 static inline void require(bool held) {
     if (!held)

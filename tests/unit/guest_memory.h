@@ -7,6 +7,7 @@
 
 #include "core/guest_map.h"
 #include "core/load.h"
+#include "core/str.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
@@ -16,6 +17,12 @@
 static uint8_t window[WINDOW];
 static uint64_t window_used;
 static struct guest_map map;
+static struct partition_config config;
+
+static inline void config_reset(const char *cmdline) {
+    config = (struct partition_config){.name = "tester"};
+    assert_true(str_copy(config.cmdline, sizeof(config.cmdline), cmdline, strlen(cmdline)));
+}
 
 static inline void memory_add(uint64_t at, uint64_t bytes, enum region_kind kind) {
     assert_true(bytes <= WINDOW - window_used);

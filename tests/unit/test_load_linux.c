@@ -44,13 +44,12 @@ static int set_up(void **state) {
     put(0x260, INIT_SIZE, 4);
     put(0x268, 0xCAFE, 4); /* kernel_info: beyond what the loader knows by name */
     memory_reset();
+    config_reset("console=ttyS0 quiet");
     request = (struct load_request){
-        .partition = "tester",
+        .config = &config,
         .map = &map,
-        .kernel = {"vmlinuz", kernel, KERNEL_BYTES},
-        .initrd = {"initrd.img", initrd, INITRD_BYTES},
-        .initrd_args = "",
-        .cmdline = "console=ttyS0 quiet",
+        .kernel = {"vmlinuz", "", kernel, KERNEL_BYTES},
+        .initrd = {"initrd.img", "", initrd, INITRD_BYTES},
         .rsdp = gpa(0xE0000),
     };
     return 0;
@@ -119,7 +118,7 @@ static void test_boot_params(void **state) {
     for (unsigned i = 0; i < 0x40; i++) /* screen_info: no screen */
         assert_int_equal(memory_value(params + i, 1), 0);
     cmdline = memory_value(params + 0x228, 4) | memory_value(params + 0xC8, 4) << 32;
-    assert_string_equal((char *)memory_at(cmdline, 20), request.cmdline);
+    assert_string_equal((char *)memory_at(cmdline, 20), config.cmdline);
 }
 
 /* The header may claim to reach over what follows it in boot_params. */
@@ -161,6 +160,9 @@ static void test_initrd_is_high_but_within_reach(void **state) {
     load();
     at = memory_value(start.rsi + 0x218, 4);
     assert_int_equal(at, align_down(MIB(20) - INITRD_BYTES, PAGE_SIZE));
+    request.initrd.bytes = KIB(100); /* up to the last byte that may be used */
+    load();
+    assert_int_equal(memory_value(start.rsi + 0x218, 4), MIB(20) - KIB(100));
 
     request.initrd.bytes = 0;
     load();
@@ -229,7 +231,10 @@ static void test_above_4_gib(void **state) {
 static void test_ram_that_page_tables_cannot_reach(void **state) {
     (void)state;
     memory_add(GIB(511), MIB(8), REGION_RAM);
-    memory_refused(&request, ERR_NO_MEMORY, "no room");
+    request.initrd.bytes = 0;
+    memory_refused(&request, ERR_NO_MEMORY, "no room: wants");
+    put(0x258, GIB(511), 8);
+    memory_refused(&request, ERR_NO_MEMORY, "no room: wants");
 }
 
 /* A restart finds dirty memory and must leave the same machine as the first start. */
@@ -251,16 +256,14 @@ static void test_loads_again(void **state) {
 }
 
 static void test_refusals(void **state) {
-    static char long_cmdline[301];
-
     (void)state;
     memory_add(MIB(1), MIB(31), REGION_RAM);
-    request.cmdline = memset(long_cmdline, 'x', 300);
+    memset(config.cmdline, 'x', 300);
     put(0x238, 300, 4);
     load();
     put(0x238, 299, 4);
     memory_refused(&request, ERR_RANGE, "vmlinuz: a command line of 300 bytes; this kernel takes 299");
-    request.cmdline = "";
+    config_reset("");
 
     put(0x206, 0x020B, 2);
     memory_refused(&request, ERR_UNSUPPORTED, "no 64-bit entry (boot protocol 2.11");
@@ -270,13 +273,14 @@ static void test_refusals(void **state) {
     put(0x236, XLF_64, 2);
 
     put(0x230, 0x1800, 4);
-    memory_refused(&request, ERR_MALFORMED, "kernel_alignment 0x1800");
+    memory_refused(&request, ERR_MALFORMED,
+                   "kernel_alignment 0x1800; wanted: more bytes, and a power of two");
     put(0x230, 0, 4);
     memory_refused(&request, ERR_MALFORMED, "kernel_alignment 0x0");
     put(0x230, MIB(2), 4);
 
     request.kernel.bytes = PAYLOAD_AT + 0x200;
-    memory_refused(&request, ERR_MALFORMED, "cut short");
+    memory_refused(&request, ERR_MALFORMED, "damaged: 2560 bytes with 2048 of setup code");
     request.kernel.bytes = KERNEL_BYTES;
 
     put(0x260, 0xFFFFF000, 4);
@@ -289,12 +293,12 @@ static void test_refusals(void **state) {
     put(0x260, INIT_SIZE, 4);
 
     request.initrd.bytes = MIB(33);
-    memory_refused(&request, ERR_NO_MEMORY, "initrd.img: no room for 33792 KiB of initrd");
+    memory_refused(&request, ERR_NO_MEMORY, "vmlinuz: no room for initrd.img, 33792 KiB");
     request.initrd.bytes = INITRD_BYTES;
 
-    request.has_load = true;
+    config.has_load = true;
     memory_refused(&request, ERR_UNSUPPORTED, "load = is for flat binaries; this is a Linux kernel");
-    request.has_load = false;
+    config.has_load = false;
     map.regions[0].bytes = KIB(64);
     memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
 }

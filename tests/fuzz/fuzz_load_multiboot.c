@@ -21,19 +21,18 @@ static void put(uint8_t *at, uint32_t v) {
 static void load(const uint8_t *image, size_t size, uint8_t choice) {
     static const uint8_t initrd[7000];
     struct load_request request = {
-        .partition = "fuzz",
+        .config = &fuzz_config,
         .map = &fuzz_map,
-        .kernel = {"kernel.elf", image, size},
-        .initrd = {"disk", initrd, (choice & 1) != 0 ? sizeof(initrd) : 0},
-        .initrd_args = "some more",
-        .cmdline = "quiet",
-        .has_load = (choice & 0x0E) == 0,
+        .kernel = {"kernel.elf", "", image, size},
+        .initrd = {"disk", "some more", initrd, (choice & 1) != 0 ? sizeof(initrd) : 0},
         .rsdp = gpa(0xE0000),
     };
     struct guest_start start;
 
+    fuzz_config.has_load = (choice & 0x0E) == 0;
+    fuzz_config.load = 0;
     if (size >= 8)
-        request.load = (uint64_t)get(image) << (choice >> 4);
+        fuzz_config.load = (uint64_t)get(image) << (choice >> 4);
     fuzz_guest((choice & 0x10) != 0 ? MIB(1) : GIB(3));
     if (!fuzz_load(&request, &start))
         return;
@@ -41,7 +40,7 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         const uint8_t *info = guest_map_ptr(&fuzz_map, gpa(start.rbx), KIB(4));
 
         require(info != NULL && start.mode == START_PROTECTED);
-        require(start.rax == 0x2BADB002 ? get(info) == 0x24D : get(info) <= KIB(4));
+        require(start.rax == 0x2BADB002 ? get(info) == 0x4D : get(info) <= KIB(4));
     }
     require(start.mode == START_REAL || start.mode == START_LONG || fuzz_is_ram(start.gdt_base));
 }
@@ -91,8 +90,6 @@ static void bend(uint8_t *image, size_t size, uint8_t choice) {
         put(header + 8, length);
         put(header + 12, 0u - MB2_MAGIC - length);
     }
-    if ((choice & 0x80) != 0)
-        image[0] = 0; /* no ELF, only the header */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
