@@ -62,8 +62,7 @@ _Noreturn static void refuse(const char *why) {
         console_flush();
         power_off(&platform);
     }
-    for (;;)
-        cpu_hlt();
+    system_halt();
 }
 
 static void read_boot_info(uint64_t at) {
@@ -282,8 +281,7 @@ void cpu_main(void) {
             __atomic_fetch_or(&different, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
         smp_arrived();
         if (!smp_wait_released())
-            for (;;)
-                cpu_hlt();
+            system_halt();
     }
     vmx_cpu_on();
     prepare_vcpu();

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/dump.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
@@ -27,7 +28,7 @@ extern const char symbols_names[];
 extern const char image_start[], text_end[];
 extern const char boot_stack_top[];
 
-static uint8_t panicking;
+static unsigned panic_cpu; /* 1 + index of the first core to panic, 0 = none */
 
 static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
@@ -81,13 +82,27 @@ static void print_frame(const struct trap_frame *f) {
     log_line("CR0 %08lx CR3 %016lx CR4 %08lx", cpu_read_cr0(), cpu_read_cr3(), cpu_read_cr4());
 }
 
+/* True for the first core to come; a fault while it tells its story ends it. */
+static bool panic_claim(void) {
+    unsigned none = 0;
+
+    return __atomic_compare_exchange_n(&panic_cpu, &none, host_cpu() + 1, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+bool panic_elsewhere(void) {
+    unsigned cpu = __atomic_load_n(&panic_cpu, __ATOMIC_ACQUIRE);
+
+    return cpu != 0 && cpu != host_cpu() + 1;
+}
+
 void panic_at(const struct trap_frame *frame, const char *format, ...) {
     char text[LOG_LINE_MAX];
     va_list args;
 
-    if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL) != 0)
-        for (;;)
-            cpu_hlt(); /* the first one tells the story */
+    if (!panic_claim())
+        system_halt(); /* the first one tells the story */
+    smp_stop_others();
     console_panic();
     va_start(args, format);
     str_vformat(text, sizeof(text), format, args);
@@ -100,7 +115,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...) {
         print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)cpu_frame_pointer());
     }
     log_line("the machine is stopped");
-    system_stop_all();
+    system_halt();
 }
 
 void host_panic(const char *file, int line, const char *what) {
@@ -109,6 +124,6 @@ void host_panic(const char *file, int line, const char *what) {
 
 void vmx_instruction_failed(const char *instruction, uint64_t operand) {
     /* The error number can be read only if there is a current VMCS; VMREAD failing again here
-     * would end in `panicking` above. */
+     * would end in panic_claim above. */
     panic_at(NULL, "%s failed, operand 0x%lx", instruction, operand);
 }

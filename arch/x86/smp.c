@@ -125,3 +125,10 @@ void smp_kick(unsigned cpu) {
 uint32_t smp_apic_id(unsigned cpu) {
     return smp_entries[cpu].apic_id;
 }
+
+void smp_stop_others(void) {
+    uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(host_cpu());
+
+    for (; others != 0; others &= others - 1)
+        smp_kick((unsigned)__builtin_ctzll(others));
+}

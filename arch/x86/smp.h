@@ -27,3 +27,6 @@ void smp_kick(unsigned cpu);
 
 /* APIC id of a core, to send a guest's interrupt to. */
 uint32_t smp_apic_id(unsigned cpu);
+
+/* After a panic: an NMI to every other core that has come, which then halts (panic_elsewhere). */
+void smp_stop_others(void);

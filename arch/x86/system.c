@@ -41,11 +41,6 @@ static const char *cause_name(enum stop_cause cause) {
     }
 }
 
-_Noreturn static void halt(void) {
-    for (;;)
-        cpu_hlt();
-}
-
 /* The other cores are parked, or have nothing that could be lost: caches are coherent, so that one
  * WBINVD here does for them too. */
 _Noreturn static void end_machine(void) {
@@ -59,7 +54,7 @@ _Noreturn static void end_machine(void) {
         cpu_triple_fault();
     }
     console_flush();
-    halt();
+    system_halt();
 }
 
 /* Nothing that was refused or absorbed goes without a number. */
@@ -93,6 +88,7 @@ void system_partition_stopped(const struct partition *p) {
         end_machine();
 }
 
-void system_stop_all(void) {
-    halt();
+void system_halt(void) {
+    for (;;)
+        cpu_hlt();
 }

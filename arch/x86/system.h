@@ -15,5 +15,5 @@ uint64_t system_time(void);
  * otherwise, and when the machine is to stay as it is. On the core of its last vCPU. */
 void system_partition_stopped(const struct partition *p);
 
-/* Stop where we are, all cores of them, after a panic. */
-_Noreturn void system_stop_all(void);
+/* Halt this core for good. */
+_Noreturn void system_halt(void);

@@ -6,6 +6,7 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/system.h"
 #include "boot/layout.h"
 #include "core/str.h"
 
@@ -99,6 +100,8 @@ void trap_load(void) {
 /* A CPU past its last look at `kicked` would forget this NMI until it next exits or wakes, which
  * may be never: send it back to the look, or out of its wait. */
 static void nmi_handle(struct trap_frame *frame) {
+    if (panic_elsewhere())
+        system_halt();
     this_cpu.kicked = 1;
     if (frame->rip >= (uintptr_t)vmx_enter_window && frame->rip < (uintptr_t)vmx_enter_window_end)
         frame->rip = (uintptr_t)vmx_enter;

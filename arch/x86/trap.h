@@ -30,6 +30,9 @@ void cpu_wait_kick(void);
 /* NMI that arrived as a VM exit: run its handler and end the blocking of further NMIs. */
 void trap_run_nmi(void);
 
-/* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here prints where, the
- * registers and a symbolised backtrace, then every core is stopped. */
+/* Has another core panicked? Then this one has to halt. */
+bool panic_elsewhere(void);
+
+/* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here stops all
+ * others by NMI, prints where, the registers and a symbolised backtrace, and halts. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...) printf_like(2, 3);

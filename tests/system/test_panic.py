@@ -3,6 +3,7 @@
 page tables must refuse and the panic must name, a core that stays silent, a VM entry that fails."""
 import os
 import subprocess
+import time
 
 import pytest
 from conftest import TOP, partition
@@ -74,6 +75,31 @@ def test_fault_of_ours_says_where(lab, fault):
             assert machine.find(r"^  [0-9a-f]{16} cpu_main\+0x", HYPERVISOR)
 
 
+def test_panic_stops_every_core(lab):
+    """Core 0 panics while jitter runs on core 1: that core takes one more exit, the NMI, and then
+    none, as the emulator saw it to the end of a run that goes on for a while."""
+    config = partition("first", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
+    guests = os.path.join(TOP, "build/guests")
+    kernel = patch(os.path.join(lab.directory, "all.elf"), "exit_string_io",
+                   lambda old: PROLOGUE + b"\x0f\x0b" + old[len(PROLOGUE) + 2:])
+    image = os.path.join(lab.directory, "all.iso")
+    make_iso(image, config, {name: os.path.join(guests, name) for name in ("machine.elf", "jitter.elf")},
+             kernel=kernel)
+    with lab.boot("all", image, cpus=2) as machine:
+        machine.wait_for(r"^PANIC on core 0: #UD", HYPERVISOR, timeout=120)
+        machine.wait_for("the machine is stopped", HYPERVISOR)
+        later = machine.cpu_seconds() + 3
+        while machine.running and machine.cpu_seconds() < later:
+            time.sleep(0.1)
+        machine.close()
+        panicked = next(i for i, line in enumerate(machine.console.lines) if "PANIC" in line.text)
+        rows = machine.witness()
+        (_, at_panic), (_, at_end) = rows[panicked], rows[-1]
+        assert rows[-1][0] - rows[panicked][0] > 50_000_000  # a second of jitter's lines, had it run
+        assert sum(n for (cpu, _), n in at_end.items() if cpu == 1) <= 1 + \
+            sum(n for (cpu, _), n in at_panic.items() if cpu == 1)
+
+
 def test_core_that_does_not_answer_is_left_out(lab):
     """Core 3 does not find itself in the list of cores, and so never comes."""
     config = partition("gone", 3, "hello.elf") + partition("there", 2, "hello.elf")
@@ -89,8 +115,9 @@ def test_core_that_does_not_answer_is_left_out(lab):
         machine.wait_for(r"nothing was started$", HYPERVISOR)
 
 
-def test_failed_entry_stops_its_partition_alone(lab):
-    """Y07: the task register of every vCPU is an available TSS, which VM entry refuses."""
+def test_failed_entry_stops_its_partition(lab):
+    """Y07: the task register of every vCPU is an available TSS, which VM entry refuses; no
+    panic, for it is the guest's state."""
     change = instruction(b"\x41\xb8\x8b\x00\x00\x00", b"\x41\xb8\x89\x00\x00\x00")
     config = partition("first", 0, "hello.elf") + partition("second", 1, "hello.elf")
     with boot_patched(lab, "entry", config, "vmcs_setup", change, cpus=2) as machine:
