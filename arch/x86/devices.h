@@ -5,8 +5,7 @@
 
 #include "core/partition.h"
 
-#define VUART_PORT 0x3f8
-#define VUART_PIN  4
+#define VUART_PIN 4
 
 /* Power-on state. No vCPU of the partition runs. */
 void devices_reset(struct partition *p);

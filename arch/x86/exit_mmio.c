@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* EPT violations: the local APIC's page, the virtual IOAPIC, and addresses where nothing is. The
- * instruction is decoded and executed by core/insn. */
+/* EPT violations: what is behind the address is core/trap_map's, the instruction is decoded and
+ * executed by core/insn. */
 #include "arch/x86/apic_access.h"
 #include "arch/x86/devices.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_exit.h"
-#include "core/guest_layout.h"
 #include "core/log.h"
+#include "core/trap_map.h"
 
 /* "Exit Qualification for EPT Violations" */
 #define QUAL_FETCH       BIT(2)
@@ -15,18 +15,7 @@
 #define QUAL_TRANSLATION BIT(8) /* the access itself, not a walk to it */
 
 #define VECTORING_VALID  BIT(31)
-#define IOAPIC_BASE      UINT64_C(0xfec00000)
 #define REGISTER_RSP     4
-
-enum target { TARGET_APIC, TARGET_IOAPIC, TARGET_NONE };
-
-static enum target target_of(const struct vcpu *v, gpa_t at, unsigned bytes) {
-    if (bytes != 4 || (at.v & 3) != 0)
-        return TARGET_NONE; /* neither device defines anything but aligned 32-bit accesses */
-    if (align_down(at.v, PAGE_SIZE) == GUEST_LAPIC_BASE && v->lapic.mode == VLAPIC_XAPIC)
-        return TARGET_APIC;
-    return align_down(at.v, PAGE_SIZE) == IOAPIC_BASE ? TARGET_IOAPIC : TARGET_NONE;
-}
 
 static void bad_access(struct vcpu *v, gpa_t at, bool write) {
     if (v->bad_accesses++ == 0) {
@@ -35,13 +24,13 @@ static void bad_access(struct vcpu *v, gpa_t at, bool write) {
     }
 }
 
-static uint64_t target_read(struct vcpu *v, enum target target, gpa_t at) {
+static uint64_t target_read(struct vcpu *v, enum trap_target target, gpa_t at) {
     unsigned offset = at.v & (PAGE_SIZE - 1);
 
     switch (target) {
-    case TARGET_APIC:
+    case TRAP_APIC:
         return (offset & 0xf) == 0 ? apic_page_read(v, offset >> 4) : UINT32_MAX;
-    case TARGET_IOAPIC:
+    case TRAP_IOAPIC:
         return devices_ioapic_read(v, offset);
     default:
         bad_access(v, at, false);
@@ -49,15 +38,15 @@ static uint64_t target_read(struct vcpu *v, enum target target, gpa_t at) {
     }
 }
 
-static void target_write(struct vcpu *v, enum target target, gpa_t at, uint64_t value) {
+static void target_write(struct vcpu *v, enum trap_target target, gpa_t at, uint64_t value) {
     unsigned offset = at.v & (PAGE_SIZE - 1);
 
     switch (target) {
-    case TARGET_APIC:
+    case TRAP_APIC:
         if ((offset & 0xf) == 0)
             apic_page_write(v, offset >> 4, (uint32_t)value);
         break;
-    case TARGET_IOAPIC:
+    case TRAP_IOAPIC:
         devices_ioapic_write(v, offset, (uint32_t)value);
         break;
     default:
@@ -78,7 +67,7 @@ static void register_write(struct guest_regs *regs, unsigned number, uint64_t va
 }
 
 static void execute(struct vcpu *v, struct guest_regs *regs, const struct insn *i, gpa_t at) {
-    enum target target = target_of(v, at, i->mem_bytes);
+    enum trap_target target = trap_map_memory(v->lapic.mode, at, i->mem_bytes);
     struct insn_result r;
 
     insn_execute(i, i->reads_mem ? target_read(v, target, at) : 0, register_read(regs, i->reg), &r);
@@ -110,7 +99,7 @@ enum verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs, struct 
                          "an access to where nothing is by an instruction that is not emulated");
     }
     if (v->partition->config->bad_access == BAD_ACCESS_STOP &&
-        target_of(v, at, insn.mem_bytes) == TARGET_NONE)
+        trap_map_memory(v->lapic.mode, at, insn.mem_bytes) == TRAP_NONE)
         return exit_stop(info, STOP_CRASHED, "access to where nothing is (bad_access = stop)");
     execute(v, regs, &insn, at);
     info->length = insn.length;

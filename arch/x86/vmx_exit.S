@@ -80,6 +80,6 @@ vmx_enter_window_end:
 
 2:  movb $0, KICKED
     xor %ebp, %ebp
-    call vmx_kicked
+    call vcpu_kicked
     jmp vmx_enter
     .section .note.GNU-stack, "", @progbits

@@ -152,7 +152,6 @@ static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_
 
 void vmx_exit(struct guest_regs *regs);
 void vmx_entry_failed(void);
-void vmx_kicked(void);
 
 /* From vmx_exit.S, on the stack top of this CPU; goes back there to enter the guest. */
 void vmx_exit(struct guest_regs *regs) {
@@ -189,8 +188,4 @@ void vmx_exit(struct guest_regs *regs) {
  * can cause. */
 void vmx_entry_failed(void) {
     panic_at(NULL, "VM entry refused: %s", vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR)));
-}
-
-void vmx_kicked(void) {
-    vcpu_kicked();
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is behind the ports and addresses a guest reaches that exit. Pure: arch/x86 carries it out. */
+#pragma once
+
+#include "core/config.h"
+#include "core/types.h"
+#include "core/vlapic.h"
+
+#define TRAP_UART_PORT   0x3f8
+#define TRAP_IOAPIC_BASE UINT64_C(0xfec00000)
+
+enum trap_target {
+    TRAP_NONE, /* reads all ones, swallows writes, counted; or the partition stops (bad_access) */
+    TRAP_UART,
+    TRAP_CLOCK_INDEX,
+    TRAP_CLOCK_DATA,
+    TRAP_RESET,     /* this write resets the partition */
+    TRAP_POWER_OFF, /* this write stops it */
+    TRAP_APIC,
+    TRAP_IOAPIC,
+};
+
+enum trap_target trap_map_in(const struct partition_config *config, uint16_t port);
+enum trap_target trap_map_out(const struct partition_config *config, uint16_t port, uint32_t value);
+
+/* The two APICs know aligned 32-bit accesses only. `mode` is that of the vCPU's local APIC. */
+enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes);
