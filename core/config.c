@@ -19,7 +19,7 @@ static void parse_unknown_key(const struct config_parser *p) {
 static void parse_value(struct config_parser *p, unsigned index) {
     const struct config_key_row *row = &p->keys->rows[index];
 
-    if (p->line_of[index] != 0) {
+    if (p->line_of[index] != 0 && row->times != ANY_TIMES) {
         config_keys_complain(p, "already given in line %u", p->line_of[index]);
         return;
     }
@@ -51,7 +51,7 @@ static void end_section(const struct config_parser *p) {
     if (p->partition == NULL)
         return;
     for (unsigned i = 0; i < p->keys->count; i++) {
-        if (p->keys->rows[i].required && p->line_of[i] == 0) {
+        if (p->keys->rows[i].times == ONCE && p->line_of[i] == 0) {
             report_error(p->report, p->out->file, p->partition->line,
                          "[partition %s]: %s is missing; must be %s", p->partition->name,
                          p->keys->rows[i].name, p->keys->rows[i].form);

@@ -11,6 +11,7 @@
 
 #define CONFIG_MAX_BYTES   KIB(64) /* of the whole text */
 #define CONFIG_MAX_WINDOWS 8
+#define CONFIG_MAX_MODULES 8
 #define CONFIG_MAX_NAME    15 /* characters of a partition's name: it goes before each line */
 #define CONFIG_MAX_MEMORY  GIB(65536)
 #define CONFIG_MAX_ADDRESS BIT(48) /* what page tables of four levels reach */
@@ -25,6 +26,7 @@ enum config_key {
     KEY_MEMORY,
     KEY_KERNEL,
     KEY_INITRD,
+    KEY_MODULE, /* of several the last */
     KEY_CMDLINE,
     KEY_CONSOLE,
     KEY_ON_EXIT,
@@ -33,6 +35,13 @@ enum config_key {
     KEY_PORTS,
     KEY_MMIO,
     KEY_COUNT,
+};
+
+/* A further module for a multiboot or PVH guest, in the order of the file. */
+struct config_module {
+    char name[MAX_NAME];
+    char args[MAX_MODULE_ARGS]; /* what the guest sees behind the name */
+    unsigned line;
 };
 
 struct partition_config {
@@ -44,12 +53,15 @@ struct partition_config {
     bool identity;         /* RAM at guest-physical = host-physical, plus a private low MiB */
     char kernel[MAX_NAME]; /* names of modules; "" = not given */
     char initrd[MAX_NAME];
+    struct config_module modules[CONFIG_MAX_MODULES];
+    unsigned nr_modules;
     char cmdline[MAX_CMDLINE];
     bool vuart; /* console = vuart */
     enum on_exit on_exit;
     enum bad_access bad_access;
-    bool has_load; /* load = address: the kernel is a flat binary */
-    uint64_t load;
+    bool has_load;      /* the kernel is a flat binary */
+    bool load_at_reset; /* load = reset: it ends at 1 MiB, and the vCPU starts at F000:FFF0 */
+    uint64_t load;      /* load = address: where it begins and starts */
     struct range ports[CONFIG_MAX_WINDOWS]; /* I/O ports granted */
     unsigned nr_ports;
     struct range mmio[CONFIG_MAX_WINDOWS]; /* device windows granted, identity-mapped */

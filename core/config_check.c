@@ -54,8 +54,7 @@ static void check_cores_apart(const struct check *c, const struct partition_conf
 /* ---- Images and memory ----------------------------------------------------------------------- */
 
 /* Size of the module, 0 if there is none or sizes are not known. */
-static uint64_t check_module(const struct check *c, const struct partition_config *p, enum config_key key,
-                             const char *key_name, const char *name) {
+static uint64_t check_module(const struct check *c, unsigned line, const char *key, const char *name) {
     const struct boot_info *boot = c->machine->boot;
     const struct module *module;
     char loaded[LOG_LINE_MAX] = "no modules";
@@ -70,8 +69,8 @@ static uint64_t check_module(const struct check *c, const struct partition_confi
         used += str_format(loaded + used, sizeof(loaded) - used, "%s%s", i == 0 ? "" : ", ",
                            boot->modules[i].name);
     }
-    report_error(c->report, c->config->file, p->line_of[key], "%s = %s: no such module; GRUB loaded %s",
-                 key_name, name, loaded);
+    report_error(c->report, c->config->file, line, "%s = %s: no such module; GRUB loaded %s", key, name,
+                 loaded);
     return 0;
 }
 
@@ -102,16 +101,30 @@ static void check_load(const struct check *c, const struct partition_config *p, 
                  config_print_span(taken, image), where);
 }
 
+static void check_load_at_reset(const struct check *c, const struct partition_config *p, uint64_t bytes) {
+    char size[CONFIG_TEXT_BYTES], room[CONFIG_TEXT_BYTES];
+
+    if (bytes > GUEST_TABLES_BYTES) {
+        report_error(c->report, c->config->file, p->line_of[KEY_LOAD],
+                     "load = reset: the kernel has %s; it ends at 1M, and at most %s fit there",
+                     config_print_size(size, bytes), config_print_size(room, GUEST_TABLES_BYTES));
+    }
+}
+
 static void check_images(const struct check *c, const struct partition_config *p) {
-    uint64_t kernel = check_module(c, p, KEY_KERNEL, "kernel", p->kernel);
-    uint64_t initrd = check_module(c, p, KEY_INITRD, "initrd", p->initrd);
+    uint64_t kernel = check_module(c, p->line_of[KEY_KERNEL], "kernel", p->kernel);
+    uint64_t all = kernel + check_module(c, p->line_of[KEY_INITRD], "initrd", p->initrd);
     char memory[CONFIG_TEXT_BYTES], images[CONFIG_TEXT_BYTES];
 
-    if (kernel > p->memory_bytes || initrd > p->memory_bytes - kernel) {
+    for (unsigned i = 0; i < p->nr_modules; i++)
+        all += check_module(c, p->modules[i].line, "module", p->modules[i].name);
+    if (all > p->memory_bytes) {
         report_error(c->report, c->config->file, p->line_of[KEY_MEMORY],
-                     "memory = %s: kernel and initrd alone have %s",
+                     "memory = %s: kernel, initrd and modules alone have %s",
                      config_print_size(memory, p->memory_bytes),
-                     config_print_size(images, align_up(kernel + initrd, MIB(1))));
+                     config_print_size(images, align_up(all, MIB(1))));
+    } else if (p->load_at_reset) {
+        check_load_at_reset(c, p, kernel);
     } else if (p->has_load) {
         check_load(c, p, kernel);
     }

@@ -97,19 +97,38 @@ static bool parse_memory(struct config_parser *p) {
     return true;
 }
 
-static bool parse_module(const struct config_parser *p, char *name) {
-    for (size_t i = 0; i < p->value.length; i++)
-        if (text_blank(p->value.at[i]) || p->value.at[i] == '/')
+static bool parse_module_name(struct text value, char *name) {
+    for (size_t i = 0; i < value.length; i++)
+        if (text_blank(value.at[i]) || value.at[i] == '/')
             return false;
-    return str_copy(name, MAX_NAME, p->value.at, p->value.length);
+    return str_copy(name, MAX_NAME, value.at, value.length);
 }
 
 static bool parse_kernel(struct config_parser *p) {
-    return parse_module(p, p->partition->kernel);
+    return parse_module_name(p->value, p->partition->kernel);
 }
 
 static bool parse_initrd(struct config_parser *p) {
-    return parse_module(p, p->partition->initrd);
+    return parse_module_name(p->value, p->partition->initrd);
+}
+
+static bool parse_module(struct config_parser *p) {
+    struct text args = p->value, name;
+    struct config_module *module;
+    bool found;
+
+    if (p->partition->nr_modules == CONFIG_MAX_MODULES) {
+        config_keys_complain(p, "at most %u modules", CONFIG_MAX_MODULES);
+        return true;
+    }
+    module = &p->partition->modules[p->partition->nr_modules++];
+    module->line = p->line;
+    name = text_cut(&args, ' ', &found);
+    if (!str_copy(module->args, MAX_MODULE_ARGS, args.at, args.length)) {
+        config_keys_complain(p, "%zu characters of arguments; at most %u fit", args.length,
+                             MAX_MODULE_ARGS - 1);
+    }
+    return parse_module_name(name, module->name);
 }
 
 static bool parse_cmdline(struct config_parser *p) {
@@ -134,11 +153,15 @@ static bool parse_bad_access(struct config_parser *p) {
     return text_pick(p->value, words, ARRAY_SIZE(words), &p->partition->bad_access);
 }
 
-/* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above. */
+/* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above; at the reset
+ * vector it is a firmware and ends at 1 MiB. */
 static bool parse_load(struct config_parser *p) {
     uint64_t *load = &p->partition->load;
 
     p->partition->has_load = true;
+    p->partition->load_at_reset = text_is(p->value, "reset");
+    if (p->partition->load_at_reset)
+        return true;
     if (!text_size(p->value, load))
         return false;
     if (*load >= GIB(4) || (*load < MIB(1) && *load % 16 != 0))
@@ -202,25 +225,27 @@ static bool parse_mmio(struct config_parser *p) {
 #define MODULE_FORM "the name of a GRUB module: one word, at most 31 characters, no directory"
 
 static const struct config_key_row system_rows[] = {
-    {"console", "com1, com2, com3, com4, an I/O port such as 0x3f8, or none", parse_system_console, false},
-    {"prefix", YES_NO_FORM, parse_prefix, false},
-    {"when_done", "halt, poweroff or reboot", parse_when_done, false},
-    {"poll_input", YES_NO_FORM, parse_poll_input, false},
+    {"console", "com1, com2, com3, com4, an I/O port such as 0x3f8, or none", parse_system_console,
+     AT_MOST_ONCE},
+    {"prefix", YES_NO_FORM, parse_prefix, AT_MOST_ONCE},
+    {"when_done", "halt, poweroff or reboot", parse_when_done, AT_MOST_ONCE},
+    {"poll_input", YES_NO_FORM, parse_poll_input, AT_MOST_ONCE},
 };
 
 static const struct config_key_row partition_rows[KEY_COUNT] = {
-    [KEY_CPUS] = {"cpus", "a list of cores such as 0 or 1-2,4", parse_cpus, true},
+    [KEY_CPUS] = {"cpus", "a list of cores such as 0 or 1-2,4", parse_cpus, ONCE},
     [KEY_MEMORY] = {"memory", "a size such as 512M, perhaps with the word identity behind it", parse_memory,
-                    true},
-    [KEY_KERNEL] = {"kernel", MODULE_FORM, parse_kernel, true},
-    [KEY_INITRD] = {"initrd", MODULE_FORM, parse_initrd, false},
-    [KEY_CMDLINE] = {"cmdline", "text; without any, leave the line out", parse_cmdline, false},
-    [KEY_CONSOLE] = {"console", "vuart or none", parse_console, false},
-    [KEY_ON_EXIT] = {"on_exit", "restart or stop", parse_on_exit, false},
-    [KEY_BAD_ACCESS] = {"bad_access", "ignore or stop", parse_bad_access, false},
-    [KEY_LOAD] = {"load", "an address such as 0x100000", parse_load, false},
-    [KEY_PORTS] = {"ports", "a list of I/O ports such as 0x2f8-0x2ff,0x378", parse_ports, false},
-    [KEY_MMIO] = {"mmio", "a list of address+size such as 0xfebf0000+64K", parse_mmio, false},
+                    ONCE},
+    [KEY_KERNEL] = {"kernel", MODULE_FORM, parse_kernel, ONCE},
+    [KEY_INITRD] = {"initrd", MODULE_FORM, parse_initrd, AT_MOST_ONCE},
+    [KEY_MODULE] = {"module", MODULE_FORM "; arguments may follow", parse_module, ANY_TIMES},
+    [KEY_CMDLINE] = {"cmdline", "text; without any, leave the line out", parse_cmdline, AT_MOST_ONCE},
+    [KEY_CONSOLE] = {"console", "vuart or none", parse_console, AT_MOST_ONCE},
+    [KEY_ON_EXIT] = {"on_exit", "restart or stop", parse_on_exit, AT_MOST_ONCE},
+    [KEY_BAD_ACCESS] = {"bad_access", "ignore or stop", parse_bad_access, AT_MOST_ONCE},
+    [KEY_LOAD] = {"load", "an address such as 0x100000, or reset", parse_load, AT_MOST_ONCE},
+    [KEY_PORTS] = {"ports", "a list of I/O ports such as 0x2f8-0x2ff,0x378", parse_ports, AT_MOST_ONCE},
+    [KEY_MMIO] = {"mmio", "a list of address+size such as 0xfebf0000+64K", parse_mmio, AT_MOST_ONCE},
 };
 
 _Static_assert(ARRAY_SIZE(system_rows) <= KEY_COUNT, "config_parser has a line for each");

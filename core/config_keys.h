@@ -19,12 +19,14 @@ struct config_parser {
     bool skip;            /* the section is unknown and has been complained about */
 };
 
+enum config_times { AT_MOST_ONCE, ONCE, ANY_TIMES };
+
 struct config_key_row {
     const char *name;
     const char *form; /* completes "must be ..." */
     /* False: the value has not that form. About anything else it complains itself. */
     bool (*parse)(struct config_parser *p);
-    bool required;
+    enum config_times times;
 };
 
 struct config_keys {

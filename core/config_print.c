@@ -51,14 +51,20 @@ const char *config_print_mmio(char *to, struct range window) {
 }
 
 static void print_partition(const struct partition_config *p) {
-    char cpus[CONFIG_TEXT_BYTES], size[CONFIG_TEXT_BYTES], devices[CONFIG_TEXT_BYTES] = "";
+    char cpus[CONFIG_TEXT_BYTES], size[CONFIG_TEXT_BYTES];
+    char load[CONFIG_TEXT_BYTES] = "", modules[CONFIG_TEXT_BYTES] = "", devices[CONFIG_TEXT_BYTES] = "";
 
+    if (p->has_load)
+        str_format(load, sizeof(load), p->load_at_reset ? " at reset" : " at 0x%lx", p->load);
+    if (p->nr_modules > 0)
+        str_format(modules, sizeof(modules), ", %u modules", p->nr_modules);
     if (p->nr_ports + p->nr_mmio > 0)
         str_format(devices, sizeof(devices), ", %u port ranges, %u device windows", p->nr_ports, p->nr_mmio);
-    log_line("partition %s: core%s %s, %s%s, kernel %s%s%s%s%s%s%s", p->name, config_print_plural(p->cpus),
-             config_print_cpus(cpus, p->cpus), config_print_size(size, p->memory_bytes),
-             p->identity ? " identity" : "", p->kernel, p->initrd[0] != '\0' ? ", initrd " : "", p->initrd,
-             p->vuart ? ", console" : "", devices, p->on_exit == EXIT_RESTART ? ", restarts" : "",
+    log_line("partition %s: core%s %s, %s%s, kernel %s%s%s%s%s%s%s%s%s", p->name,
+             config_print_plural(p->cpus), config_print_cpus(cpus, p->cpus),
+             config_print_size(size, p->memory_bytes), p->identity ? " identity" : "", p->kernel, load,
+             p->initrd[0] != '\0' ? ", initrd " : "", p->initrd, modules, p->vuart ? ", console" : "",
+             devices, p->on_exit == EXIT_RESTART ? ", restarts" : "",
              p->bad_access == BAD_ACCESS_STOP ? ", strict" : "");
 }
 

@@ -11,3 +11,4 @@
 #define MAX_GUEST_REGIONS 24 /* pieces of RAM and device windows of one partition */
 #define MAX_NAME          32 /* partition and module names, with the NUL */
 #define MAX_CMDLINE       1024
+#define MAX_MODULE_ARGS   128 /* of a guest's module, with the NUL */

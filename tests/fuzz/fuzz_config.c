@@ -23,6 +23,12 @@ static void check_partition(const struct partition_config *p) {
     must(p->cpus != 0 && p->memory_bytes >= MIB(2) && p->memory_bytes % PAGE_SIZE == 0);
     must(p->kernel[0] != '\0' && memchr(p->kernel, '\0', MAX_NAME) != NULL);
     must(memchr(p->initrd, '\0', MAX_NAME) != NULL && memchr(p->cmdline, '\0', MAX_CMDLINE) != NULL);
+    must(p->nr_modules <= CONFIG_MAX_MODULES);
+    for (unsigned i = 0; i < p->nr_modules; i++) {
+        must(p->modules[i].line > p->line && p->modules[i].name[0] != '\0');
+        must(memchr(p->modules[i].name, '\0', MAX_NAME) != NULL);
+        must(memchr(p->modules[i].args, '\0', MAX_MODULE_ARGS) != NULL);
+    }
     must(p->nr_ports <= CONFIG_MAX_WINDOWS && p->nr_mmio <= CONFIG_MAX_WINDOWS);
     for (unsigned i = 0; i < p->nr_ports; i++)
         must(p->ports[i].size > 0 && range_end(p->ports[i]) <= 0x10000);
@@ -58,6 +64,7 @@ static size_t make_text(char *text, const uint8_t *data, size_t size) {
         "[system]\n",
         A,
         A "load=",
+        A "module=",
         A "ports=0x2f8-0x2ff,0x100\n[partition b]\ncpus=1\nmemory=2M\nkernel=k\nports=",
         A "mmio=0xc0000000+64K\n[partition b]\nkernel=k\ncpus=1\nmemory=4G identity\nmmio=",
         A "console=vuart\n[partition b]\nkernel=k\nconsole=vuart\nmemory=3G\ncpus=",

@@ -148,6 +148,7 @@ static void test_partition_values(void **state) {
     assert_int_equal(p->memory_bytes, 4u << 20);
     assert_true(p->identity);
     assert_true(p->has_load);
+    assert_false(p->load_at_reset);
     assert_int_equal(p->load, 0x10000);
     assert_int_equal(p->bad_access, BAD_ACCESS_STOP);
     assert_false(p->vuart);
@@ -164,11 +165,35 @@ static void test_partition_values(void **state) {
     good("[partition b]\n" REQUIRED "load=0xffffffff\n"
          "[partition c]\n" REQUIRED "load=0x100001\n");
     good(P "kernel=k\ncpus=0-63\nmemory=65536G\nmmio=0xfffffffff000+4K\n"
-           "ports=0-0xffff,1-1,2,3,4,5,6,7\nbad_access=ignore\nload=0");
+           "ports=0-0xffff,1-1,2,3,4,5,6,7\nbad_access=ignore\nload=reset");
     assert_true(p->cpus == UINT64_MAX);
     assert_true(p->memory_bytes == UINT64_C(1) << 46);
     assert_int_equal(p->nr_ports, 8);
     assert_true(p->has_load);
+    assert_true(p->load_at_reset);
+}
+
+static void test_modules(void **state) {
+    const struct partition_config *p = config.partitions;
+
+    (void)state;
+    good(P REQUIRED
+         "module = m\nmodule = m  a=b,\"c\"  d # not this\nmodule=0123456789012345678901234567890");
+    assert_int_equal(p->nr_modules, 3);
+    assert_string_equal(p->modules[0].name, "m");
+    assert_string_equal(p->modules[0].args, "");
+    assert_int_equal(p->modules[0].line, 5);
+    assert_string_equal(p->modules[1].name, "m");
+    assert_string_equal(p->modules[1].args, "a=b,\"c\"  d");
+    assert_int_equal(p->modules[1].line, 6);
+    assert_int_equal(strlen(p->modules[2].name), 31);
+    good(P REQUIRED "[partition b]\n" REQUIRED "module=x\n");
+    assert_int_equal(p[0].nr_modules, 0);
+    assert_int_equal(p[1].nr_modules, 1);
+    good(P REQUIRED "module=a\nmodule=b\nmodule=c\nmodule=d\nmodule=e\nmodule=f\nmodule=g\nmodule=h\n");
+    bad(P REQUIRED
+        "module=a\nmodule=b\nmodule=c\nmodule=d\nmodule=e\nmodule=f\nmodule=g\nmodule=h\nmodule=i\n",
+        "c:13: module = i: at most 8 modules\n");
 }
 
 static void test_text_rules(void **state) {
@@ -226,7 +251,7 @@ static void test_bad_lines(void **state) {
         "c:3: memory = 1: unknown key; [system] has console, prefix, when_done, poll_input\n"
         "c:4:  = 3: unknown key; [system] has console, prefix, when_done, poll_input\n");
     bad_key("mem = 5", "mem = 5: unknown key; [partition NAME] has cpus, memory, kernel, initrd, "
-                       "cmdline, console, on_exit, bad_access, load, ports, mmio");
+                       "module, cmdline, console, on_exit, bad_access, load, ports, mmio");
     bad("[system]\nprefix = no\nprefix = no\n", "c:3: prefix = no: already given in line 2\n");
     bad("[system]\n[system]\nprefix = no\n[system]\nprefix = no\n",
         "c:2: [system]: already begun in line 1\n"
@@ -269,10 +294,11 @@ static void test_bad_sections(void **state) {
     bad(text, "c:65: at most 16 partitions\n");
 }
 
-#define CPUS   ": must be a list of cores such as 0 or 1-2,4"
-#define MEMORY ": must be a size such as 512M, perhaps with the word identity behind it"
-#define AMOUNT ": must be 2M to 65536G in steps of 4K"
-#define MODULE ": must be the name of a GRUB module: one word, at most 31 characters, no directory"
+#define CPUS      ": must be a list of cores such as 0 or 1-2,4"
+#define MEMORY    ": must be a size such as 512M, perhaps with the word identity behind it"
+#define AMOUNT    ": must be 2M to 65536G in steps of 4K"
+#define MODULE_IS " the name of a GRUB module: one word, at most 31 characters, no directory"
+#define MODULE    ": must be" MODULE_IS
 
 static void test_bad_required_values(void **state) {
     static const char *const cpus[] = {"x", "1,", ",1", "1-", "-1", "3-1", "1 2", "0x", "1-2-3"};
@@ -310,6 +336,8 @@ static void test_bad_required_values(void **state) {
     bad_key("kernel = a b", "kernel = a b" MODULE);
     bad_key("kernel = 01234567890123456789012345678901", "kernel = 01234567890123456789012345678901" MODULE);
     bad_key("initrd = a\tb", "initrd = a\tb" MODULE);
+    bad_key("module = a/b c", "module = a/b c" MODULE "; arguments may follow");
+    bad_key("module = ", "module = : the value is missing; must be" MODULE_IS "; arguments may follow");
 }
 
 static void test_bad_other_values(void **state) {
@@ -333,7 +361,8 @@ static void test_bad_other_values(void **state) {
             "console = 0123456789012345678901234567890123456789...: must be vuart or none");
     bad_key("on_exit = halt", "on_exit = halt: must be restart or stop");
     bad_key("bad_access = no", "bad_access = no: must be ignore or stop");
-    bad_key("load = here", "load = here: must be an address such as 0x100000");
+    bad_key("load = here", "load = here: must be an address such as 0x100000, or reset");
+    bad_key("load = reset now", "load = reset now: must be an address such as 0x100000, or reset");
     bad_key("load = 4G", "load = 4G: must be a multiple of 16, or lie from 1M to 4G");
     bad_key("load = 0xfffff", "load = 0xfffff: must be a multiple of 16, or lie from 1M to 4G");
     bad_key("cmdline =", "cmdline = : the value is missing; must be text; without any, leave the "
@@ -368,6 +397,13 @@ static void test_bad_other_values(void **state) {
     text[10 + 1023] = 'x';
     text[10 + 1024] = '\0';
     snprintf(whole, sizeof(whole), P REQUIRED "%s\n", text);
+    snprintf(whole, sizeof(whole), P REQUIRED "module = m %.127s\n", text + 10);
+    good(whole);
+    assert_int_equal(strlen(config.partitions[0].modules[0].args), 127);
+    snprintf(whole, sizeof(whole), P REQUIRED "module = m %.128s\n", text + 10);
+    bad(whole, "c:5: module = m xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: 128 characters of arguments; at "
+               "most 127 fit\n");
+    snprintf(whole, sizeof(whole), P REQUIRED "%s\n", text);
     bad(whole, "c:5: cmdline = xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: 1024 characters; at "
                "most 1023 fit\n");
 }
@@ -387,12 +423,15 @@ static void test_print(void **state) {
     (void)state;
     good(P "cpus=0,2-3,5\nmemory=2052K identity\nkernel=k\n[partition b]\ncpus=1\nmemory=3G\n"
            "kernel=k\ninitrd=i\nconsole=vuart\non_exit=restart\nbad_access=stop\nports=1,2\n"
-           "mmio=0+4K\n");
+           "mmio=0+4K\n[partition d]\ncpus=4\nmemory=2M\nkernel=k\nload=reset\nmodule=m x\nmodule=n\n"
+           "[partition e]\ncpus=5\nmemory=2M\nkernel=k\nload=64K\n");
     stub_log_clear();
     config_print(&config);
     assert_string_equal(stub_log, "partition a: cores 0,2-3,5, 2052K identity, kernel k\n"
                                   "partition b: core 1, 3G, kernel k, initrd i, console, 2 port ranges, 1 "
-                                  "device windows, restarts, strict\n");
+                                  "device windows, restarts, strict\n"
+                                  "partition d: core 4, 2M, kernel k at reset, 2 modules\n"
+                                  "partition e: core 5, 2M, kernel k at 0x10000\n");
     assert_string_equal(config_print_cpus(text, 0), "");
     assert_string_equal(config_print_cpus(text, UINT64_MAX), "0-63");
     assert_int_equal(strlen(config_print_cpus(text, UINT64_C(0xaaaaaaaaaaaaaaaa))), 32 * 3 - 1 - 5);
@@ -406,12 +445,19 @@ static void test_print(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_example),         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_system_values),       cmocka_unit_test(test_partition_values),
-        cmocka_unit_test(test_text_rules),          cmocka_unit_test(test_not_text),
-        cmocka_unit_test(test_bad_lines),           cmocka_unit_test(test_bad_sections),
-        cmocka_unit_test(test_bad_required_values), cmocka_unit_test(test_bad_other_values),
-        cmocka_unit_test(test_report_goes_on),      cmocka_unit_test(test_print),
+        cmocka_unit_test(test_the_example),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_system_values),
+        cmocka_unit_test(test_partition_values),
+        cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_text_rules),
+        cmocka_unit_test(test_not_text),
+        cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_bad_sections),
+        cmocka_unit_test(test_bad_required_values),
+        cmocka_unit_test(test_bad_other_values),
+        cmocka_unit_test(test_report_goes_on),
+        cmocka_unit_test(test_print),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,10 +130,14 @@ static void test_modules(void **state) {
         "c:5: initrd = j: no such module; GRUB loaded mullion.conf, k, i\n");
     good("[partition a]\nkernel=k\nmemory=4M\ncpus=1\ninitrd=i\n");
     bad("[partition a]\nkernel=k\nmemory=4092K\ncpus=1\ninitrd=i\n",
-        "c:3: memory = 4092K: kernel and initrd alone have 4M\n");
+        "c:3: memory = 4092K: kernel, initrd and modules alone have 4M\n");
+    good("[partition a]\nkernel=k\nmemory=8M\ncpus=1\ninitrd=i\nmodule=i\nmodule=k args\n");
+    bad("[partition a]\nkernel=k\nmemory=8188K\ncpus=1\ninitrd=i\nmodule=i\nmodule=k args\nmodule=x a=b",
+        "c:8: module = x: no such module; GRUB loaded mullion.conf, k, i\n"
+        "c:3: memory = 8188K: kernel, initrd and modules alone have 8M\n");
     good("[partition a]\nkernel=i\nmemory=3M\ncpus=1\n");
     bad("[partition a]\nkernel=i\nmemory=2M\ncpus=1\n",
-        "c:3: memory = 2M: kernel and initrd alone have 3M\n");
+        "c:3: memory = 2M: kernel, initrd and modules alone have 3M\n");
     boot.nr_modules = 0;
     bad(A, "c:2: kernel = k: no such module; GRUB loaded no modules\n");
 }
@@ -191,6 +195,18 @@ static void test_load_borders(void **state) {
     machine.boot = NULL;
     bad(A "load=0xa0000\n", "c:5: load = 0xa0000: the kernel would be at 0xa0000; the partition's "
                             "RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+}
+
+static void test_load_at_reset(void **state) {
+    (void)state;
+    boot.modules[1].bytes = KIB(256);
+    good(A "load=reset\n");
+    good("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=reset\n");
+    boot.modules[1].bytes = KIB(256) + 1;
+    bad(A "load=reset\n",
+        "c:5: load = reset: the kernel has 262145; it ends at 1M, and at most 256K fit there\n");
+    machine.boot = NULL;
+    good(A "load=reset\n");
 }
 
 static void test_console(void **state) {
@@ -322,6 +338,7 @@ int main(void) {
         cmocka_unit_test_setup(test_memory, setup),
         cmocka_unit_test_setup(test_load, setup),
         cmocka_unit_test_setup(test_load_borders, setup),
+        cmocka_unit_test_setup(test_load_at_reset, setup),
         cmocka_unit_test_setup(test_console, setup),
         cmocka_unit_test_setup(test_machine_ports, setup),
         cmocka_unit_test_setup(test_ports_of_others, setup),
