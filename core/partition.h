@@ -32,18 +32,12 @@ struct guest_regs {
 
 struct partition;
 
-/* Requests of other cores to a vCPU; it looks at them when kicked. */
-#define VCPU_PENDING_INIT 1u
-#define VCPU_PENDING_SIPI 2u
-#define VCPU_PENDING_NMI  4u
-
 struct vcpu {
     struct partition *partition;
     unsigned index; /* in the partition = the guest's APIC id */
     unsigned cpu;   /* the core it is pinned to */
     bool waits_for_sipi;
-    uint32_t pending;    /* VCPU_PENDING_*, atomic */
-    uint8_t sipi_vector; /* valid with VCPU_PENDING_SIPI */
+    uint32_t pending; /* VCPU_PENDING_*, atomic */
 
     struct vlapic lapic;
     struct msr_state msrs;

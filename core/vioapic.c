@@ -4,14 +4,12 @@
 
 enum { OFFSET_SELECT = 0x00, OFFSET_WINDOW = 0x10 };
 enum { REG_ID, REG_VERSION, REG_ARBITRATION, REG_TABLE = 0x10 };
-enum { MODE_LOWEST = 1, MODE_NMI = 4 };
 
 #define VERSION      (((VIOAPIC_PINS - 1u) << 16) | 0x20u)
 #define ID_MASK      UINT32_C(0x0f000000)
 #define ENTRY_LOW    UINT32_C(0x0001afff) /* writable; status and Remote IRR are not */
 #define ENTRY_HIGH   UINT32_C(0xff000000)
 #define ENTRY_MASKED BIT(16)
-#define FIRST_VECTOR 16 /* below: illegal */
 
 void vioapic_reset(struct vioapic *io) {
     *io = (struct vioapic){0};
@@ -55,28 +53,17 @@ void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value) {
         window_write(io, value); /* the EOI register at 40H does nothing: no pin ever waits for one */
 }
 
-/* The message of a latched pin, unless its entry is masked or asks for what it may not have. */
-static bool pin_take(struct vioapic *io, unsigned pin, uint64_t *message) {
-    uint64_t entry = io->entries[pin];
-    unsigned mode = entry >> 8 & 7;
-
-    if ((entry & ENTRY_MASKED) != 0)
-        return false;
-    io->pending &= ~(UINT32_C(1) << pin);
-    *message = entry;
-    return mode == MODE_NMI || (mode <= MODE_LOWEST && (uint8_t)entry >= FIRST_VECTOR);
-}
-
-bool vioapic_raise(struct vioapic *io, unsigned pin, uint64_t *message) {
-    if (pin >= VIOAPIC_PINS)
-        return false;
+void vioapic_raise(struct vioapic *io, unsigned pin) {
     io->pending |= UINT32_C(1) << pin;
-    return pin_take(io, pin, message);
 }
 
 bool vioapic_next(struct vioapic *io, uint64_t *message) {
-    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++)
-        if ((io->pending >> pin & 1) != 0 && pin_take(io, pin, message))
+    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
+        if ((io->pending >> pin & 1) != 0 && (io->entries[pin] & ENTRY_MASKED) == 0) {
+            io->pending &= ~(UINT32_C(1) << pin);
+            *message = io->entries[pin];
             return true;
+        }
+    }
     return false;
 }

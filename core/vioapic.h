@@ -21,10 +21,10 @@ void vioapic_reset(struct vioapic *io);
 uint32_t vioapic_read(const struct vioapic *io, uint32_t offset);
 void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value);
 
-/* An edge on `pin`. True: send *message, a fixed, lowest-priority or NMI entry, with
- * vlapic_route_message. A masked pin latches it (hardware would lose it; a driver that masks for a
- * moment must not hang), and vioapic_next hands it out after the unmasking. */
-must_check bool vioapic_raise(struct vioapic *io, unsigned pin, uint64_t *message);
+/* An edge on `pin`. A masked pin latches it: hardware would lose it, but a driver that masks for a
+ * moment must not hang. */
+void vioapic_raise(struct vioapic *io, unsigned pin);
 
-/* To be called after vioapic_write until false: the messages of latched pins now unmasked. */
+/* To be called after vioapic_raise and vioapic_write until false: the entries of raised pins that are
+ * not masked, for vlapic_route_message, which refuses what a guest may not send. */
 must_check bool vioapic_next(struct vioapic *io, uint64_t *message);

@@ -3,27 +3,32 @@
  * SDM: "Local APIC", "Extended XAPIC (x2APIC)", "x2APIC State Transitions". */
 #include "core/vlapic.h"
 
-#define BASE_ADDRESS   UINT64_C(0xfee00000)
-#define BASE_BSP       BIT(8)
-#define BASE_EXTD      BIT(10)
-#define BASE_ENABLE    BIT(11)
+#define BASE_ADDRESS     UINT64_C(0xfee00000)
+#define BASE_BSP         BIT(8)
+#define BASE_EXTD        BIT(10)
+#define BASE_ENABLE      BIT(11)
 
-#define SVR_ENABLE     0x100u
-#define SVR_HARDWARE   0x1ffu /* without EOI-broadcast suppression, which faults where it is absent */
+#define SVR_ENABLE       0x100u
+#define SVR_HARDWARE     0x1ffu /* without EOI-broadcast suppression, which faults where it is absent */
 
-#define LVT_MODE       0x700u
-#define LVT_LEVEL      0x8000u
-#define LVT_STATUS     0x1000u /* read-only; with LVT_LEVEL there is Remote IRR too */
-#define LVT_REMOTE_IRR 0x4000u
-#define LVT_MASKED     0x10000u
-#define LVT_DEADLINE   0x40000u
-#define LVT_TIMER_MODE 0x60000u /* both set: reserved */
+#define LVT_MODE         0x700u
+#define LVT_LEVEL        0x8000u
+#define LVT_STATUS       0x1000u /* read-only; with LVT_LEVEL there is Remote IRR too */
+#define LVT_REMOTE_IRR   0x4000u
+#define LVT_MASKED       0x10000u
+#define LVT_DEADLINE     0x40000u
+#define LVT_TIMER_MODE   0x60000u /* both set: reserved */
 
-#define MODE_FIXED     0x000u
-#define MODE_NMI       0x400u
-#define MODE_EXTINT    0x700u
+#define MODE_FIXED       0x000u
+#define MODE_NMI         0x400u
+#define MODE_EXTINT      0x700u
 
-#define ICR_STATUS     BIT(12)
+#define ICR_STATUS       BIT(12)
+#define ICR_MODE         UINT64_C(0x700)
+#define MODE_LOWEST      UINT64_C(0x100)
+#define FIRST_VECTOR     16 /* below: illegal */
+
+#define ESR_SEND_ILLEGAL 0x20u
 
 enum { /* who may do what; the real_ ones are about the real register, else it is ours in regs[] */
        X_READ = 1,
@@ -38,8 +43,9 @@ enum { /* who may do what; the real_ ones are about the real register, else it i
        BOTH = READS | WRITE | REAL_WRITE,
 };
 
-/* Of the LVT only entries that concern the core alone are written to the real APIC. The pins and
- * what firmware set up for temperature and corrected errors stay as the hypervisor has them. */
+/* Of the LVT the real APIC gets the timer and the error entry, which have no delivery mode. A guest has
+ * no counters, and the pins and what firmware set up for temperature and corrected errors stay as the
+ * hypervisor has them. */
 static const struct rule {
     uint8_t access;
     uint64_t bits; /* that may be written; in x2APIC mode others fault */
@@ -53,13 +59,13 @@ static const struct rule {
     [APIC_DFR] = {X_READ | X_WRITE, 0xf0000000},
     [APIC_SVR] = {READ | WRITE, 0x13ff}, /* vector, enable, focus checking, EOI-broadcast suppression */
     [APIC_ISR... APIC_IRR + 7] = {READS, 0},
-    [APIC_ESR] = {BOTH, 0},
+    [APIC_ESR] = {BOTH, 0}, /* and what the real one has not seen: regs[] */
     [APIC_LVT_CMCI] = {READ | WRITE, 0x107ff},
     [APIC_ICR] = {READ | WRITE, UINT64_C(0xffffffff000ccfff)},
     [APIC_ICR_HIGH] = {X_READ | X_WRITE, 0xff000000},
     [APIC_LVT_TIMER] = {READ | WRITE | REAL_WRITE, 0x700ff},
     [APIC_LVT_THERMAL] = {READ | WRITE, 0x107ff},
-    [APIC_LVT_PMC] = {READ | WRITE | REAL_WRITE, 0x107ff},
+    [APIC_LVT_PMC] = {READ | WRITE, 0x107ff},
     [APIC_LVT_LINT0... APIC_LVT_LINT1] = {READ | WRITE, 0x1a7ff},
     [APIC_LVT_ERROR] = {READ | WRITE | REAL_WRITE, 0x100ff},
     [APIC_INITIAL_COUNT] = {BOTH, 0xffffffff},
@@ -79,6 +85,7 @@ static uint32_t x2apic_ldr(uint32_t id) {
 void vlapic_init_signal(struct vlapic *v) {
     bool x2 = v->mode == VLAPIC_X2APIC;
 
+    v->errors = 0;
     for (unsigned reg = 0; reg < VLAPIC_REGS; reg++)
         v->regs[reg] = is_lvt(reg) ? LVT_MASKED : 0;
     v->regs[APIC_ID] = x2 ? v->id : v->id << 24;
@@ -112,9 +119,9 @@ enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, un
     *value = via == v->mode ? 0 : UINT32_MAX;
     if (rule == NULL)
         return refusal;
+    *value = v->regs[reg];
     if ((rule->access & REAL_READ) != 0)
         return VLAPIC_HARDWARE;
-    *value = v->regs[reg];
     if (reg == APIC_ICR && via == VLAPIC_X2APIC)
         *value |= (uint64_t)v->regs[APIC_ICR_HIGH] << 32;
     return VLAPIC_DONE;
@@ -147,11 +154,7 @@ static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint64_t wa
     if ((v->regs[APIC_SVR] & SVR_ENABLE) == 0)
         value |= LVT_MASKED;
     v->regs[reg] = value;
-    if ((rules[reg].access & REAL_WRITE) == 0)
-        return VLAPIC_DONE;
-    if ((value & LVT_MODE) != 0) /* a physical NMI is the hypervisor's */
-        value = (value & ~LVT_MODE) | LVT_MASKED;
-    return to_hardware(effect, reg, value);
+    return (rules[reg].access & REAL_WRITE) != 0 ? to_hardware(effect, reg, value) : VLAPIC_DONE;
 }
 
 static enum vlapic_verdict svr_write(struct vlapic *v, uint32_t value, struct vlapic_effect *effect) {
@@ -162,12 +165,29 @@ static enum vlapic_verdict svr_write(struct vlapic *v, uint32_t value, struct vl
     return to_hardware(effect, APIC_SVR, value & SVR_HARDWARE);
 }
 
+/* "Error Handling": nothing is sent, but the error and its interrupt are shown. */
+static enum vlapic_verdict send_illegal(struct vlapic *v, struct vlapic_effect *effect) {
+    v->errors |= ESR_SEND_ILLEGAL;
+    if ((v->regs[APIC_LVT_ERROR] & LVT_MASKED) != 0)
+        return VLAPIC_DONE;
+    return to_hardware(effect, APIC_SELF_IPI, (uint8_t)v->regs[APIC_LVT_ERROR]);
+}
+
 static enum vlapic_verdict icr_write(struct vlapic *v, uint64_t value, struct vlapic_effect *effect) {
     v->regs[APIC_ICR] = (uint32_t)value;
     if (v->mode == VLAPIC_X2APIC)
         v->regs[APIC_ICR_HIGH] = (uint32_t)(value >> 32);
+    if ((value & ICR_MODE) <= MODE_LOWEST && (uint8_t)value < FIRST_VECTOR)
+        return send_illegal(v, effect);
     *effect = (struct vlapic_effect){APIC_ICR, (uint64_t)v->regs[APIC_ICR_HIGH] << 32 | (uint32_t)value};
     return VLAPIC_IPI;
+}
+
+/* A write shows the errors since the last one, and so does the real one. */
+static enum vlapic_verdict esr_write(struct vlapic *v, struct vlapic_effect *effect) {
+    v->regs[APIC_ESR] = v->errors;
+    v->errors = 0;
+    return to_hardware(effect, APIC_ESR, 0);
 }
 
 enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t value,
@@ -189,6 +209,8 @@ enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigne
         return icr_write(v, value, effect);
     if (reg == APIC_SVR)
         return svr_write(v, (uint32_t)value, effect);
+    if (reg == APIC_ESR)
+        return esr_write(v, effect);
     if ((rule->access & REAL_WRITE) != 0)
         return to_hardware(effect, reg, value);
     v->regs[reg] = (uint32_t)value | (reg == APIC_DFR ? 0x0fffffff : 0);
@@ -197,10 +219,9 @@ enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigne
 
 enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value) {
     uint64_t mode_bits = value & (BASE_ENABLE | BASE_EXTD);
-    enum vlapic_mode old = v->mode;
-    enum vlapic_mode mode = mode_bits == 0             ? VLAPIC_DISABLED
-                            : mode_bits == BASE_ENABLE ? VLAPIC_XAPIC
-                                                       : VLAPIC_X2APIC;
+    enum vlapic_mode old = v->mode, mode = mode_bits == 0             ? VLAPIC_DISABLED
+                                           : mode_bits == BASE_ENABLE ? VLAPIC_XAPIC
+                                                                      : VLAPIC_X2APIC;
 
     if ((value & ~(BASE_BSP | BASE_ENABLE | BASE_EXTD)) != BASE_ADDRESS || mode_bits == BASE_EXTD ||
         (old == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) || (old == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))

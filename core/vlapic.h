@@ -43,12 +43,14 @@ struct vlapic {
     enum vlapic_mode mode;
     uint64_t base_msr;          /* IA32_APIC_BASE as the guest reads it */
     uint32_t regs[VLAPIC_REGS]; /* those that are not the real one's, as read in the present mode */
+    uint32_t errors;            /* for ESR, until it is written */
     bool tsc_deadline;
 };
 
 enum vlapic_verdict {
     VLAPIC_DONE,     /* read: the value is given; write: absorbed */
-    VLAPIC_HARDWARE, /* read: give the guest real register `reg`; write: as `effect` says */
+    VLAPIC_HARDWARE, /* read: real register `reg`, with the bits of the value added; write: as `effect` says
+                      */
     VLAPIC_IPI,      /* write: effect->value is an ICR for vlapic_route */
     VLAPIC_RESET,    /* APIC_BASE write: put the real registers into their reset state */
     VLAPIC_GP,
@@ -87,3 +89,13 @@ struct ipi {
 void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self, uint64_t icr,
                   struct ipi *out);
 void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint64_t entry, struct ipi *out);
+
+/* What other cores want of a vCPU, which looks at it when kicked: bits, and a SIPI's vector. */
+#define VCPU_PENDING_INIT 1u
+#define VCPU_PENDING_SIPI 2u
+#define VCPU_PENDING_NMI  4u
+#define VCPU_SIPI_SHIFT   8
+
+/* Add an IPI to that. In the order in which they come: INIT forgets what came before it, and of
+ * several SIPIs the first one counts. */
+uint32_t vlapic_post(uint32_t pending, const struct ipi *ipi);

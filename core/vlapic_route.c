@@ -101,4 +101,21 @@ void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint6
     };
 
     route(all, count, entry & 0x7ff, &d, out); /* mode and vector stand as in an ICR */
+    if (out->kind == IPI_SIPI)                 /* not a mode of an IOAPIC */
+        *out = (struct ipi){.kind = IPI_NONE};
+}
+
+uint32_t vlapic_post(uint32_t pending, const struct ipi *ipi) {
+    switch (ipi->kind) {
+    case IPI_INIT:
+        return VCPU_PENDING_INIT;
+    case IPI_SIPI:
+        return (pending & VCPU_PENDING_SIPI) != 0
+                   ? pending
+                   : pending | VCPU_PENDING_SIPI | (uint32_t)ipi->vector << VCPU_SIPI_SHIFT;
+    case IPI_NMI:
+        return pending | VCPU_PENDING_NMI;
+    default:
+        return pending;
+    }
 }

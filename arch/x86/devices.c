@@ -5,23 +5,29 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/vcpu.h"
 
-static void send(struct vcpu *v, uint64_t message) {
-    struct ipi ipi;
+/* With the lock held. */
+static void send_raised(struct vcpu *v) {
+    struct partition *p = v->partition;
+    uint64_t message;
 
-    vlapic_route_message(v->partition->lapics, v->partition->nr_vcpus, message, &ipi);
-    vcpu_send_ipi(v, &ipi);
+    while (vioapic_next(&p->ioapic, &message)) {
+        struct ipi ipi;
+
+        vlapic_route_message(p->lapics, p->nr_vcpus, message, &ipi);
+        vcpu_send_ipi(v, &ipi);
+    }
 }
 
 /* With the lock held, after anything that may have changed the UART. */
 static void update_uart(struct vcpu *v) {
     struct partition *p = v->partition;
-    uint64_t message;
     bool rose = vuart_irq(&p->uart);
 
     if (p->uart.tx_waiting && !console_tx_wait(p->id))
         rose |= vuart_irq(&p->uart);
-    if (rose && vioapic_raise(&p->ioapic, VUART_PIN, &message))
-        send(v, message);
+    if (rose)
+        vioapic_raise(&p->ioapic, VUART_PIN);
+    send_raised(v);
 }
 
 void devices_reset(struct partition *p) {
@@ -67,11 +73,8 @@ uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset) {
 }
 
 void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value) {
-    uint64_t message;
-
     lock_take(&v->partition->lock);
     vioapic_write(&v->partition->ioapic, offset, value);
-    while (vioapic_next(&v->partition->ioapic, &message))
-        send(v, message);
+    send_raised(v);
     lock_release(&v->partition->lock);
 }

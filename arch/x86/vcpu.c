@@ -166,6 +166,8 @@ void vcpu_stop(struct vcpu *v, enum stop_cause cause) {
 
 /* INIT: registers as after INIT, then wait. SIPI: only while waiting, else it is dropped. */
 static void take_init(struct vcpu *v) {
+    if (v->index == 0) /* the boot CPU goes to the reset vector, which resets */
+        vcpu_stop(v, STOP_RESET);
     vlapic_init_signal(&v->lapic);
     lapic_reset();
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
@@ -175,9 +177,9 @@ static void take_init(struct vcpu *v) {
     v->waits_for_sipi = true;
 }
 
-static void take_sipi(struct vcpu *v) {
+static void take_sipi(struct vcpu *v, uint8_t vector) {
     if (v->waits_for_sipi) {
-        vmcs_set_sipi(__atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE));
+        vmcs_set_sipi(vector);
         v->waits_for_sipi = false;
     }
 }
@@ -186,15 +188,14 @@ void vcpu_kicked(void) {
     struct vcpu *v = this_cpu.vcpu;
 
     for (;;) {
-        uint32_t pending =
-            __atomic_fetch_and(&v->pending, ~(VCPU_PENDING_INIT | VCPU_PENDING_SIPI), __ATOMIC_ACQ_REL);
+        uint32_t pending = __atomic_fetch_and(&v->pending, VCPU_PENDING_NMI, __ATOMIC_ACQ_REL);
 
         if (__atomic_load_n(&v->partition->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING)
             park(v);
         if ((pending & VCPU_PENDING_INIT) != 0)
             take_init(v);
         if ((pending & VCPU_PENDING_SIPI) != 0)
-            take_sipi(v);
+            take_sipi(v, (uint8_t)(pending >> VCPU_SIPI_SHIFT));
         if (!v->waits_for_sipi)
             break;
         cpu_wait_kick();
@@ -205,20 +206,18 @@ void vcpu_kicked(void) {
 }
 
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
-    static const uint32_t pending[] = {
-        [IPI_NMI] = VCPU_PENDING_NMI, [IPI_INIT] = VCPU_PENDING_INIT, [IPI_SIPI] = VCPU_PENDING_SIPI};
-    struct partition *p = v->partition;
-
     for (uint64_t left = ipi->targets; left != 0; left &= left - 1) {
-        struct vcpu *to = &p->vcpus[__builtin_ctzll(left)];
+        struct vcpu *to = &v->partition->vcpus[__builtin_ctzll(left)];
 
         if (ipi->kind == IPI_FIXED) {
             lapic_send(smp_apic_id(to->cpu), ICR_ASSERT | ipi->vector);
             continue;
         }
-        if (ipi->kind == IPI_SIPI)
-            __atomic_store_n(&to->sipi_vector, ipi->vector, __ATOMIC_RELEASE);
-        __atomic_fetch_or(&to->pending, pending[ipi->kind], __ATOMIC_ACQ_REL);
+        uint32_t old = __atomic_load_n(&to->pending, __ATOMIC_RELAXED);
+
+        while (!__atomic_compare_exchange_n(&to->pending, &old, vlapic_post(old, ipi), true, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_RELAXED))
+            continue;
         smp_kick(to->cpu);
     }
 }

@@ -28,7 +28,6 @@ static uint64_t harmless_bits(unsigned reg) {
         return 0xb;
     case APIC_LVT_TIMER:
         return 0x300ff; /* without TSC-deadline */
-    case APIC_LVT_PMC:
     case APIC_LVT_ERROR:
         return 0x100ff;
     default:
@@ -47,6 +46,9 @@ static void check_effect(const struct vlapic *const *all, unsigned self, enum vl
         vlapic_route(all, COUNT, self, effect->value, &ipi);
         require(ipi.targets >> COUNT == 0 && (ipi.targets != 0) == (ipi.kind != IPI_NONE));
         require(ipi.kind != IPI_FIXED || ipi.vector >= 16);
+        vlapic_route_message(all, COUNT, effect->value, &ipi);
+        require(ipi.targets >> COUNT == 0 && (ipi.targets != 0) == (ipi.kind != IPI_NONE));
+        require((ipi.kind != IPI_FIXED || ipi.vector >= 16) && ipi.kind != IPI_SIPI);
     }
 }
 

@@ -175,6 +175,48 @@ static void test_messages(void **state) {
     assert_int_equal(message_to(3, false, FIXED), BIT(3));
 }
 
+/* An entry may ask for INIT, as on a PC, but not for what only an ICR can send, or nobody. */
+static void V101_kinds_of_messages(void **state) {
+    static const int kinds[] = {IPI_FIXED, IPI_FIXED, IPI_NONE, IPI_NONE,
+                                IPI_NMI,   IPI_INIT,  IPI_NONE, IPI_NONE};
+
+    (void)state;
+    for (unsigned mode = 0; mode < 8; mode++) {
+        vlapic_route_message(all, COUNT, DEST(9) | mode << 8 | 0x31, &ipi);
+        assert_int_equal(ipi.kind, kinds[mode]);
+        assert_int_equal(ipi.targets, kinds[mode] == IPI_NONE ? 0 : BIT(9));
+    }
+    vlapic_route_message(all, COUNT, DEST(9) | 0x0f, &ipi);
+    assert_int_equal(ipi.kind, IPI_NONE);
+    vlapic_route_message(all, COUNT, DEST(9) | 0x10f, &ipi);
+    assert_int_equal(ipi.kind, IPI_NONE);
+}
+
+static uint32_t post(uint32_t pending, int kind, uint8_t vector) {
+    struct ipi one = {.vector = vector, .targets = 1};
+
+    one.kind = kind;
+    return vlapic_post(pending, &one);
+}
+
+static void V101_V105_order_of_init_sipi_and_nmi(void **state) {
+    uint32_t p = post(0, IPI_SIPI, 0x9a);
+
+    (void)state;
+    assert_int_equal(p, VCPU_PENDING_SIPI | 0x9a << VCPU_SIPI_SHIFT);
+    assert_int_equal(post(p, IPI_SIPI, 0x11), p); /* the first one starts it, the second finds it running */
+    p = post(p, IPI_NMI, 0);
+    assert_int_equal(p, VCPU_PENDING_NMI | VCPU_PENDING_SIPI | 0x9a << VCPU_SIPI_SHIFT);
+    p = post(p, IPI_INIT, 0); /* what came before INIT is lost to it */
+    assert_int_equal(p, VCPU_PENDING_INIT);
+    p = post(p, IPI_SIPI, 0); /* vector 0 is a page as any other */
+    assert_int_equal(p, VCPU_PENDING_INIT | VCPU_PENDING_SIPI);
+    assert_int_equal(post(p, IPI_SIPI, 0xff), p);
+    assert_int_equal(post(p, IPI_NONE, 0xff), p);
+    assert_int_equal(post(p, IPI_FIXED, 0xff), p);
+    assert_int_equal(post(p, IPI_NMI, 0xff), p | VCPU_PENDING_NMI);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_physical, setup),
@@ -186,6 +228,8 @@ int main(void) {
         cmocka_unit_test_setup(test_lowest_priority, setup),
         cmocka_unit_test_setup(test_kinds, setup),
         cmocka_unit_test_setup(test_messages, setup),
+        cmocka_unit_test_setup(V101_kinds_of_messages, setup),
+        cmocka_unit_test(V101_V105_order_of_init_sipi_and_nmi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
