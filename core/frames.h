@@ -20,7 +20,6 @@ struct frames_list { /* whole pages, sorted, no two overlap or touch */
 struct frames {
     struct frames_list free;
     struct frames_list own; /* reserved, or given to the hypervisor: must be in no partition */
-    uint64_t used_bytes;    /* given out, to the hypervisor and to guests */
     bool sealed;
 };
 
@@ -31,10 +30,10 @@ must_check enum err frames_init(struct frames *frames, const struct memory_range
 /* Rounded outward to pages; need not be RAM: device registers no guest may have go here as well. */
 must_check enum err frames_reserve(struct frames *frames, struct range range);
 
-/* For the hypervisor: contiguous, from the top of the RAM below 4 GiB, where firmware has broken up
- * the big blocks already (above 4 GiB only if nothing fits), so that the rest stays whole for
- * guests. align: power of two, at least a page. */
-must_check enum err frames_alloc(struct frames *frames, uint64_t bytes, uint64_t align, hpa_t *out);
+/* For the hypervisor: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4 GiB,
+ * where firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the
+ * rest stays whole for guests. */
+must_check enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out);
 
 /* For the application processors' start-up code: one page in [0x1000, 0xA0000), above 0x8000 if
  * possible. */

@@ -112,7 +112,7 @@ static enum err pt_refuse(const struct pagetable *pt, const char *what, uint64_t
 }
 
 static enum err pt_new_table(struct pagetable *pt, hpa_t *at) {
-    enum err err = frames_alloc(pt->frames, PAGE_SIZE, PAGE_SIZE, at);
+    enum err err = frames_alloc(pt->frames, PAGE_SIZE, at);
 
     if (err != ERR_OK)
         return err;
@@ -121,7 +121,6 @@ static enum err pt_new_table(struct pagetable *pt, hpa_t *at) {
         return ERR_NO_MEMORY;
     }
     memset(pt_table(*at), 0, PAGE_SIZE);
-    pt->bytes += PAGE_SIZE;
     return ERR_OK;
 }
 

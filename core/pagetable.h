@@ -41,7 +41,6 @@ struct pagetable {
     hpa_t root;
     unsigned levels;   /* 4 */
     unsigned max_leaf; /* biggest page: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB */
-    uint64_t bytes;    /* of table memory, the root included */
 };
 
 struct pt_leaf {

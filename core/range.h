@@ -28,6 +28,14 @@ static inline bool range_overlaps(struct range a, struct range b) {
            b.base < range_end(a);
 }
 
+/* The part of r in [low, high); a range that wraps reaches to high. */
+static inline struct range range_clip(struct range r, uint64_t low, uint64_t high) {
+    uint64_t base = r.base < low ? low : r.base;
+    uint64_t end = !range_valid(r) || range_end(r) > high ? high : range_end(r);
+
+    return base < end ? (struct range){base, end - base} : (struct range){high, 0};
+}
+
 static inline uint64_t align_down(uint64_t v, uint64_t align) {
     return v & ~(align - 1);
 }

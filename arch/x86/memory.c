@@ -181,9 +181,9 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     enum err e = pt_init(&m->sealed, &pt_host, 4, biggest_page(), frames);
 
     if (e == ERR_OK)
-        e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, PAGE_SIZE, &m->frames);
+        e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, &m->frames);
     if (e == ERR_OK)
-        e = frames_alloc(frames, PAGE_SIZE, PAGE_SIZE, &m->boot_root);
+        e = frames_alloc(frames, PAGE_SIZE, &m->boot_root);
     if (e == ERR_OK)
         e = map_percpu(m);
     if (e != ERR_OK)

@@ -26,7 +26,7 @@ struct vcpu *partitions_vcpu(unsigned cpu) {
 }
 
 static enum err alloc_zeroed(struct frames *frames, uint64_t bytes, hpa_t *at) {
-    enum err e = frames_alloc(frames, align_up(bytes, PAGE_SIZE), PAGE_SIZE, at);
+    enum err e = frames_alloc(frames, bytes, at);
 
     if (e == ERR_OK)
         memset(host_phys(*at, bytes), 0, bytes);

@@ -76,7 +76,7 @@ static void request(struct input *in) {
     static struct frames_list before;
     struct range pieces[4];
     unsigned count;
-    uint64_t kind = take(in, 1), bytes = number(in), align = BIT(kind >> 2);
+    uint64_t kind = take(in, 1), bytes = number(in);
     hpa_t at;
 
     before = frames.free;
@@ -86,8 +86,8 @@ static void request(struct input *in) {
     } else if (kind % 4 == 1 && frames_alloc_low(&frames, &at) == ERR_OK) {
         ASSERT(at.v >= PAGE_SIZE && at.v < KIB(640));
         check_given((struct range){at.v, PAGE_SIZE}, &before);
-    } else if (kind % 4 == 2 && frames_alloc(&frames, bytes, align, &at) == ERR_OK) {
-        ASSERT(at.v % align == 0 && at.v >= MIB(1));
+    } else if (kind % 4 == 2 && frames_alloc(&frames, bytes, &at) == ERR_OK) {
+        ASSERT(at.v % PAGE_SIZE == 0 && at.v >= MIB(1));
         check_given((struct range){at.v, bytes}, &before);
     } else if (kind % 4 == 3 && frames_alloc_pieces(&frames, bytes, pieces, 4, &count) == ERR_OK) {
         for (unsigned i = 0; i < count; i++) {

@@ -265,7 +265,7 @@ static void test_proof_finds_hypervisor(void **state) {
     add(1, MIB(32), GUEST_LAPIC_BASE); /* reserved, though not RAM */
     expect_offence("shared with the hypervisor");
     setup_two(NULL);
-    assert_int_equal(frames_alloc(&frames, PAGE_SIZE, PAGE_SIZE, &mine), ERR_OK);
+    assert_int_equal(frames_alloc(&frames, PAGE_SIZE, &mine), ERR_OK);
     assert_int_equal(guest_layout_prove(&input), ERR_OK);
     add(0, MIB(32), mine.v);
     expect_offence("shared with the hypervisor");
