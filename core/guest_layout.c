@@ -107,10 +107,12 @@ static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uin
 /* Every page is in a region and as the region says; all pages together are as much as all regions,
  * so nothing of a region is missing either. */
 static enum err prove_ept(const struct proof_partition *p) {
-    uint64_t cursor = 0, mapped = 0, described = 0;
+    uint64_t mapped = 0, described = 0;
     struct pt_leaf leaf;
 
-    while (pt_next(p->ept, &cursor, &leaf)) {
+    for (uint64_t at = 0; at < PT_SPAN; at = leaf.from + leaf.bytes) {
+        if (!pt_lookup(p->ept, at, &leaf))
+            continue;
         const struct guest_region *r = guest_map_find(p->map, gpa(leaf.from));
 
         if (r == NULL || leaf.bytes > r->bytes - (leaf.from - r->gpa.v) ||

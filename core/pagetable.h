@@ -16,18 +16,19 @@
 #define PT_RX                 (PT_READ | PT_EXEC)
 #define PT_RWX                (PT_RW | PT_EXEC)
 
+#define PT_LEVELS             4
+#define PT_SPAN               BIT(48)
 #define PT_LEVEL_BYTES(level) (PAGE_SIZE << (9 * ((level)-1))) /* that one entry spans */
 
-/* Bits of an entry. `read`, `write`, `exec` are set in a leaf that allows it, `no_exec` in one that
- * does not allow execution; a format has either exec or no_exec. */
+/* Bits of an entry; 0 = not in use. `read`, `write`, `exec` are set in a leaf that allows it, `no_exec` in
+ * one that does not allow execution; a format has either exec or no_exec. */
 struct pt_format {
     const char *name;
-    uint64_t used;  /* any of these: the entry is in use */
     uint64_t table; /* entry that points to a table */
     uint64_t leaf;  /* every leaf */
     uint64_t large; /* leaf above level 1 */
     uint64_t read, write, exec, no_exec;
-    uint64_t type_mask, type_wb, type_uc;
+    uint64_t type_wb, type_uc;
     bool sign_extended; /* addresses are canonical */
     bool write_exec;    /* a page may be writable and executable */
 };
@@ -39,7 +40,6 @@ struct pagetable {
     const struct pt_format *format;
     struct frames *frames;
     hpa_t root;
-    unsigned levels;   /* 4 */
     unsigned max_leaf; /* biggest page: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB */
 };
 
@@ -50,8 +50,8 @@ struct pt_leaf {
     unsigned attributes;
 };
 
-must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned levels,
-                            unsigned max_leaf, struct frames *frames);
+must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned max_leaf,
+                            struct frames *frames);
 
 /* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space,
  * attributes the format refuses (no PT_READ; write and execute), or something is mapped there
@@ -63,9 +63,6 @@ must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64
  * as above, or if some of it is not mapped. */
 must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes);
 
-/* The page that holds `from`; false if none. */
+/* The page that holds `from`. False: none does, and out->from and out->bytes are the hole's, as far as one
+ * entry reaches. */
 bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out);
-
-/* Visit every page in order of address (canonical halves: low one first). Start with *cursor = 0;
- * false at the end. */
-bool pt_next(const struct pagetable *pt, uint64_t *cursor, struct pt_leaf *out);

@@ -97,21 +97,19 @@ static enum err map_image(void) {
 }
 
 /* RAM, ACPI tables and what firmware reserves may overlap or share pages in the map, so each page
- * is mapped once, in the biggest steps that are not yet taken. */
+ * is mapped once, hole by hole. */
 static enum err map_ram(struct range r) {
     uint64_t at = align_down(r.base, PAGE_SIZE), end = align_up(range_end(r), PAGE_SIZE);
     enum err e = ERR_OK;
 
     while (at < end && e == ERR_OK) {
         struct pt_leaf leaf;
-        uint64_t next = align_down(at, PAGE_2M) + PAGE_2M;
+        bool there = pt_lookup(&boot, DIRECT_VIRT + at, &leaf);
+        uint64_t next = leaf.from + leaf.bytes - DIRECT_VIRT;
 
-        if (pt_lookup(&boot, DIRECT_VIRT + at, &leaf)) {
-            at = leaf.from + leaf.bytes - DIRECT_VIRT;
-            continue;
-        }
         next = next < end ? next : end;
-        e = pt_map(&boot, DIRECT_VIRT + at, hpa(at), next - at, PT_READ | PT_WRITE);
+        if (!there)
+            e = pt_map(&boot, DIRECT_VIRT + at, hpa(at), next - at, PT_RW);
         at = next;
     }
     return e;
@@ -134,7 +132,7 @@ enum err memory_init(struct frames *f, const struct boot_info *info, const struc
     enum err e;
 
     frames = f;
-    e = pt_init(&boot, &pt_host, 4, biggest_page(), frames);
+    e = pt_init(&boot, &pt_host, biggest_page(), frames);
     if (e == ERR_OK)
         e = map_image();
     for (unsigned i = 0; i < info->nr_memory && e == ERR_OK; i++) {
@@ -178,7 +176,7 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     struct cpu_memory *m = &cpus[cpu];
     struct percpu *data;
     uint64_t *boot_root;
-    enum err e = pt_init(&m->sealed, &pt_host, 4, biggest_page(), frames);
+    enum err e = pt_init(&m->sealed, &pt_host, biggest_page(), frames);
 
     if (e == ERR_OK)
         e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, &m->frames);

@@ -12,9 +12,8 @@
 #include "core/str.h"
 
 #define IO_BITMAP_BYTES (2 * PAGE_SIZE)
-#define EPT_LEVELS      4
 #define EPTP_WB         6u
-#define EPTP_WALK       ((EPT_LEVELS - 1u) << 3)
+#define EPTP_WALK       ((PT_LEVELS - 1u) << 3)
 
 static struct pagetable epts[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 static struct partition *partitions[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
@@ -52,7 +51,7 @@ static enum err build_io_bitmaps(struct partition *p, struct frames *frames) {
 static enum err build_ept(struct partition *p, struct frames *frames) {
     struct pagetable *ept = &epts[p->id];
     bool gib = (vmx_caps.raw[CAP_EPT_VPID] & EPT_CAP_1G) != 0;
-    enum err e = pt_init(ept, &pt_ept, EPT_LEVELS, gib ? 3 : 2, frames);
+    enum err e = pt_init(ept, &pt_ept, gib ? 3 : 2, frames);
 
     if (e == ERR_OK)
         e = guest_layout_ept(ept, &p->map);

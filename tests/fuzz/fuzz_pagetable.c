@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/pagetable.h"
 #include "tests/unit/host_stub.h"
+#include "tests/unit/pages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -52,7 +53,7 @@ static void check_all(void) {
     uint64_t cursor = 0, end = 0;
     struct pt_leaf leaf;
 
-    while (pt_next(&pt, &cursor, &leaf)) {
+    while (next_page(&pt, &cursor, &leaf)) {
         ASSERT((leaf.from | leaf.to.v) % leaf.bytes == 0);
         ASSERT(end == 0 || leaf.from >= end);
         ASSERT(leaf.bytes <= PT_LEVEL_BYTES(pt.max_leaf));
@@ -70,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     stub_phys_set(TABLES_BASE, memory, sizeof(memory));
     ASSERT(frames_init(&frames, &map, 1) == ERR_OK);
-    ASSERT(pt_init(&pt, data[0] & 1 ? &pt_ept : &pt_host, 4, 1 + data[0] / 2 % 3, &frames) == ERR_OK);
+    ASSERT(pt_init(&pt, data[0] & 1 ? &pt_ept : &pt_host, 1 + data[0] / 2 % 3, &frames) == ERR_OK);
     data++, size--;
     for (unsigned i = 0; i < 32 && size >= sizeof(s); i++) {
         memcpy(&s, data, sizeof(s));

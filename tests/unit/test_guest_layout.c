@@ -6,6 +6,7 @@
 
 #include "core/guest_layout.h"
 #include "tests/unit/host_stub.h"
+#include "tests/unit/pages.h"
 #include "tests/unit/unit.h"
 
 #define TABLES_BYTES MIB(16)
@@ -57,7 +58,7 @@ static struct guest_map *build(void) {
 
     snprintf(names[i], MAX_NAME, "p%u", i);
     assert_int_equal(guest_layout_build(&maps[i], &config, &frames), ERR_OK);
-    assert_int_equal(pt_init(&epts[i], &pt_ept, 4, 3, &table_frames), ERR_OK);
+    assert_int_equal(pt_init(&epts[i], &pt_ept, 3, &table_frames), ERR_OK);
     assert_int_equal(guest_layout_ept(&epts[i], &maps[i]), ERR_OK);
     input.partitions[i] = (struct proof_partition){names[i], &maps[i], &epts[i]};
     config.nr_mmio = 0;
@@ -121,7 +122,7 @@ static void test_big_pages(void **state) {
     (void)state;
     wants(GIB(4), false);
     assert_int_equal(build()->count, 4);
-    while (pt_next(&epts[0], &cursor, &leaf)) {
+    while (next_page(&epts[0], &cursor, &leaf)) {
         small += leaf.bytes == PAGE_SIZE;
         middle += leaf.bytes == PAGE_2M;
         big += leaf.bytes == PAGE_1G;

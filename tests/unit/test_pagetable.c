@@ -6,6 +6,7 @@
 
 #include "core/pagetable.h"
 #include "tests/unit/host_stub.h"
+#include "tests/unit/pages.h"
 #include "tests/unit/unit.h"
 
 #define TABLES_BASE  MIB(64)
@@ -22,7 +23,7 @@ static void start(const struct pt_format *format, unsigned max_leaf) {
     memset(memory, 0xa5, sizeof(memory));
     stub_phys_set(TABLES_BASE, memory, sizeof(memory));
     assert_int_equal(frames_init(&frames, &map, 1), ERR_OK);
-    assert_int_equal(pt_init(&pt, format, 4, max_leaf, &frames), ERR_OK);
+    assert_int_equal(pt_init(&pt, format, max_leaf, &frames), ERR_OK);
     stub_log_clear();
 }
 
@@ -146,7 +147,7 @@ static void test_biggest_pages(void **state) {
 
         start(&pt_ept, rows[i].max_leaf);
         assert_int_equal(pt_map(&pt, next, hpa(rows[i].to), rows[i].bytes, PT_RWX), ERR_OK);
-        while (pt_next(&pt, &cursor, &leaf)) {
+        while (next_page(&pt, &cursor, &leaf)) {
             assert_int_equal(leaf.from, next);
             assert_int_equal(leaf.to.v, rows[i].to + (next - rows[i].from));
             next += leaf.bytes;
@@ -191,7 +192,7 @@ static void test_map_refuses(void **state) {
         start(rows[i].format, 3);
         assert_int_equal(pt_map(&pt, rows[i].from, hpa(rows[i].to), rows[i].bytes, PT_READ), ERR_RANGE);
         assert_true(strlen(stub_log) > 0);
-        assert_false(pt_next(&pt, &cursor, &leaf));
+        assert_false(next_page(&pt, &cursor, &leaf));
         assert_int_equal(tables(), 1);
     }
 }
@@ -260,9 +261,9 @@ static void test_no_memory_is_passed_on(void **state) {
     stub_phys_set(TABLES_BASE + PAGE_SIZE, memory, PAGE_SIZE);
     free->ranges[0] = (struct range){TABLES_BASE, PAGE_SIZE};
     free->count = 1;
-    assert_int_equal(pt_init(&pt, &pt_ept, 4, 3, &frames), ERR_NO_MEMORY);
+    assert_int_equal(pt_init(&pt, &pt_ept, 3, &frames), ERR_NO_MEMORY);
     assert_non_null(strstr(stub_log, "out of reach"));
-    assert_int_equal(pt_init(&pt, &pt_ept, 4, 3, &frames), ERR_NO_MEMORY);
+    assert_int_equal(pt_init(&pt, &pt_ept, 3, &frames), ERR_NO_MEMORY);
 }
 
 /* ---- Random changes against one row per page ------------------------------------------------ */
@@ -311,7 +312,7 @@ static void model_check(void) {
             mapped += PAGE_SIZE;
         }
     }
-    while (pt_next(&pt, &cursor, &leaf)) {
+    while (next_page(&pt, &cursor, &leaf)) {
         assert_true(leaf.from >= model_base && leaf.from - model_base < MODEL_PAGES * PAGE_SIZE);
         assert_true(seen == 0 || leaf.from > last);
         last = leaf.from;
