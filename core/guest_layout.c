@@ -25,20 +25,18 @@ static const struct segment {
 
 /* `piece` is what the RAM that counts from 0 has at `offset`. */
 static enum err layout_add_piece(struct guest_map *map, struct range piece, uint64_t offset) {
-    enum err err = ERR_OK;
+    enum err e = ERR_OK;
 
-    for (unsigned i = 0; i < SEGMENTS && err == ERR_OK; i++) {
+    for (unsigned i = 0; i < SEGMENTS && e == ERR_OK; i++) {
         const struct segment *s = &segments[i];
-        uint64_t base = offset > s->offset ? offset : s->offset;
-        uint64_t end = offset + piece.size < s->end ? offset + piece.size : s->end;
+        struct range part = range_clip((struct range){offset, piece.size}, s->offset, s->end);
+        gpa_t seen_at = gpa(s->gpa + (part.base - s->offset));
+        hpa_t lies_at = hpa(piece.base + (part.base - offset));
 
-        if (base < end) {
-            err = guest_map_add(map, (struct guest_region){gpa(s->gpa + (base - s->offset)),
-                                                           hpa(piece.base + (base - offset)), end - base,
-                                                           s->kind});
-        }
+        if (part.size > 0)
+            e = guest_map_add(map, (struct guest_region){seen_at, lies_at, part.size, s->kind});
     }
-    return err;
+    return e;
 }
 
 static enum err layout_add_identity(struct guest_map *map, struct range at, enum region_kind kind) {
@@ -49,9 +47,9 @@ static enum err layout_add_identity(struct guest_map *map, struct range at, enum
 static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *frames) {
     struct range piece;
     unsigned count;
-    enum err err = frames_alloc_pieces(frames, GUEST_RAM_BASE, &piece, 1, &count);
+    enum err e = frames_alloc_pieces(frames, GUEST_RAM_BASE, &piece, 1, &count);
 
-    return err == ERR_OK ? layout_add_piece(map, piece, 0) : err;
+    return e == ERR_OK ? layout_add_piece(map, piece, 0) : e;
 }
 
 enum err guest_layout_build(struct guest_map *map, const struct partition_config *config,
@@ -59,27 +57,17 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
     struct range pieces[MAX_PIECES];
     uint64_t offset = 0;
     unsigned count;
-    enum err err;
+    enum err e = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
 
     map->count = 0;
-    if (config->memory_bytes < GUEST_MIN_BYTES || config->memory_bytes % PAGE_SIZE != 0) {
-        log_line("partition %s: memory of 0x%lx bytes is not at least 2 MiB in whole pages", config->name,
-                 config->memory_bytes);
-        return ERR_RANGE;
-    }
-    err = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
-    if (err == ERR_OK && config->identity)
-        err = layout_add_low_megabyte(map, frames);
-    for (unsigned i = 0; err == ERR_OK && i < count; i++) {
-        err = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
-                               : layout_add_piece(map, pieces[i], offset);
-        offset += pieces[i].size;
-    }
-    for (unsigned i = 0; err == ERR_OK && i < config->nr_mmio; i++)
-        err = layout_add_identity(map, config->mmio[i], REGION_DEVICE);
-    if (err != ERR_OK)
-        log_line("partition %s: its memory cannot be laid out", config->name);
-    return err;
+    if (e == ERR_OK && config->identity)
+        e = layout_add_low_megabyte(map, frames);
+    for (unsigned i = 0; i < count && e == ERR_OK; offset += pieces[i++].size)
+        e = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
+                             : layout_add_piece(map, pieces[i], offset);
+    for (unsigned i = 0; i < config->nr_mmio && e == ERR_OK; i++)
+        e = layout_add_identity(map, config->mmio[i], REGION_DEVICE);
+    return e;
 }
 
 static unsigned region_attributes(enum region_kind kind) {
@@ -87,14 +75,14 @@ static unsigned region_attributes(enum region_kind kind) {
 }
 
 enum err guest_layout_ept(struct pagetable *ept, const struct guest_map *map) {
-    enum err err = ERR_OK;
+    enum err e = ERR_OK;
 
-    for (unsigned i = 0; i < map->count && err == ERR_OK; i++) {
+    for (unsigned i = 0; i < map->count && e == ERR_OK; i++) {
         const struct guest_region *r = &map->regions[i];
 
-        err = pt_map(ept, r->gpa.v, r->hpa, r->bytes, region_attributes(r->kind));
+        e = pt_map(ept, r->gpa.v, r->hpa, r->bytes, region_attributes(r->kind));
     }
-    return err;
+    return e;
 }
 
 static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uint64_t to, const char *what,
@@ -134,40 +122,32 @@ static enum err prove_ept(const struct proof_partition *p) {
     return ERR_OK;
 }
 
-static struct range region_frames(const struct guest_region *r) {
-    return (struct range){r->hpa.v, r->bytes};
-}
-
-/* The regions of p from `first` on have no frame of `r`. */
-static bool prove_apart(const struct guest_region *r, const struct proof_partition *p, unsigned first) {
-    for (unsigned i = first; i < p->map->count; i++)
-        if (range_overlaps(region_frames(r), region_frames(&p->map->regions[i])))
-            return false;
-    return true;
-}
-
-static enum err prove_region(const struct proof_input *input, unsigned partition, unsigned region) {
-    const struct proof_partition *p = &input->partitions[partition];
+/* No frame of the region is the hypervisor's, or in a later region of its own or any later partition. */
+static enum err prove_region(const struct proof_input *input, const struct proof_partition *p,
+                             unsigned region) {
     const struct guest_region *r = &p->map->regions[region];
+    const struct proof_partition *end = &input->partitions[input->nr_partitions];
 
     for (unsigned i = 0; i < input->own->count; i++)
-        if (range_overlaps(region_frames(r), input->own->ranges[i]))
+        if (range_overlaps(guest_region_frames(r), input->own->ranges[i]))
             return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with the hypervisor", "");
-    if (!prove_apart(r, p, region + 1))
-        return prove_refuse(p, r->gpa.v, r->hpa.v, "mapped twice", "");
-    for (unsigned i = partition + 1; i < input->nr_partitions; i++)
-        if (!prove_apart(r, &input->partitions[i], 0))
-            return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with partition ", input->partitions[i].name);
+    for (const struct proof_partition *q = p; q < end; q++)
+        for (unsigned i = q == p ? region + 1 : 0; i < q->map->count; i++)
+            if (range_overlaps(guest_region_frames(r), guest_region_frames(&q->map->regions[i])))
+                return prove_refuse(p, r->gpa.v, r->hpa.v,
+                                    q == p ? "mapped twice in " : "shared with partition ", q->name);
     return ERR_OK;
 }
 
 enum err guest_layout_prove(const struct proof_input *input) {
-    enum err err = ERR_OK;
+    enum err e = ERR_OK;
 
-    for (unsigned i = 0; i < input->nr_partitions && err == ERR_OK; i++) {
-        err = prove_ept(&input->partitions[i]);
-        for (unsigned k = 0; k < input->partitions[i].map->count && err == ERR_OK; k++)
-            err = prove_region(input, i, k);
+    for (unsigned i = 0; i < input->nr_partitions && e == ERR_OK; i++) {
+        const struct proof_partition *p = &input->partitions[i];
+
+        e = prove_ept(p);
+        for (unsigned k = 0; k < p->map->count && e == ERR_OK; k++)
+            e = prove_region(input, p, k);
     }
-    return err;
+    return e;
 }

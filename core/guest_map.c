@@ -5,35 +5,29 @@
 
 #include "core/host.h"
 #include "core/log.h"
-#include "core/range.h"
 #include "core/str.h"
 
-static struct range region_range(const struct guest_region *r) {
+static struct range guest_side(const struct guest_region *r) {
     return (struct range){r->gpa.v, r->bytes};
-}
-
-static bool region_ok(const struct guest_region *r) {
-    return r->bytes > 0 && (r->gpa.v | r->hpa.v | r->bytes) % PAGE_SIZE == 0 &&
-           range_valid(region_range(r)) && range_valid((struct range){r->hpa.v, r->bytes});
 }
 
 enum err guest_map_add(struct guest_map *map, struct guest_region region) {
     unsigned at = 0;
+    const char *wrong = NULL;
 
-    while (at < map->count && map->regions[at].gpa.v < region.gpa.v)
+    while (at < map->count && range_end(guest_side(&map->regions[at])) <= region.gpa.v)
         at++;
-    bool clash = (at > 0 && range_overlaps(region_range(&map->regions[at - 1]), region_range(&region))) ||
-                 (at < map->count && range_overlaps(region_range(&map->regions[at]), region_range(&region)));
-
-    if (!region_ok(&region) || clash) {
+    if (region.bytes == 0 || (region.gpa.v | region.hpa.v | region.bytes) % PAGE_SIZE != 0 ||
+        !range_valid(guest_side(&region)) || !range_valid(guest_region_frames(&region)))
+        wrong = "not whole pages of the address space";
+    else if (at < map->count && range_overlaps(guest_side(&map->regions[at]), guest_side(&region)))
+        wrong = "overlaps another region";
+    else if (map->count == MAX_GUEST_REGIONS)
+        wrong = "one region too many";
+    if (wrong != NULL) {
         log_line("guest map: 0x%lx bytes at guest address 0x%lx, machine address 0x%lx: %s", region.bytes,
-                 region.gpa.v, region.hpa.v,
-                 clash ? "overlaps another region" : "not whole pages of the address space");
+                 region.gpa.v, region.hpa.v, wrong);
         return ERR_RANGE;
-    }
-    if (map->count == MAX_GUEST_REGIONS) {
-        log_line("guest map: more than %d regions", MAX_GUEST_REGIONS);
-        return ERR_FULL;
     }
     memmove(&map->regions[at + 1], &map->regions[at], (map->count - at) * sizeof(map->regions[0]));
     map->regions[at] = region;
@@ -43,7 +37,7 @@ enum err guest_map_add(struct guest_map *map, struct guest_region region) {
 
 const struct guest_region *guest_map_find(const struct guest_map *map, gpa_t at) {
     for (unsigned i = 0; i < map->count; i++)
-        if (range_contains(region_range(&map->regions[i]), (struct range){at.v, 1}))
+        if (range_contains(guest_side(&map->regions[i]), (struct range){at.v, 1}))
             return &map->regions[i];
     return NULL;
 }
@@ -67,30 +61,25 @@ void *guest_map_ptr(const struct guest_map *map, gpa_t at, uint64_t bytes) {
     return there == bytes ? p : NULL;
 }
 
-static bool guest_map_holds(const struct guest_map *map, gpa_t at, uint64_t bytes) {
-    for (uint64_t done = 0, part; done < bytes; done += part) {
-        part = bytes - done;
-        if (guest_map_span(map, gpa(at.v + done), &part) == NULL)
-            return false;
-    }
-    return true;
-}
-
-/* Copy to or from guest memory; neither given: zero it. */
+/* Copy to or from guest memory; neither given: zero it. The first pass only sees whether all is there. */
 static enum err guest_map_access(const struct guest_map *map, gpa_t at, uint8_t *to, const uint8_t *from,
                                  uint64_t bytes) {
-    if (!guest_map_holds(map, at, bytes))
-        return ERR_RANGE;
-    for (uint64_t done = 0, part; done < bytes; done += part) {
-        part = bytes - done;
-        void *p = guest_map_span(map, gpa(at.v + done), &part);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint64_t done = 0, part; done < bytes; done += part) {
+            part = bytes - done;
+            void *p = guest_map_span(map, gpa(at.v + done), &part);
 
-        if (to != NULL)
-            memcpy(to + done, p, part);
-        else if (from != NULL)
-            memcpy(p, from + done, part);
-        else
-            memset(p, 0, part);
+            if (p == NULL)
+                return ERR_RANGE;
+            if (pass == 0)
+                continue;
+            if (to != NULL)
+                memcpy(to + done, p, part);
+            else if (from != NULL)
+                memcpy(p, from + done, part);
+            else
+                memset(p, 0, part);
+        }
     }
     return ERR_OK;
 }
@@ -105,12 +94,4 @@ enum err guest_map_read(const struct guest_map *map, void *to, gpa_t from, uint6
 
 enum err guest_map_zero(const struct guest_map *map, gpa_t to, uint64_t bytes) {
     return guest_map_access(map, to, NULL, NULL, bytes);
-}
-
-uint64_t guest_map_ram_bytes(const struct guest_map *map) {
-    uint64_t bytes = 0;
-
-    for (unsigned i = 0; i < map->count; i++)
-        bytes += map->regions[i].kind == REGION_RAM ? map->regions[i].bytes : 0;
-    return bytes;
 }

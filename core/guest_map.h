@@ -5,7 +5,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
-#include "core/types.h"
+#include "core/range.h"
 
 enum region_kind {
     REGION_RAM,    /* write-back; e820 RAM */
@@ -25,7 +25,11 @@ struct guest_map {
     unsigned count;
 };
 
-/* Insert in order. ERR_RANGE: misaligned, empty, wraps or overlaps. ERR_FULL: table full. */
+static inline struct range guest_region_frames(const struct guest_region *r) {
+    return (struct range){r->hpa.v, r->bytes};
+}
+
+/* Insert in order. ERR_RANGE: misaligned, empty, wraps or overlaps, or the table is full. */
 must_check enum err guest_map_add(struct guest_map *map, struct guest_region region);
 
 /* Region that holds gpa, or NULL. */
@@ -38,6 +42,3 @@ void *guest_map_ptr(const struct guest_map *map, gpa_t at, uint64_t bytes);
 must_check enum err guest_map_write(const struct guest_map *map, gpa_t to, const void *from, uint64_t bytes);
 must_check enum err guest_map_read(const struct guest_map *map, void *to, gpa_t from, uint64_t bytes);
 must_check enum err guest_map_zero(const struct guest_map *map, gpa_t to, uint64_t bytes);
-
-/* Bytes of REGION_RAM. */
-uint64_t guest_map_ram_bytes(const struct guest_map *map);

@@ -81,12 +81,9 @@ static enum err keep(const struct partition *p, struct range own) {
         unsigned cpu = (unsigned)__builtin_ctzll(left);
 
         e = memory_cpu_keep(cpu, own, PT_RW);
-        for (unsigned i = 0; i < p->map.count && e == ERR_OK; i++) {
-            const struct guest_region *r = &p->map.regions[i];
-
-            if (r->kind != REGION_DEVICE)
-                e = memory_cpu_keep(cpu, (struct range){r->hpa.v, r->bytes}, PT_RW);
-        }
+        for (unsigned i = 0; i < p->map.count && e == ERR_OK; i++)
+            if (p->map.regions[i].kind != REGION_DEVICE)
+                e = memory_cpu_keep(cpu, guest_region_frames(&p->map.regions[i]), PT_RW);
         for (unsigned i = 0; i < ARRAY_SIZE(images) && e == ERR_OK; i++)
             if (images[i] != NULL && (i == 0 || images[i] != images[0]))
                 e = memory_cpu_keep(cpu, (struct range){images[i]->at.v, images[i]->bytes}, PT_READ);
