@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's page-table walk as the CPU does it: "4-Level Paging and 5-Level Paging", "PAE
- * Paging", "32-Bit Paging", "Access Rights". Reads guest memory through its map, each entry once.
- */
+/* The guest's page-table walk as the CPU does it: "4-Level Paging and 5-Level Paging" (no guest has
+ * CR4.LA57), "PAE Paging", "32-Bit Paging", "Access Rights". Reads guest memory through its map, each entry
+ * once. */
 #include "core/guest_walk.h"
 
 #define CR0_WP        BIT(16)
 #define CR0_PG        BIT(31)
 #define CR4_PSE       BIT(4)
 #define CR4_PAE       BIT(5)
-#define CR4_LA57      BIT(12)
 #define CR4_SMEP      BIT(20)
 #define CR4_SMAP      BIT(21)
 #define EFER_LMA      BIT(10)
@@ -31,7 +30,6 @@ struct walk {
     unsigned large_most; /* highest level that may hold a large page */
     uint64_t reserved;   /* bits that are reserved at every level */
     uint64_t table;
-    uint64_t rights; /* PRESENT, WRITE, USER as long as all levels grant them; NX if one sets it */
 };
 
 static enum err page_fault(const struct walk *w, uint32_t code, struct walk_result *out) {
@@ -52,25 +50,22 @@ static uint64_t bits_from(unsigned first, unsigned end) {
 /* Where the walk starts; false: at nothing, that is a page fault at once. */
 static bool walk_start(struct walk *w, uint64_t linear) {
     const struct guest_paging *p = w->paging;
-    uint64_t pdpte;
+    uint64_t pdpte = p->pdptes[linear >> 30 & 3]; /* PAE: no rights in these */
 
-    w->rights = ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER;
     w->wide = (p->cr4 & CR4_PAE) != 0;
+    w->level = 2;
     if (!w->wide) {
-        w->level = 2;
         w->large_most = (p->cr4 & CR4_PSE) != 0 ? 2 : 1;
         w->table = p->cr3 & ADDRESS_32;
         return true;
     }
     w->reserved = bits_from(p->phys_bits, 52) | ((p->efer & EFER_NXE) != 0 ? 0 : ENTRY_NX);
     if ((p->efer & EFER_LMA) != 0) {
-        w->level = (p->cr4 & CR4_LA57) != 0 ? 5 : 4;
+        w->level = 4;
         w->large_most = 3;
         w->table = p->cr3 & ENTRY_ADDRESS;
         return true;
     }
-    pdpte = p->pdptes[linear >> 30 & 3]; /* no rights in these */
-    w->level = 2;
     w->large_most = 2;
     w->reserved |= bits_from(52, 63);
     w->table = pdpte & ENTRY_ADDRESS;
@@ -108,93 +103,71 @@ static uint64_t entry_reserved(const struct walk *w, uint64_t entry) {
     return w->wide ? w->reserved | bits_from(13, level_shift(w)) : bits_from(13 + high_bits, 22);
 }
 
-static uint64_t page_address(const struct walk *w, uint64_t entry, uint64_t linear) {
-    uint64_t offset = BIT(level_shift(w)) - 1;
-    uint64_t base = entry & ENTRY_ADDRESS;
+static gpa_t page_address(const struct walk *w, uint64_t entry, uint64_t linear) {
+    uint64_t offset = BIT(level_shift(w)) - 1, base = entry & ENTRY_ADDRESS;
 
     if (!w->wide && w->level == 2)
         base = (entry & ADDRESS_32) | (entry >> 13 & 0xff) << 32;
-    return (base & ~offset) | (linear & offset);
+    return gpa((base & ~offset) | (linear & offset));
 }
 
-static bool access_allowed(const struct walk *w) {
+/* rights: WRITE and USER if all levels grant them, NX if none does without. */
+static bool access_allowed(const struct walk *w, uint64_t rights) {
     const struct guest_paging *p = w->paging;
-    bool user_page = (w->rights & ENTRY_USER) != 0;
-    bool fetch = (w->access & WALK_FETCH) != 0;
+    bool fetch = (w->access & WALK_FETCH) != 0, user = (w->access & WALK_USER) != 0;
+    bool needs_write = (w->access & WALK_WRITE) != 0 && (user || (p->cr0 & CR0_WP) != 0);
+    uint64_t needed = (needs_write ? ENTRY_WRITE : 0) | (user ? ENTRY_USER : 0) | (fetch ? ENTRY_NX : 0);
 
-    if (fetch && (w->rights & ENTRY_NX) != 0)
+    if ((rights & needed) != needed)
         return false;
-    if ((w->access & WALK_WRITE) != 0 && (w->rights & ENTRY_WRITE) == 0 &&
-        ((w->access & WALK_USER) != 0 || (p->cr0 & CR0_WP) != 0))
-        return false;
-    if ((w->access & WALK_USER) != 0)
-        return user_page;
-    if (!user_page)
+    if (user || (rights & ENTRY_USER) == 0)
         return true;
     return fetch ? (p->cr4 & CR4_SMEP) == 0 : (p->cr4 & CR4_SMAP) == 0 || (p->rflags & RFLAGS_AC) != 0;
-}
-
-static enum err walk_tables(const struct guest_map *map, struct walk *w, uint64_t linear,
-                            struct walk_result *out) {
-    for (;; w->level--) {
-        uint64_t entry;
-        enum err err = entry_read(map, w, linear, &entry);
-
-        if (err != ERR_OK)
-            return err;
-        if ((entry & ENTRY_PRESENT) == 0)
-            return page_fault(w, 0, out);
-        if ((entry & entry_reserved(w, entry)) != 0)
-            return page_fault(w, WALK_PF_PRESENT | WALK_PF_RSVD, out);
-        w->rights = (w->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
-        if (w->level == 1 || entry_is_large(w, entry)) {
-            out->at = gpa(page_address(w, entry, linear));
-            out->left = BIT(level_shift(w)) - (linear & (BIT(level_shift(w)) - 1));
-            return access_allowed(w) ? ERR_OK : page_fault(w, WALK_PF_PRESENT, out);
-        }
-        w->table = entry & ENTRY_ADDRESS;
-    }
-}
-
-static bool is_canonical(uint64_t linear, unsigned bits) {
-    return (uint64_t)((int64_t)(linear << (64 - bits)) >> (64 - bits)) == linear;
 }
 
 enum err guest_walk(const struct guest_map *map, const struct guest_paging *paging, uint64_t linear,
                     unsigned access, struct walk_result *out) {
     struct walk w = {.paging = paging, .access = access};
+    uint64_t entry, rights = ~UINT64_C(0);
 
     *out = (struct walk_result){.at = {0}};
     if ((paging->efer & EFER_LMA) == 0)
         linear = (uint32_t)linear;
-    else if (!is_canonical(linear, (paging->cr4 & CR4_LA57) != 0 ? 57 : 48))
+    else if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
         return ERR_MALFORMED;
     if ((paging->cr0 & CR0_PG) == 0) {
         out->at = gpa(linear);
-        out->left = PAGE_SIZE - linear % PAGE_SIZE;
         return ERR_OK;
     }
     if (!walk_start(&w, linear))
         return page_fault(&w, 0, out);
-    return walk_tables(map, &w, linear, out);
+    for (;; w.level--, w.table = entry & ENTRY_ADDRESS) {
+        if (entry_read(map, &w, linear, &entry) != ERR_OK)
+            return ERR_RANGE;
+        if ((entry & ENTRY_PRESENT) == 0)
+            return page_fault(&w, 0, out);
+        if ((entry & entry_reserved(&w, entry)) != 0)
+            return page_fault(&w, WALK_PF_PRESENT | WALK_PF_RSVD, out);
+        rights &= entry ^ ENTRY_NX;
+        if (w.level == 1 || entry_is_large(&w, entry))
+            break;
+    }
+    out->at = page_address(&w, entry, linear);
+    return access_allowed(&w, rights) ? ERR_OK : page_fault(&w, WALK_PF_PRESENT, out);
 }
 
 size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *paging, uint64_t linear,
                        unsigned access, void *to, size_t bytes) {
-    size_t done = 0;
-
-    while (done < bytes) {
+    for (size_t done = 0, part; done < bytes; done += part) {
         struct walk_result r;
-        uint64_t chunk;
 
         if (guest_walk(map, paging, linear + done, access, &r) != ERR_OK)
-            break;
+            return done;
         /* By 4 KiB: so much is guest memory as a whole or not at all. */
-        chunk = PAGE_SIZE - r.at.v % PAGE_SIZE;
-        chunk = chunk < bytes - done ? chunk : bytes - done;
-        if (guest_map_read(map, (uint8_t *)to + done, r.at, chunk) != ERR_OK)
-            break;
-        done += chunk;
+        part = PAGE_SIZE - r.at.v % PAGE_SIZE;
+        part = part < bytes - done ? part : bytes - done;
+        if (guest_map_read(map, (uint8_t *)to + done, r.at, part) != ERR_OK)
+            return done;
     }
-    return done;
+    return bytes;
 }

@@ -26,7 +26,6 @@ struct guest_paging {
 
 struct walk_result {
     gpa_t at;
-    uint64_t left;       /* bytes from `at` to the end of its page */
     uint32_t fault_code; /* valid with ERR_NOT_FOUND */
 };
 

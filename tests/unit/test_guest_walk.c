@@ -40,11 +40,10 @@ static void put32(unsigned table, unsigned index, uint32_t entry) {
     memcpy(memory + table + 4 * index, &entry, 4);
 }
 
-static void expect_at(const struct guest_paging *p, uint64_t linear, uint64_t at, uint64_t left) {
+static void expect_at(const struct guest_paging *p, uint64_t linear, uint64_t at) {
     memset(&r, 0xa5, sizeof(r));
     assert_int_equal(guest_walk(&map, p, linear, 0, &r), ERR_OK);
     assert_int_equal(r.at.v, at);
-    assert_int_equal(r.left, left);
 }
 
 static void expect_fault(const struct guest_paging *p, uint64_t linear, unsigned access, unsigned code) {
@@ -57,8 +56,8 @@ static void test_no_paging(void **state) {
     struct guest_paging p = {.cr0 = 1, .cr3 = 0x1000, .phys_bits = 36};
 
     (void)state;
-    expect_at(&p, 0x12345678, 0x12345678, 0x988);
-    expect_at(&p, 0xfffffff112345000, 0x12345000, 0x1000);
+    expect_at(&p, 0x12345678, 0x12345678);
+    expect_at(&p, 0xfffffff112345000, 0x12345000);
 }
 
 /* 7F8040403123H: entries 255, 1, 2, 3 */
@@ -72,20 +71,20 @@ static void test_4_level(void **state) {
     put(0x4000, 3, 0x800000008000 | PWU);
     expect_fault(&p, 0x7f8040403123, 0, WALK_PF_PRESENT | WALK_PF_RSVD); /* bit 47 >= MAXPHYADDR */
     put(0x4000, 3, 0x123400008000 | PWU | PS | 0x7ff0000000000e18);      /* all ignored bits */
-    expect_at(&p, 0x7f8040403123, 0x123400008123, 0xedd);
+    expect_at(&p, 0x7f8040403123, 0x123400008123);
     p.cr3 |= 0xfff0000000000fff; /* PCID and what is above the address */
-    expect_at(&p, 0x7f8040403000, 0x123400008000, 0x1000);
+    expect_at(&p, 0x7f8040403000, 0x123400008000);
     expect_fault(&p, 0x7f8040404123, 0, 0);
     expect_fault(&p, 0x7f8040200123, 0, 0);
     expect_fault(&p, 0, WALK_WRITE | WALK_USER, WALK_PF_WRITE | WALK_PF_USER);
     put(0x3000, 2, 0x40000000 | PWU | PS); /* 2 MiB */
-    expect_at(&p, 0x7f8040403123, 0x40003123, 0x1fcedd);
+    expect_at(&p, 0x7f8040403123, 0x40003123);
     put(0x3000, 2, 0x40002000 | PWU | PS);
     expect_fault(&p, 0x7f8040403123, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     put(0x3000, 2, 0x40001000 | PWU | PS); /* PAT */
-    expect_at(&p, 0x7f8040403123, 0x40003123, 0x1fcedd);
+    expect_at(&p, 0x7f8040403123, 0x40003123);
     put(0x2000, 1, 0x80000000 | PWU | PS); /* 1 GiB */
-    expect_at(&p, 0x7f8040403123, 0x80403123, 0x3fbfcedd);
+    expect_at(&p, 0x7f8040403123, 0x80403123);
     put(0x2000, 1, 0x80200000 | PWU | PS);
     expect_fault(&p, 0x7f8040403123, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     put(0x1000, 255, 0x2000 | PWU | PS);
@@ -98,17 +97,9 @@ static void test_canonical(void **state) {
     (void)state;
     put(0x1000, 256, 0x2000 | PWU);
     put(0x2000, 0, 0xc0000000 | PWU | PS);
-    expect_at(&p, 0xffff800000000000, 0xc0000000, 0x40000000);
+    expect_at(&p, 0xffff800000000000, 0xc0000000);
     assert_int_equal(guest_walk(&map, &p, 0x0000800000000000, 0, &r), ERR_MALFORMED);
     assert_int_equal(guest_walk(&map, &p, 0xffff7fffffffffff, 0, &r), ERR_MALFORMED);
-    p.cr4 |= BIT(12);
-    put(0x1000, 0, 0x3000 | PWU);
-    put(0x3000, 256, 0x2000 | PWU);
-    expect_at(&p, 0x0000800000000000, 0xc0000000, 0x40000000);
-    expect_fault(&p, 0x0080000000000000, 0, 0);
-    assert_int_equal(guest_walk(&map, &p, 0x0100000000000000, 0, &r), ERR_MALFORMED);
-    put(0x1000, 0, 0x3000 | PWU | PS);
-    expect_fault(&p, 0x0000800000000000, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
 }
 
 static void test_pae(void **state) {
@@ -121,22 +112,22 @@ static void test_pae(void **state) {
     p.pdptes[3] = 0x2000;
     put(0x2000, 1, 0x3000 | PWU);
     put(0x3000, 5, 0x300000008000 | PWU);
-    expect_at(&p, 0x80205678, 0x300000008678, 0x988);
-    expect_at(&p, 0xffffffff80205678, 0x300000008678, 0x988);
+    expect_at(&p, 0x80205678, 0x300000008678);
+    expect_at(&p, 0xffffffff80205678, 0x300000008678);
     expect_fault(&p, 0xc0205678, 0, 0);
     put(0x3000, 5, 0x8000 | PWU | BIT(52)); /* ignored in 4-level, reserved here */
     expect_fault(&p, 0x80205678, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     put(0x3000, 5, 0x8000 | PWU | BIT(62));
     expect_fault(&p, 0x80205678, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     put(0x3000, 5, 0x8000 | P | NX);
-    expect_at(&p, 0x80205678, 0x8678, 0x988);
+    expect_at(&p, 0x80205678, 0x8678);
     expect_fault(&p, 0x80205678, WALK_FETCH, WALK_PF_PRESENT | WALK_PF_FETCH);
     p.efer = 0; /* without NXE the bit is reserved, and a fetch is not told */
     expect_fault(&p, 0x80205678, WALK_FETCH, WALK_PF_PRESENT | WALK_PF_RSVD);
     p.cr4 |= BIT(20);
     expect_fault(&p, 0x80205678, WALK_FETCH, WALK_PF_PRESENT | WALK_PF_RSVD | WALK_PF_FETCH);
     put(0x2000, 1, 0x1200000 | PWU | PS);
-    expect_at(&p, 0x80205678, 0x1205678, 0x1fa988);
+    expect_at(&p, 0x80205678, 0x1205678);
 }
 
 static void test_32_bit(void **state) {
@@ -145,18 +136,18 @@ static void test_32_bit(void **state) {
     (void)state;
     put32(0x1000, 0x301, 0x2000 | PWU | PS); /* PS is ignored without CR4.PSE */
     put32(0x2000, 0x3ff, 0xfffff000 | PWU | PS);
-    expect_at(&p, 0xc07ff123, 0xfffff123, 0xedd);
+    expect_at(&p, 0xc07ff123, 0xfffff123);
     expect_fault(&p, 0xc07fe123, WALK_FETCH, 0);
     p.cr4 = BIT(4);
     put32(0x1000, 0x301, 0x2000 | PWU);
-    expect_at(&p, 0xc07ff123, 0xfffff123, 0xedd);
+    expect_at(&p, 0xc07ff123, 0xfffff123);
     put32(0x1000, 0x301, 0xaac00000 | 0x7f << 13 | PWU | PS); /* PSE-36: bits 38:32 */
-    expect_at(&p, 0xc07ff123, 0x7faafff123, 0xedd);
-    expect_at(&p, 0xc0400000, 0x7faac00000, 0x400000);
+    expect_at(&p, 0xc07ff123, 0x7faafff123);
+    expect_at(&p, 0xc0400000, 0x7faac00000);
     put32(0x1000, 0x301, 0xaac00000 | BIT(20) | PWU | PS);
     expect_fault(&p, 0xc07ff123, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     p.phys_bits = 46; /* never more than 40 */
-    expect_at(&p, 0xc0400000, 0x80aac00000, 0x400000);
+    expect_at(&p, 0xc0400000, 0x80aac00000);
     put32(0x1000, 0x301, 0xaac00000 | BIT(21) | PWU | PS);
     expect_fault(&p, 0xc07ff123, 0, WALK_PF_PRESENT | WALK_PF_RSVD);
     p.phys_bits = 32;
