@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/boot_info.h"
+#include "core/bytes.h"
 #include "core/load.h"
 #include "core/range.h"
 #include "core/str.h"
@@ -35,12 +36,7 @@ struct loader_want {
 
 /* Of the kernel file: little-endian, at most 8 bytes. What lies behind its end reads as 0. */
 static inline uint64_t loader_field(const struct loader *l, uint64_t at, unsigned bytes) {
-    const struct load_image *kernel = &l->request->kernel;
-    uint64_t v = 0;
-
-    if (range_contains((struct range){0, kernel->bytes}, (struct range){at, bytes}))
-        memcpy(&v, (const uint8_t *)kernel->data + at, bytes);
-    return v;
+    return bytes_field((struct bytes){l->request->kernel.data, l->request->kernel.bytes}, at, bytes);
 }
 
 /* One line: partition, kernel, what is wrong. Returns `err`. */

@@ -66,9 +66,7 @@ _Noreturn static void refuse(const char *why) {
 }
 
 static void read_boot_info(uint64_t at) {
-    const void *mb2 = host_phys(hpa(at), sizeof(uint64_t));
-
-    if (mb2 == NULL || mb2_parse(mb2, mb2_total_size(mb2), &info) != ERR_OK)
+    if (mb2_parse(hpa(at), &info) != ERR_OK)
         refuse("the boot loader's information cannot be read");
 }
 

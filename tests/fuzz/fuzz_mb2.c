@@ -8,6 +8,8 @@
 #include "core/mb2.h"
 #include "tests/unit/host_stub.h"
 
+#define INFO 0x5001
+
 static struct boot_info out;
 
 static void require(bool held) {
@@ -21,7 +23,8 @@ static void require_text(const char *text, size_t size) {
 
 static void parse(const uint8_t *data, size_t size) {
     stub_log_clear();
-    if (mb2_parse(data, size, &out) != ERR_OK) {
+    stub_phys_set(INFO, (void *)(uintptr_t)data, size);
+    if (mb2_parse(hpa(INFO), &out) != ERR_OK) {
         require(stub_log[0] != '\0');
         return;
     }
@@ -79,7 +82,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *copy;
 
-    parse(data, size);
+    if (size >= 4) { /* as much as it claims, or all of it */
+        uint32_t total;
+
+        memcpy(&total, data, 4);
+        copy = malloc(size);
+        memcpy(copy, data, size);
+        if (total > size)
+            put_u32(copy, size);
+        parse(copy, size);
+        free(copy);
+    }
     if (size >= 16) {
         copy = malloc(size);
         memcpy(copy, data, size);
