@@ -3,18 +3,16 @@
 #include "core/platform.h"
 
 bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out) {
-    const struct platform_ioapic *best = NULL;
     uint32_t gsi = platform->isa[irq].gsi;
+    bool found = false;
 
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
-        const struct platform_ioapic *io = &platform->ioapics[i];
+        uint32_t base = platform->ioapics[i].gsi_base;
 
-        if (io->gsi_base <= gsi && (best == NULL || io->gsi_base > best->gsi_base))
-            best = io;
+        if (base <= gsi && (!found || gsi - base < out->pin)) {
+            *out = (struct irq_route){i, gsi - base, platform->isa[irq].active_low};
+            found = true;
+        }
     }
-    if (best == NULL)
-        return false;
-    *out = (struct irq_route){(unsigned)(best - platform->ioapics), gsi - best->gsi_base,
-                              platform->isa[irq].active_low};
-    return true;
+    return found;
 }

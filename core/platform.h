@@ -7,10 +7,6 @@
 
 #define ISA_IRQS 16
 
-struct platform_cpu {
-    uint32_t apic_id;
-};
-
 struct platform_ioapic {
     hpa_t at;
     uint32_t gsi_base;
@@ -24,7 +20,7 @@ struct acpi_address { /* Generic Address Structure; address 0 = absent */
 };
 
 struct platform {
-    struct platform_cpu cpus[MAX_CPUS]; /* usable ones, in MADT order, each APIC id once */
+    uint32_t apic_ids[MAX_CPUS]; /* of the usable CPUs, in MADT order, each once */
     unsigned nr_cpus;
     hpa_t lapic;
     bool has_8259;

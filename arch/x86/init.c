@@ -100,12 +100,10 @@ static void boot_core_first(void) {
     uint32_t id = lapic_id();
 
     for (unsigned i = 0; i < platform.nr_cpus; i++) {
-        if (platform.cpus[i].apic_id == id) {
-            struct platform_cpu boot = platform.cpus[i];
-
+        if (platform.apic_ids[i] == id) {
             for (; i > 0; i--)
-                platform.cpus[i] = platform.cpus[i - 1];
-            platform.cpus[0] = boot;
+                platform.apic_ids[i] = platform.apic_ids[i - 1];
+            platform.apic_ids[0] = id;
             return;
         }
     }
@@ -117,7 +115,7 @@ static void init_memory(void) {
     enum err e = memory_init(&frames, &info, &platform);
 
     for (unsigned i = 0; i < platform.nr_cpus && e == ERR_OK; i++)
-        e = memory_cpu_build(i, platform.cpus[i].apic_id);
+        e = memory_cpu_build(i, platform.apic_ids[i]);
     if (e != ERR_OK)
         refuse("not enough memory for the hypervisor itself");
 }
@@ -165,7 +163,7 @@ static void start_cores(void) {
     cores = smp_start(&platform, page, tsc_khz);
     for (unsigned i = 0; i < platform.nr_cpus; i++)
         if ((cores & BIT(i)) == 0)
-            log_line("core %u (APIC id %u) does not answer and is left out", i, platform.cpus[i].apic_id);
+            log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
 }

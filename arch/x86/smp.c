@@ -60,7 +60,7 @@ static void place_trampoline(hpa_t at) {
 
 static void send_to_others(const struct platform *platform, uint64_t low) {
     for (unsigned i = 1; i < platform->nr_cpus; i++)
-        lapic_send(platform->cpus[i].apic_id, low);
+        lapic_send(platform->apic_ids[i], low);
 }
 
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
@@ -70,7 +70,7 @@ uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz
 
     ticks_per_us = tsc_khz / 1000 + 1;
     for (unsigned i = 0; i < platform->nr_cpus; i++)
-        smp_entries[i] = (struct smp_entry){platform->cpus[i].apic_id, 0, memory_cpu_cr3(i)};
+        smp_entries[i] = (struct smp_entry){platform->apic_ids[i], 0, memory_cpu_cr3(i)};
     smp_entry_count = platform->nr_cpus;
     place_trampoline(page);
     __atomic_store_n(&arrived, 1, __ATOMIC_RELEASE);

@@ -85,9 +85,9 @@ static void root_make(size_t field, size_t width, const char *signature) {
 static void check(void) {
     require(out.nr_cpus > 0 && out.nr_cpus <= MAX_CPUS);
     for (unsigned i = 0; i < out.nr_cpus; i++) {
-        require(out.cpus[i].apic_id != 0xffffffff);
+        require(out.apic_ids[i] != 0xffffffff);
         for (unsigned j = 0; j < i; j++)
-            require(out.cpus[i].apic_id != out.cpus[j].apic_id);
+            require(out.apic_ids[i] != out.apic_ids[j]);
     }
     require(out.nr_ioapics <= MAX_IOAPICS);
     require(!out.has_s5 || (out.s5_typ_a <= 7 && out.s5_typ_b <= 7));

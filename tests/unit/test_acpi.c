@@ -223,14 +223,14 @@ static void test_xsdt_first(void **state) {
     two_roots(&rsdt, &xsdt);
     rsdp_build(rsdt, xsdt);
     assert_int_equal(parse_built(), ERR_OK);
-    assert_int_equal(out.cpus[0].apic_id, 64);
+    assert_int_equal(out.apic_ids[0], 64);
     assert_string_equal(stub_log, "");
 
     info.rsdp[15] = 0; /* the field means nothing before revision 2 */
     info.rsdp[8] = 0;
     info.rsdp[8] = (uint8_t)-sum(info.rsdp, 20);
     assert_int_equal(parse_built(), ERR_OK);
-    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_int_equal(out.apic_ids[0], 3);
     assert_string_equal(stub_log, "");
 }
 
@@ -242,17 +242,17 @@ static void test_rsdt_as_fallback(void **state) {
     rsdp_build(rsdt, xsdt);
     info.rsdp[33] ^= 1;
     assert_int_equal(parse_built(), ERR_OK);
-    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_int_equal(out.apic_ids[0], 3);
 
     rsdp_build(rsdt, UINT64_MAX - 8);
     assert_int_equal(parse_built(), ERR_OK);
-    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_int_equal(out.apic_ids[0], 3);
     expect_log("no sound table XSDT at 0xfffffffffffffff7");
 
     rsdp_build(rsdt, xsdt);
     memory[table_at + 36] ^= 1;
     assert_int_equal(parse_built(), ERR_OK);
-    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_int_equal(out.apic_ids[0], 3);
     expect_log("no sound table XSDT at 0x7fe00091");
 
     rsdp_build(xsdt, 0); /* and no fallback behind that */
@@ -312,10 +312,10 @@ static void test_madt_cpus(void **state) {
     assert_int_equal(parse(), ERR_OK);
     assert_string_equal(stub_log, "");
     assert_int_equal(out.nr_cpus, 4);
-    assert_int_equal(out.cpus[0].apic_id, 4);
-    assert_int_equal(out.cpus[1].apic_id, 2);
-    assert_int_equal(out.cpus[2].apic_id, 0xff);
-    assert_int_equal(out.cpus[3].apic_id, 0x12345);
+    assert_int_equal(out.apic_ids[0], 4);
+    assert_int_equal(out.apic_ids[1], 2);
+    assert_int_equal(out.apic_ids[2], 0xff);
+    assert_int_equal(out.apic_ids[3], 0x12345);
     assert_int_equal(out.lapic.v, 0xfee00000);
     assert_true(out.has_8259);
 }
@@ -409,7 +409,7 @@ static void test_madt_limits(void **state) {
     table_list();
     assert_int_equal(parse(), ERR_OK);
     assert_int_equal(out.nr_cpus, MAX_CPUS);
-    assert_int_equal(out.cpus[MAX_CPUS - 1].apic_id, 1000 + MAX_CPUS - 1);
+    assert_int_equal(out.apic_ids[MAX_CPUS - 1], 1000 + MAX_CPUS - 1);
     expect_log("APIC id 1064 is left out, 64 are known");
     assert_null(strstr(stub_log, "APIC id 1000 "));
 
@@ -449,7 +449,7 @@ static void test_first_of_a_kind(void **state) {
     table_list();
     assert_int_equal(parse(), ERR_OK);
     assert_int_equal(out.nr_cpus, 1);
-    assert_int_equal(out.cpus[0].apic_id, 3);
+    assert_int_equal(out.apic_ids[0], 3);
 }
 
 /* ---- FADT and DSDT --------------------------------------------------------------------------- */

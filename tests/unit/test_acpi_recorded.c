@@ -48,7 +48,7 @@ static enum err parse_recorded(const char *path) {
 static void expect_cpus(unsigned count) {
     assert_int_equal(out.nr_cpus, count);
     for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(out.cpus[i].apic_id, i);
+        assert_int_equal(out.apic_ids[i], i);
     assert_int_equal(out.lapic.v, 0xfee00000);
     assert_true(out.has_8259);
     assert_int_equal(out.nr_ioapics, 1);
