@@ -7,7 +7,6 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 
 #define IER_RX        0x01u
 #define IER_TX        0x02u
-#define IER_MASK      0x0fu
 #define IIR_NONE      0x01u
 #define IIR_TX        0x02u
 #define IIR_RX        0x04u
@@ -17,7 +16,6 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define LCR_DLAB      0x80u
 #define MCR_OUT2      0x08u
 #define MCR_LOOP      0x10u
-#define MCR_MASK      0x1fu
 #define LSR_READY     0x01u
 #define LSR_TX_EMPTY  0x60u /* THRE and TEMT */
 #define MSR_CONNECTED 0xb0u /* CTS, DSR, DCD */
@@ -102,26 +100,6 @@ static void data_write(struct vuart *u, uint8_t value) {
     u->thre_event = tx_empty(u);
 }
 
-static uint8_t iir_read(struct vuart *u) {
-    unsigned cause = irq_cause(u);
-
-    if (cause == IIR_TX)
-        u->thre_event = false;
-    return (uint8_t)(cause | ((u->regs[REG_IIR_FCR] & FCR_ENABLE) != 0 ? IIR_FIFO : 0));
-}
-
-static void fcr_write(struct vuart *u, uint8_t value) {
-    uint8_t byte;
-
-    u->regs[REG_IIR_FCR] = value;
-    if ((value & FCR_ENABLE) == 0 || (value & FCR_CLEAR_RX) == 0)
-        return; /* without a FIFO the other bits do nothing */
-    u->loop_full = false;
-    /* What is there now, not until empty: the producer may be faster than we are. */
-    for (uint32_t n = ring_used(u->rx); n > 0; n--)
-        (void)ring_take(u->rx, &byte);
-}
-
 /* Loopback wires the modem outputs to the modem inputs; else a modem is always there. */
 static uint8_t modem_inputs(const struct vuart *u) {
     unsigned mcr = u->regs[REG_MCR];
@@ -137,60 +115,56 @@ static bool is_divisor(const struct vuart *u, unsigned reg) {
     return (u->regs[REG_LCR] & LCR_DLAB) != 0 && reg <= REG_IER;
 }
 
-static uint8_t reg_read(struct vuart *u, unsigned reg) {
-    if (is_divisor(u, reg))
-        return u->divisor[reg];
-    switch (reg) {
-    case REG_DATA:
-        return data_read(u);
-    case REG_IIR_FCR:
-        return iir_read(u);
-    case REG_LSR:
-        return (uint8_t)((rx_ready(u) ? LSR_READY : 0) | (tx_empty(u) ? LSR_TX_EMPTY : 0));
-    case REG_MSR:
-        return modem_inputs(u);
-    default:
-        return u->regs[reg];
-    }
-}
-
 uint8_t vuart_read(struct vuart *u, unsigned reg) {
-    uint8_t value;
+    unsigned value = u->regs[reg];
 
     tx_update(u);
-    value = reg_read(u, reg);
+    if (is_divisor(u, reg)) {
+        value = u->divisor[reg];
+    } else if (reg == REG_DATA) {
+        value = data_read(u);
+    } else if (reg == REG_IIR_FCR) {
+        value = irq_cause(u);
+        u->thre_event = u->thre_event && value != IIR_TX;
+        value |= (u->regs[REG_IIR_FCR] & FCR_ENABLE) != 0 ? IIR_FIFO : 0;
+    } else if (reg == REG_LSR) {
+        value = (rx_ready(u) ? LSR_READY : 0) | (tx_empty(u) ? LSR_TX_EMPTY : 0);
+    } else if (reg == REG_MSR) {
+        value = modem_inputs(u);
+    }
     irq_settle(u);
-    return value;
+    return (uint8_t)value;
 }
 
-static void reg_write(struct vuart *u, unsigned reg, uint8_t value) {
-    if (is_divisor(u, reg)) {
-        u->divisor[reg] = value;
-        return;
-    }
-    switch (reg) {
-    case REG_DATA:
-        data_write(u, value);
-        break;
-    case REG_IER: /* enabling the interrupt of an empty transmitter raises it: so drivers start to send */
+/* What a write does besides setting the register. */
+static void reg_effect(struct vuart *u, unsigned reg, uint8_t value) {
+    uint8_t byte;
+
+    if (reg ==
+        REG_IER) /* enabling the interrupt of an empty transmitter raises it: so drivers start to send */
         u->thre_event |= (value & ~u->regs[REG_IER] & IER_TX) != 0 && tx_empty(u);
-        u->regs[REG_IER] = value & IER_MASK;
-        break;
-    case REG_IIR_FCR:
-        fcr_write(u, value);
-        break;
-    case REG_MCR:
+    if (reg == REG_MCR)
         u->loop_full = u->loop_full && (value & MCR_LOOP) != 0;
-        u->regs[REG_MCR] = value & MCR_MASK;
-        break;
-    default: /* in LSR and MSR's place nobody reads it */
-        u->regs[reg] = value;
-        break;
+    if (reg == REG_IIR_FCR && (value & FCR_CLEAR_RX) != 0 && (value & FCR_ENABLE) != 0) {
+        u->loop_full = false;
+        /* What is there now, not until empty: the producer may be faster than we are. */
+        for (uint32_t n = ring_used(u->rx); n > 0; n--)
+            (void)ring_take(u->rx, &byte);
     }
 }
 
 void vuart_write(struct vuart *u, unsigned reg, uint8_t value) {
+    static const uint8_t kept[8] = {
+        [REG_IER] = 0x0f, [REG_IIR_FCR] = 0xff, [REG_LCR] = 0xff, [REG_MCR] = 0x1f, [REG_SCR] = 0xff};
+
     tx_update(u);
-    reg_write(u, reg, value);
+    if (is_divisor(u, reg)) {
+        u->divisor[reg] = value;
+    } else if (reg == REG_DATA) {
+        data_write(u, value);
+    } else {
+        reg_effect(u, reg, value);
+        u->regs[reg] = value & kept[reg];
+    }
     irq_settle(u);
 }
