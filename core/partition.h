@@ -16,7 +16,7 @@
 #include "core/vlapic.h"
 #include "core/vuart.h"
 
-#define VCPU_EXIT_REASONS 80
+#define VCPU_EXIT_REASONS 86
 
 /* General registers in the order of their numbers in an instruction. The exit stub pushes them. */
 struct guest_regs {

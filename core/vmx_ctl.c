@@ -61,7 +61,6 @@ static bool msr_there(const struct vmx_caps *caps, const struct source *s) {
 
 static uint64_t cpuid_read(const struct source *s, cpuid_fn *cpuid) {
     uint32_t regs[4];
-
     cpuid(s->index & 0x80000000, 0, regs); /* the highest leaf of this half */
     if (regs[CPUID_EAX] < s->index)
         return 0;
@@ -75,11 +74,7 @@ static uint64_t cpuid_read(const struct source *s, cpuid_fn *cpuid) {
 void vmx_caps_read(struct vmx_caps *out, cpuid_fn *cpuid, rdmsr_fn *rdmsr) {
     for (unsigned i = 0; i < CAP_COUNT; i++) {
         const struct source *s = &sources[i];
-
-        if (s->reg == MSR)
-            out->raw[i] = msr_there(out, s) ? rdmsr(s->index) : 0;
-        else
-            out->raw[i] = cpuid_read(s, cpuid);
+        out->raw[i] = s->reg != MSR ? cpuid_read(s, cpuid) : msr_there(out, s) ? rdmsr(s->index) : 0;
     }
     if (msr_there(out, &sources[CAP_FEATURE_CONTROL]))
         out->raw[CAP_FEATURE_CONTROL] = vmx_feature_control(out->raw[CAP_FEATURE_CONTROL]) & 5;
@@ -101,6 +96,7 @@ static const struct requirement {
      "VMX enabled (firmware set-up: enable \"Intel Virtualization Technology (VT-x)\")"},
     {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50, "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
     {CAP_BASIC, BIT(48), 0, "64-bit VMCS addresses (IA32_VMX_BASIC bit 48)"},
+    {CAP_CR0_FIXED0, 0xe, 0, "CR0.MP, EM and TS as the guest likes (IA32_VMX_CR0_FIXED0 bits 1, 2, 3)"},
     NEEDS(CAP_MISC, BIT(5), "EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)"),
     NEEDS(CAP_EPT_VPID, BIT(6) | BIT(14) | BIT(16),
           "EPT 4-level walk, write-back and 2 MiB pages (IA32_VMX_EPT_VPID_CAP bits 6, 14, 16)"),
@@ -131,13 +127,14 @@ static const struct control {
     {VMX_PIN, CLEAR, BIT(0) | BIT(6) | BIT(7), "exits of interrupts and timers"},
 
     {VMX_PRIMARY, LATER, BIT(2) | BIT(22), "interrupt-window and NMI-window exiting"},
+    {VMX_PRIMARY, MUST, BIT(3), "TSC offsetting"}, /* 0 until the guest moves its TSC */
     {VMX_PRIMARY, MUST, BIT(10) | BIT(29), "MWAIT and MONITOR exiting"}, /* deep C-states are the package's */
     {VMX_PRIMARY, MUST, BIT(11), "RDPMC exiting"},   /* no PMU: the counters are not the guest's */
     {VMX_PRIMARY, WANT, BIT(17), "activate tertiary controls"}, /* for LOADIWKEY exiting */
     {VMX_PRIMARY, MUST, BIT(25), "use I/O bitmaps"}, /* ports are denied by default */
     {VMX_PRIMARY, MUST, BIT(28), "use MSR bitmaps"}, /* so are MSRs; those of the timer pass */
     {VMX_PRIMARY, MUST, BIT(31), "activate secondary controls"}, /* EPT is one of them */
-    {VMX_PRIMARY, CLEAR, BIT(3) | BIT(12), "exits and offset of RDTSC"}, /* the deadline timer is native */
+    {VMX_PRIMARY, CLEAR, BIT(12), "exits on RDTSC"}, /* the deadline timer is native */
     {VMX_PRIMARY, CLEAR, BIT(7) | BIT(30), "exits on HLT and PAUSE"}, /* nobody else could use the core */
     {VMX_PRIMARY, CLEAR, BIT(9) | BIT(15) | BIT(16), "exits on INVLPG and CR3"}, /* no shadow paging */
     {VMX_PRIMARY, CLEAR, BIT(19) | BIT(20) | BIT(21), "exits on CR8, TPR shadow"}, /* CR8 is the real TPR */
@@ -156,7 +153,7 @@ static const struct control {
     {VMX_SECONDARY, CLEAR, BIT(13) | BIT(14) | BIT(21) | BIT(27), "VM functions, nesting, PASID, PCONFIG"},
     {VMX_SECONDARY, CLEAR, BIT(17) | BIT(18) | BIT(22) | BIT(23) | BIT(24), "EPT extensions"}, /* RWX pages */
     {VMX_SECONDARY, CLEAR, BIT(25), "TSC scaling"}, /* the deadline timer counts the real TSC */
-    {VMX_SECONDARY, CLEAR, BIT(30) | BIT(31), "bus-lock detection, instruction timeout"},
+    {VMX_SECONDARY, WANT, BIT(30) | BIT(31), "bus-lock detection, instruction timeout"}, /* counted */
 
     {VMX_TERTIARY, WANT, BIT(0), "LOADIWKEY exiting"}, /* Key Locker is hidden: #UD */
 
@@ -247,11 +244,11 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
         const struct control *c = &controls[i];
 
-        if (c->word == word) {
-            known |= c->bits;
-            ones |= c->wish == MUST || c->wish == WANT ? c->bits : 0;
-            met &= control_met(c, &limits);
-        }
+        if (c->word != word)
+            continue;
+        known |= c->bits;
+        ones |= c->wish == MUST || c->wish == WANT ? c->bits : 0;
+        met &= control_met(c, &limits);
     }
     *out = (ones & limits.may_be_1) | (limits.default1 & ~known) | limits.must_be_1;
     return met;
@@ -259,14 +256,22 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
 
 enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) {
     bool met = requirements_met(caps);
+    uint32_t *w = out->word;
 
-    if ((caps->raw[CAP_CPUID_1_ECX] & VMX_BIT) != 0)
-        for (unsigned word = 0; word < VMX_WORDS; word++)
-            met &= word_resolve(caps, (enum vmx_word)word, &out->word[word]);
-    if (met)
-        return ERR_OK;
-    memset(out, 0, sizeof(*out));
-    return ERR_UNSUPPORTED;
+    *out = (struct vmx_controls){0};
+    for (unsigned word = 0; word < VMX_WORDS; word++) /* an absent one is explained in the same way */
+        if (msr_there(caps, &sources[words[word].cap]))
+            met &= word_resolve(caps, (enum vmx_word)word, &w[word]);
+    if (!met) {
+        *out = (struct vmx_controls){0};
+        return ERR_UNSUPPORTED;
+    }
+    log_line(
+        "VMX controls: pin %08x, primary %08x, secondary %08x, tertiary %08x, exit %08x, entry %08x; EPT and "
+        "VPID %lx",
+        w[VMX_PIN], w[VMX_PRIMARY], w[VMX_SECONDARY], w[VMX_TERTIARY], w[VMX_EXIT], w[VMX_ENTRY],
+        caps->raw[CAP_EPT_VPID]);
+    return ERR_OK;
 }
 
 bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, unsigned cpu) {

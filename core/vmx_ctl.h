@@ -23,6 +23,7 @@ enum vmx_word { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_TERTIARY, VMX_EXIT, VMX
 #define SECONDARY_XSAVES     (UINT32_C(1) << 20)
 #define SECONDARY_USER_WAIT  (UINT32_C(1) << 26)
 #define SECONDARY_ENCLV      (UINT32_C(1) << 28)
+#define SECONDARY_TIMEOUT    (UINT32_C(1) << 31)
 #define ENTRY_IA32E_GUEST    (UINT32_C(1) << 9)
 
 /* In this order they are read: each after those it depends on. */
@@ -54,8 +55,8 @@ struct vmx_controls {
 /* This CPU's capabilities. VMX MSRs are read only if CPUID shows VMX. */
 void vmx_caps_read(struct vmx_caps *out, cpuid_fn *cpuid, rdmsr_fn *rdmsr);
 
-/* The six words for the VMCS. On ERR_UNSUPPORTED everything that is missing has been logged by
- * name; *out is then zeroed. */
+/* The six words for the VMCS, which are logged. On ERR_UNSUPPORTED everything that is missing has
+ * been logged by name; *out is then zeroed. */
 must_check enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out);
 
 /* Same CPU as the boot one, as far as VMX and the guests can tell? Logs each difference. */

@@ -15,11 +15,13 @@
 #include "core/host.h"
 #include "core/str.h"
 
-#define VECTOR_DB 1
-#define VECTOR_AC 17
-#define VECTOR_MC 18
+#define VECTOR_DB            1
+#define VECTOR_AC            17
+#define VECTOR_MC            18
 
-#define NO_LINK   UINT64_MAX /* "VMCS link pointer" */
+#define NO_LINK              UINT64_MAX /* "VMCS link pointer" */
+
+#define NOTIFY_CRYSTAL_TICKS 25000 /* about a millisecond: no instruction stays away from events so long */
 
 /* Segment access rights ("Guest Register State"). */
 #define RIGHTS_CODE16   0x009bu
@@ -64,6 +66,9 @@ static void write_controls(const struct vcpu *v) {
     vmcs_write(VMCS_IO_BITMAP_B, v->partition->io_bitmaps.v + PAGE_SIZE);
     vmcs_write(VMCS_EPT_POINTER, v->partition->ept_pointer);
     vmcs_write(VMCS_VPID, (uint16_t)(v->cpu + 1));
+    vmcs_write(VMCS_TSC_OFFSET, v->msrs.tsc_adjust); /* INIT keeps it */
+    if ((c->word[VMX_SECONDARY] & SECONDARY_TIMEOUT) != 0)
+        vmcs_write(VMCS_NOTIFY_WINDOW, NOTIFY_CRYSTAL_TICKS);
     if ((c->word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0)
         vmcs_write(VMCS_XSS_EXITING, UINT64_MAX);
     if ((c->word[VMX_SECONDARY] & SECONDARY_ENCLS) != 0)

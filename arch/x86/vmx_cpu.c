@@ -14,7 +14,6 @@ struct vmx_controls vmx_controls __attribute__((section(".bss.sealed")));
 
 void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     struct cpuid_regs r = cpu_cpuid(leaf, subleaf);
-
     regs[0] = r.eax;
     regs[1] = r.ebx;
     regs[2] = r.ecx;
@@ -31,25 +30,26 @@ enum err vmx_resolve(void) {
 
 bool vmx_same_as_boot(void) {
     struct vmx_caps mine;
-
     vmx_caps_read(&mine, vmx_cpuid, cpu_rdmsr);
     return vmx_caps_equal(&vmx_caps, &mine, this_cpu.index);
+}
+
+static void region_init(hpa_t at) {
+    uint32_t *region = host_phys(at, PAGE_SIZE);
+    memset(region, 0, PAGE_SIZE);
+    *region = vmx_revision(&vmx_caps);
 }
 
 void vmx_cpu_on(void) {
     struct cr_fixed fixed = vmx_cr_fixed(&vmx_caps);
     uint64_t now = cpu_rdmsr(IA32_FEATURE_CONTROL), want = vmx_feature_control(now);
-    uint32_t *region = host_phys(this_cpu.vmxon_region, PAGE_SIZE), *vmcs;
 
     if (want != now)
         cpu_wrmsr(IA32_FEATURE_CONTROL, want);
     cpu_write_cr0(vmx_fix(cpu_read_cr0(), fixed.cr0_fixed0, fixed.cr0_fixed1));
     cpu_write_cr4(vmx_fix(cpu_read_cr4() | CR4_VMXE, fixed.cr4_fixed0, fixed.cr4_fixed1));
-    memset(region, 0, PAGE_SIZE);
-    *region = vmx_revision(&vmx_caps);
-    vmcs = host_phys(this_cpu.vmcs, PAGE_SIZE); /* only now: the seal hides both from us */
-    memset(vmcs, 0, PAGE_SIZE);
-    *vmcs = vmx_revision(&vmx_caps);
+    region_init(this_cpu.vmxon_region);
+    region_init(this_cpu.vmcs); /* only now: the seal hides both from us */
     vmx_on(this_cpu.vmxon_region);
     vmx_invept(INVALIDATE_ALL, 0); /* nothing is known of what ran here before */
     vmx_invvpid(INVALIDATE_ALL, 0);

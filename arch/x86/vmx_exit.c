@@ -14,12 +14,18 @@
 
 _Static_assert(sizeof(struct guest_regs) == GUEST_REGS_BYTES, "vmx_exit.S");
 
-#define HAS_LENGTH        1u /* VM-exit instruction length is valid: VERDICT_NEXT may be returned */
-#define HAS_QUALIFICATION 2u
-#define HAS_VECTORING     4u /* may come in the middle of delivering an event */
+#define HAS_LENGTH             1u /* VM-exit instruction length is valid: VERDICT_NEXT may be returned */
+#define HAS_QUALIFICATION      2u
+#define HAS_VECTORING          4u /* may come in the middle of delivering an event */
 
-#define REASON_BASIC      0xffffu
-#define ENTRY_FAILURE     BIT(31)
+#define REASON_BASIC           0xffffu
+#define REASON_BUS_LOCK        74
+#define BUS_LOCK               BIT(26)
+#define ENTRY_FAILURE          BIT(31)
+
+#define NOTIFY_CONTEXT_INVALID BIT(0)
+#define NOTIFY_IRET_UNBLOCKED  BIT(12)
+#define BLOCKING_NMI           8u
 
 static enum verdict exit_undefined(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
@@ -45,11 +51,23 @@ static enum verdict exit_task_switch(struct vcpu *v, struct guest_regs *regs, st
     return exit_stop(info, STOP_CRASHED, "hardware task switch, which is not supported");
 }
 
-static enum verdict exit_init(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+/* INIT signals, which nobody of ours sends, and bus locks: the exit counter shows them. */
+static enum verdict exit_counted(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     (void)v;
     (void)regs;
     (void)info;
-    return VERDICT_RESUME; /* nobody of ours sends a real INIT; the exit counter shows it */
+    return VERDICT_RESUME;
+}
+
+/* The guest has kept events away for too long, with no exit in between, and has been interrupted. */
+static enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    (void)v;
+    (void)regs;
+    if ((info->qualification & NOTIFY_CONTEXT_INVALID) != 0)
+        return exit_stop(info, STOP_CRASHED, "endless instruction, the state of which is lost");
+    if ((info->qualification & NOTIFY_IRET_UNBLOCKED) != 0)
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_NMI);
+    return VERDICT_RESUME;
 }
 
 static const struct {
@@ -60,7 +78,7 @@ static const struct {
     [0] = {exit_exception, "exception or NMI", HAS_QUALIFICATION | HAS_VECTORING},
     [1] = {NULL, "external interrupt", 0},
     [2] = {exit_triple_fault, "triple fault", 0},
-    [3] = {exit_init, "INIT signal", 0},
+    [3] = {exit_counted, "INIT signal", 0},
     [4] = {NULL, "SIPI", 0},
     [5] = {NULL, "I/O SMI", 0},
     [6] = {NULL, "other SMI", 0},
@@ -127,10 +145,16 @@ static const struct {
     [70] = {exit_undefined, "ENCLV", 0},
     [72] = {exit_gp, "ENQCMD PASID", 0},
     [73] = {exit_gp, "ENQCMDS PASID", 0},
-    [74] = {NULL, "bus lock", 0},
-    [75] = {NULL, "notify", HAS_QUALIFICATION},
+    [74] = {exit_counted, "bus lock", HAS_VECTORING},
+    [75] = {exit_notify, "notify", HAS_QUALIFICATION | HAS_VECTORING},
     [76] = {exit_undefined, "SEAMCALL", 0},
     [77] = {exit_undefined, "TDCALL", 0},
+    [78] = {exit_undefined, "RDMSRLIST", 0},
+    [79] = {exit_undefined, "WRMSRLIST", 0},
+    [80] = {exit_undefined, "URDMSR", 0},
+    [81] = {exit_undefined, "UWRMSR", 0},
+    [84] = {exit_undefined, "RDMSR with an immediate", 0}, /* no control for these two: hidden */
+    [85] = {exit_undefined, "WRMSRNS with an immediate", 0},
 };
 
 const char *exit_reason_name(uint32_t reason) {
@@ -162,6 +186,8 @@ void vmx_exit(struct guest_regs *regs) {
 
     v->exits_total++;
     v->exits[info.reason < VCPU_EXIT_REASONS ? info.reason : VCPU_EXIT_REASONS - 1]++;
+    if ((raw & BUS_LOCK) != 0 && info.reason != REASON_BUS_LOCK)
+        v->exits[REASON_BUS_LOCK]++; /* another exit was due as well */
     if ((raw & ENTRY_FAILURE) != 0)
         verdict = exit_stop(&info, STOP_CRASHED, "VM entry failed");
     else
