@@ -42,7 +42,7 @@ static const struct allowance {
     {1, 0, CPUID_EDX, 0x0f800000, 0},         /* MMX, FXSR, SSE, SSE2, SS: native */
     {2, 0, WHOLE, ALL, 0},                    /* TLB and cache descriptors */
     {7, 0, CPUID_EBX, B4(0, 3, 5, 6), 0},     /* FSGSBASE, BMI1, AVX2, FDP: native */
-    {7, 0, CPUID_EBX, B3(1, 4, 11), 0},       /* TSC_ADJUST: reads back; HLE, RTM: an exit aborts them */
+    {7, 0, CPUID_EBX, B2(4, 11), 0},          /* HLE, RTM: an exit aborts them */
     {7, 0, CPUID_EBX, B4(7, 8, 9, 13), 0},    /* SMEP, BMI2, ERMS, no FCS/FDS: native */
     {7, 0, CPUID_EBX, B1(10), SECONDARY_INVPCID},
     {7, 0, CPUID_EBX, B3(18, 19, 20), 0},     /* RDSEED, ADX, SMAP: native */
@@ -57,7 +57,6 @@ static const struct allowance {
     {7, 0, CPUID_EDX, B3(4, 14, 16), 0},      /* FSRM, SERIALIZE, TSXLDTRK: instructions */
     {7, 0, CPUID_EDX, B2(10, 11), 0},         /* MD_CLEAR, RTM_ALWAYS_ABORT: facts for mitigations */
     {7, 0, CPUID_EDX, B4(26, 27, 28, 31), 0}, /* IBRS, STIBP, L1D_FLUSH, SSBD: MSRs pass */
-    {7, 0, CPUID_EDX, B1(29), 0},             /* ARCH_CAPABILITIES: the MSR is masked */
     {7, 1, CPUID_EAX, B4(0, 1, 2, 3) | B4(4, 5, 7, 23), 0}, /* SHA512 to AVX-IFMA: instructions */
     {7, 1, CPUID_EAX, B3(10, 11, 12), 0},     /* fast short REP: facts */
     {7, 1, CPUID_EDX, B4(4, 5, 10, 14), 0},   /* AVX-VNNI-INT8, NE-CONVERT, INT16, PREFETCHI */
@@ -91,7 +90,6 @@ static void host_read(const struct builder *b, uint32_t leaf, uint32_t subleaf, 
 /* Where that leaf's row is; nr_rows if there is none. */
 static unsigned row_find(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf) {
     unsigned i = 0;
-
     while (i < t->nr_rows && (t->rows[i].leaf != leaf || t->rows[i].subleaf != subleaf))
         i++;
     return i;
@@ -115,16 +113,10 @@ static void set(uint32_t row[4], uint32_t eax, uint32_t ebx, uint32_t ecx, uint3
     row[CPUID_EDX] = edx;
 }
 
-static void set_signature(uint32_t row[4], uint32_t max_leaf, const char signature[12]) {
-    row[CPUID_EAX] = max_leaf;
-    memcpy(&row[CPUID_EBX], signature, 12);
-}
-
 static void build_allowed(const struct builder *b) {
     for (size_t i = 0; i < ARRAY_SIZE(allowances); i++) {
         const struct allowance *a = &allowances[i];
         uint32_t regs[4], *row = row_get(b, a->leaf, a->subleaf);
-
         if ((b->view->secondary & a->control) != a->control)
             continue;
         host_read(b, a->leaf, a->subleaf, regs);
@@ -135,7 +127,6 @@ static void build_allowed(const struct builder *b) {
 
 static unsigned bits_for(unsigned count) {
     unsigned bits = 0;
-
     while ((1u << bits) < count)
         bits++;
     return bits;
@@ -145,19 +136,18 @@ static unsigned bits_for(unsigned count) {
 static void build_topology(const struct builder *b) {
     unsigned nr = b->view->nr_vcpus, id = b->view->vcpu;
     uint32_t *row = row_get(b, 1, 0);
-
     row[CPUID_EBX] |= id << 24 | nr << 16;
     row[CPUID_EDX] |= nr > 1 ? B1(28) : 0; /* HTT: the count above counts */
     set(row_get(b, 0xb, 0), 0, 1, 1 << 8 | 0, id);
     set(row_get(b, 0xb, 1), bits_for(nr), nr, 2 << 8 | 1, id);
 }
 
-#define MAX_CACHES 6
+#define MAX_CACHES      6
+#define MAX_CRYSTAL_KHZ 1000000
 
 /* The host's caches; the last level is shared by the partition, the others by nobody. */
 static void build_caches(const struct builder *b) {
     uint32_t id_space = (1u << bits_for(b->view->nr_vcpus)) - 1, regs[4];
-
     for (unsigned i = 0; i < MAX_CACHES; i++) {
         host_read(b, 4, i, regs);
         if ((regs[CPUID_EAX] & 0x1f) == 0)
@@ -180,10 +170,8 @@ static uint32_t xcr0_consistent(uint32_t host) {
 /* "XSAVE-Supported Features and State-Component Bitmaps" and the two area formats. */
 static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t components, bool compact) {
     uint32_t bytes = 576;
-
     for (const struct cpuid_row *row = t->rows; row < t->rows + t->nr_rows; row++) {
         uint32_t size = row->regs[CPUID_EAX], end = size + row->regs[CPUID_EBX];
-
         if (row->leaf != 0xd || row->subleaf < 2 || (components & BIT(row->subleaf)) == 0)
             continue;
         if (compact)
@@ -196,10 +184,9 @@ static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t components, bo
 
 /* A component counts only if its area is described: seen announced without (PKRU). */
 static uint32_t build_components(const struct builder *b) {
-    uint32_t regs[4], allowed;
-
+    uint32_t regs[4];
     host_read(b, 0xd, 0, regs);
-    allowed = xcr0_consistent(regs[CPUID_EAX]);
+    uint32_t allowed = xcr0_consistent(regs[CPUID_EAX]);
     for (unsigned i = 2; i < XCR0_COMPONENTS; i++) {
         host_read(b, 0xd, i, regs);
         if (regs[CPUID_EAX] == 0)
@@ -212,7 +199,6 @@ static uint32_t build_components(const struct builder *b) {
 
 static void build_xsave(const struct builder *b) {
     uint32_t regs[4], components = 0, features = B3(0, 1, 2); /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1 */
-
     if ((row_get(b, 1, 0)[CPUID_ECX] & B1(26)) != 0) {
         components = build_components(b);
         set(row_get(b, 0xd, 0), components, 0, xsave_bytes(b->table, components, false), 0);
@@ -228,18 +214,20 @@ static void build_xsave(const struct builder *b) {
  * arrives at exactly `tsc`; 0 = none. All in kHz. */
 static uint64_t numerator(uint64_t tsc, uint64_t crystal, uint64_t denominator) {
     uint64_t product = tsc * denominator, n = (product + crystal - 1) / crystal;
-
     return product + crystal <= UINT32_MAX && crystal * n / denominator == tsc ? n : 0;
 }
 
-/* The TSC has to come out right to the kHz; the crystal may be a little off the measured one. */
+/* The crystal, which the local APIC timer counts too: what the host says, else what CPUs with 15H
+ * usually have, else the bus clock of older ones. The TSC has to come out right to the kHz, and for
+ * that the crystal may be a little off. */
 static void build_frequencies(const struct builder *b) {
-    uint32_t tsc = b->view->tsc_khz, base = b->view->crystal_khz, mhz = (tsc + 500) / 1000;
-    uint32_t crystal = 0, denominator = 0;
-    uint64_t n = 0;
+    uint32_t tsc = b->view->tsc_khz, mhz = (tsc + 500) / 1000, regs[4];
+    host_read(b, 0x15, 0, regs);
+    uint32_t base = regs[CPUID_ECX] / 1000, crystal = 0, denominator = 0;
+    if (base == 0 || base > MAX_CRYSTAL_KHZ)
+        base = regs[CPUID_EBX] != 0 ? 24000 : 100000;
 
-    if (base == 0 || base > UINT32_MAX / 1000 - 1000)
-        base = 24000;
+    uint64_t n = 0;
     for (uint32_t i = 0; i < 1000 * 1000 && n == 0; i++) { /* up to 1 MHz off */
         crystal = base + i / 1000;
         denominator = i % 1000 + 1;
@@ -253,29 +241,31 @@ static void build_frequencies(const struct builder *b) {
 
 static void build_fixed(const struct builder *b) {
     uint32_t regs[4], *width = &row_get(b, 0x80000008, 0)[CPUID_EAX];
-
     row_get(b, 0, 0)[CPUID_EAX] = CPUID_MAX_BASIC;
     row_get(b, 1, 0)[CPUID_ECX] |= B1(31); /* a hypervisor: Linux wants it for x2APIC */
     /* ARAT: the deepest sleep a guest reaches is HLT, and there the timer runs. */
     row_get(b, 6, 0)[CPUID_EAX] = B1(2);
     host_read(b, 7, 0, regs);
     row_get(b, 7, 0)[CPUID_EAX] = regs[CPUID_EAX] < 2 ? regs[CPUID_EAX] : 2;
+    row_get(b, 7, 0)[CPUID_EBX] |= B1(1);  /* TSC_ADJUST and ARCH_CAPABILITIES are ours, so that */
+    row_get(b, 7, 0)[CPUID_EDX] |= B1(29); /* both are there on every host */
     row_get(b, 0x80000000, 0)[CPUID_EAX] = CPUID_MAX_EXT;
     row_get(b, 0x80000007, 0)[CPUID_EDX] = b->view->invariant_tsc ? B1(8) : 0;
     if ((*width >> 8 & 0xff) > 48) /* 57-bit addresses are hidden: we walk four levels */
         *width = (*width & 0xff) | 48 << 8;
-    set_signature(row_get(b, CPUID_LEAF_HV, 0), CPUID_LEAF_HV + 1, CPUID_SIGNATURE);
+    row_get(b, CPUID_LEAF_HV, 0)[CPUID_EAX] = CPUID_LEAF_HV + 1;
+    memcpy(&row_get(b, CPUID_LEAF_HV, 0)[CPUID_EBX], CPUID_SIGNATURE, 12);
     row_get(b, CPUID_LEAF_HV + 1, 0)[CPUID_EAX] = CPUID_VERSION;
     /* No features: stock Linux accepts x2APIC without interrupt remapping, and nothing else. */
-    set_signature(row_get(b, CPUID_LEAF_KVM, 0), CPUID_LEAF_KVM + 1, "KVMKVMKVM\0\0");
+    row_get(b, CPUID_LEAF_KVM, 0)[CPUID_EAX] = CPUID_LEAF_KVM + 1;
+    memcpy(&row_get(b, CPUID_LEAF_KVM, 0)[CPUID_EBX], "KVMKVMKVM\0\0", 12);
 }
 
 enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host) {
-    struct builder b = {out, view, host};
-
     if (view->nr_vcpus == 0 || view->nr_vcpus > MAX_CPUS || view->vcpu >= view->nr_vcpus ||
         view->tsc_khz == 0)
         return ERR_RANGE;
+    struct builder b = {out, view, host};
     memset(out, 0, sizeof(*out));
     out->apic_id = view->vcpu;
     build_allowed(&b);
@@ -301,14 +291,12 @@ static void apply_live(const struct cpuid_table *t, uint32_t leaf, uint32_t subl
     }
 }
 
-static bool leaf_has_subleaves(uint32_t leaf) {
-    return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
-}
-
 void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
                   const struct cpuid_live *live, uint32_t out[4]) {
-    unsigned i = row_find(table, leaf, leaf_has_subleaves(leaf) ? subleaf : 0);
-
+    if (leaf == 0x1f) /* "V2 Extended Topology Enumeration": nothing between cores and package */
+        leaf = 0xb;
+    bool has_subleaves = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
+    unsigned i = row_find(table, leaf, has_subleaves ? subleaf : 0);
     set(out, 0, 0, 0, 0);
     if (i < table->nr_rows)
         memcpy(out, table->rows[i].regs, 4 * sizeof(*out));
@@ -320,7 +308,6 @@ void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t suble
 
 uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg) {
     uint32_t regs[4];
-
     cpuid_lookup(table, leaf, subleaf, NULL, regs);
     return regs[reg];
 }

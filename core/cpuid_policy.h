@@ -16,18 +16,17 @@ typedef void cpuid_fn(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 #define CPUID_SIGNATURE "MullionVMX\0"       /* twelve bytes with the last NUL */
 #define CPUID_VERSION   UINT32_C(0x00010000)
 
-#define CPUID_MAX_BASIC 0x16u
+#define CPUID_MAX_BASIC 0x1fu
 #define CPUID_MAX_EXT   0x80000008u
 #define CPUID_MAX_ROWS  48
 
 /* What differs between partitions and vCPUs. */
 struct cpuid_view {
-    unsigned vcpu;        /* = the guest's APIC id */
-    unsigned nr_vcpus;    /* of the partition: one package, one thread a core */
-    uint32_t tsc_khz;     /* measured */
-    uint32_t crystal_khz; /* the rate the local APIC timer counts at; 0 = not known */
-    bool invariant_tsc;   /* the TSC runs at that rate in every state */
-    uint32_t secondary;   /* secondary VM-execution controls in force: some enable instructions */
+    unsigned vcpu;      /* = the guest's APIC id */
+    unsigned nr_vcpus;  /* of the partition: one package, one thread a core */
+    uint32_t tsc_khz;   /* measured */
+    bool invariant_tsc; /* the TSC runs at that rate in every state */
+    uint32_t secondary; /* secondary VM-execution controls in force: some enable instructions */
 };
 
 struct cpuid_table { /* what is in no row reads zeros */

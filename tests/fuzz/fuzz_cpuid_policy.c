@@ -49,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     memcpy(question, data, sizeof(question));
-    view = (struct cpuid_view){question[0] & 0x7f, question[0] >> 7 & 0x7f, question[1],
-                               question[2],        question[0] >> 31,       question[3]};
+    view = (struct cpuid_view){question[0] & 0x7f, question[0] >> 7 & 0x7f, question[1], question[0] >> 31,
+                               question[3]};
     host_data = data + sizeof(question);
     host_size = size - sizeof(question);
     if (cpuid_build(table, &view, host) == ERR_OK) {
