@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CR0, CR4, EFER and XCR0 as the SDM's instruction pages have them, cut down to what CPUID shows.
+/* CR0, CR4 and XCR0 as the SDM's instruction pages have them, cut down to what CPUID shows.
  * Pure: touches neither registers nor VMCS. */
 #include "core/cr_policy.h"
 
-/* A bit the guest may set if CPUID shows the feature; mask 0 = always. */
-struct feature_bit {
+/* Bits of CR4 that the guest may set if CPUID shows the feature; mask 0 = always. */
+static const struct {
     uint64_t bits;
     uint32_t leaf;
     enum cpuid_reg reg;
     uint32_t mask;
-};
-
-static const struct feature_bit cr4_features[] = {
+} cr4_features[] = {
     {CR4_VME | CR4_PVI, 1, CPUID_EDX, 1 << 1},
     {CR4_DE, 1, CPUID_EDX, 1 << 2},
     {CR4_PSE, 1, CPUID_EDX, 1 << 3},
@@ -31,25 +29,6 @@ static const struct feature_bit cr4_features[] = {
     {CR4_PKE, 7, CPUID_ECX, 1 << 3},
 };
 
-static const struct feature_bit efer_features[] = {
-    {EFER_SCE, 0x80000001, CPUID_EDX, 1 << 11},
-    {EFER_NXE, 0x80000001, CPUID_EDX, 1 << 20},
-    {EFER_LME | EFER_LMA, 0x80000001, CPUID_EDX, 1 << 29},
-};
-
-static uint64_t features_allowed(const struct feature_bit *features, size_t count,
-                                 const struct cpuid_table *cpuid) {
-    uint64_t allowed = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct feature_bit *f = &features[i];
-
-        if ((cpuid_static(cpuid, f->leaf, 0, f->reg) & f->mask) == f->mask)
-            allowed |= f->bits;
-    }
-    return allowed;
-}
-
 #define CR0_KNOWN                                                                                            \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
@@ -58,16 +37,17 @@ static uint64_t features_allowed(const struct feature_bit *features, size_t coun
  * entries and exits do not switch them: set by a guest, they would slow us down too. CR4.MCE is
  * ours so that a machine check never shuts the machine down. */
 void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed, const struct cpuid_table *cpuid) {
-    uint64_t allowed = features_allowed(cr4_features, ARRAY_SIZE(cr4_features), cpuid);
+    uint64_t allowed = 0;
 
+    for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
+        if ((~cpuid_static(cpuid, cr4_features[i].leaf, 0, cr4_features[i].reg) & cr4_features[i].mask) == 0)
+            allowed |= cr4_features[i].bits;
     out->cr0_force = fixed->cr0_fixed0 & ~(CR0_PE | CR0_PG);
     out->cr0_mask = out->cr0_force | CR0_CD | CR0_NW;
     out->cr4_force = fixed->cr4_fixed0 | CR4_MCE;
     out->cr4_allowed = allowed & (fixed->cr4_fixed1 | CR4_MCE);
     out->cr4_mask = ~out->cr4_allowed | out->cr4_force;
-    out->efer_allowed = features_allowed(efer_features, ARRAY_SIZE(efer_features), cpuid);
     out->xcr0_allowed = cpuid_static(cpuid, 0xd, 0, CPUID_EAX);
-    out->phys_bits = cpuid_static(cpuid, 0x80000008, 0, CPUID_EAX) & 0xff;
 }
 
 /* "MOV - Move to/from Control Registers" and "Initializing IA-32e Mode". */
@@ -78,12 +58,9 @@ static bool cr0_valid(const struct cr_state *now, uint64_t value) {
         return false;
     if ((changed & CR0_PG) == 0)
         return true;
-    if ((value & CR0_PG) == 0) {
-        bool mode64 = (now->efer & EFER_LMA) != 0 && now->cs_long;
-
-        return !mode64 && (now->cr4 & CR4_PCIDE) == 0;
-    }
-    return (now->efer & EFER_LME) == 0 || ((now->cr4 & CR4_PAE) != 0 && !now->cs_long);
+    if ((value & CR0_PG) == 0)
+        return !((now->efer & EFER_LMA) != 0 && now->cs_l) && (now->cr4 & CR4_PCIDE) == 0;
+    return (now->efer & EFER_LME) == 0 || ((now->cr4 & CR4_PAE) != 0 && !now->cs_l && !now->tss16);
 }
 
 /* "PDPTE Registers": what makes the CPU load them. */
@@ -94,17 +71,16 @@ static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
 enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
                           struct cr_change *out) {
     uint64_t guest = (value & CR0_KNOWN) | CR0_ET, changed = guest ^ now->cr0;
-    uint64_t efer = now->efer & ~EFER_LMA;
 
     if (value >> 32 != 0 || !cr0_valid(now, guest))
         return CR_GP;
-    if ((guest & CR0_PG) != 0 && (efer & EFER_LME) != 0)
-        efer |= EFER_LMA;
+    bool lma = (guest & CR0_PG) != 0 && (now->efer & EFER_LME) != 0;
+    uint64_t efer = (now->efer & ~EFER_LMA) | (lma ? EFER_LMA : 0);
     *out = (struct cr_change){
         .real = cr0_real(policy, guest),
         .shadow = guest,
         .efer = efer,
-        .long_mode = (efer & EFER_LMA) != 0,
+        .long_mode = lma,
         .load_pdptes = pae_paging(guest, now->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)) != 0,
         .flush = (changed & CR0_PG) != 0,
     };
@@ -122,8 +98,7 @@ static bool cr4_valid(const struct cr_policy *policy, const struct cr_state *now
 
 enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
                           struct cr_change *out) {
-    uint64_t changed = value ^ now->cr4;
-    uint64_t paging = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;
+    uint64_t changed = value ^ now->cr4, paging = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP;
 
     if (!cr4_valid(policy, now, value))
         return CR_GP;
@@ -135,16 +110,6 @@ enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state 
         .load_pdptes = pae_paging(now->cr0, value, now->efer) && (changed & paging) != 0,
         .flush = (changed & (paging | CR4_PCIDE)) != 0,
     };
-    return CR_OK;
-}
-
-enum cr_verdict efer_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
-                           uint64_t *efer) {
-    bool lme_changes = ((value ^ now->efer) & EFER_LME) != 0;
-
-    if ((value & ~policy->efer_allowed) != 0 || (lme_changes && (now->cr0 & CR0_PG) != 0))
-        return CR_GP;
-    *efer = (value & ~EFER_LMA) | (now->efer & EFER_LMA); /* LMA is read-only */
     return CR_OK;
 }
 
@@ -161,10 +126,8 @@ enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint6
 }
 
 bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits) {
-    uint64_t reserved = 0x1e6; /* bits 2:1 and 8:5, "PAE Paging: Format of a PDPTE" */
+    uint64_t reserved = 0x1e6 | UINT64_MAX << phys_bits; /* bits 2:1 and 8:5, "Format of a PDPTE" */
 
-    if (phys_bits < 64)
-        reserved |= ~UINT64_C(0) << phys_bits;
     for (unsigned i = 0; i < 4; i++)
         if ((pdptes[i] & 1) != 0 && (pdptes[i] & reserved) != 0)
             return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest may write to CR0, CR4, EFER and XCR0, and which bits of CR0 and CR4 exit at all.
- * Pure: numbers in, a verdict and numbers out. The caller moves them to and from the VMCS. */
+/* What a guest may write to CR0, CR4 and XCR0, and which bits of CR0 and CR4 exit at all. Pure:
+ * numbers in, a verdict and numbers out. The caller moves them to and from the VMCS. */
 #pragma once
 
 #include "core/cpuid_policy.h"
@@ -50,7 +50,8 @@
 #define XCR0_AVX512    (BIT(5) | BIT(6) | BIT(7))
 #define XCR0_PKRU      BIT(9)
 
-/* Bits VMX operation forces to 1 (fixed0) or 0 (clear in fixed1), from the four MSRs. */
+/* Bits VMX operation forces to 1 (fixed0) or 0 (clear in fixed1), from the four MSRs. vmx_ctl sees to
+ * it that of CR0 only PE, NE and PG are forced. */
 struct cr_fixed {
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 };
@@ -62,15 +63,14 @@ struct cr_policy {
     uint64_t cr0_force; /* ORed into the guest's CR0 to make the real one */
     uint64_t cr4_force;
     uint64_t cr4_allowed; /* bits the guest may set */
-    uint64_t efer_allowed;
     uint64_t xcr0_allowed;
-    unsigned phys_bits;
 };
 
 /* The guest's own view: registers as it would read them (shadow bits where the mask owns them). */
 struct cr_state {
     uint64_t cr0, cr3, cr4, efer;
-    bool cs_long; /* CS.L */
+    bool cs_l;  /* CS.L, in whatever mode */
+    bool tss16; /* TR holds a 16-bit TSS */
 };
 
 /* After CR_OK: what to put into the VMCS. Real = for the guest-state field, the new guest view is
@@ -101,27 +101,14 @@ static inline uint64_t cr_view(uint64_t real, uint64_t shadow, uint64_t mask) {
     return (real & ~mask) | (shadow & mask);
 }
 
-/* MOV to CR0. For LMSW and CLTS pass the value from the two functions below. */
+/* MOV to CR0, MOV to CR4. CLTS and LMSW reach only bits that are the guest's, and never exit. */
 must_check enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now,
                                      uint64_t value, struct cr_change *out);
 must_check enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state *now,
                                      uint64_t value, struct cr_change *out);
 
-/* LMSW reaches the low four bits and cannot clear PE. */
-static inline uint64_t cr0_after_lmsw(uint64_t cr0, uint16_t source) {
-    return (cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | (source & (CR0_PE | CR0_MP | CR0_EM | CR0_TS));
-}
-
-static inline uint64_t cr0_after_clts(uint64_t cr0) {
-    return cr0 & ~CR0_TS;
-}
-
-/* WRMSR of EFER; *efer is the new value for the guest-state field. */
-must_check enum cr_verdict efer_write(const struct cr_policy *policy, const struct cr_state *now,
-                                      uint64_t value, uint64_t *efer);
-
 /* XSETBV at CPL 0: `index` is ECX. On CR_OK the caller executes it. */
 must_check enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value);
 
-/* No present entry has a reserved bit set. */
+/* No present entry has a reserved bit set. `phys_bits` is MAXPHYADDR, at most 52. */
 bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits);

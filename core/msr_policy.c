@@ -7,19 +7,13 @@
 
 enum action {
     GP,
-    PASS,   /* native, no exit */
-    X2APIC, /* native in x2APIC mode, else the virtual APIC answers */
-    VALUE,  /* reads as a constant */
-    IGNORE, /* writes are swallowed */
-    STATE,  /* kept here */
-    ARCH,   /* the caller acts */
-};
-
-struct row {
-    uint32_t first, last;
-    uint8_t read, write; /* enum action */
-    uint64_t value;      /* for VALUE */
-    const char *reason;
+    PASS,     /* native, no exit */
+    X2APIC,   /* native in x2APIC mode, else the virtual APIC answers */
+    DEADLINE, /* native while the guest's TSC is the real one, else the caller translates */
+    VALUE,    /* reads as a constant */
+    IGNORE,   /* writes are swallowed */
+    STATE,    /* kept here */
+    ARCH,     /* the caller acts */
 };
 
 #define TSC_ADJUST        0x3b
@@ -30,39 +24,43 @@ struct row {
 #define MTRR_DEF_TYPE     0x2ff
 #define XSS               0xda0
 
-#define MTRR_ALL_WB       UINT64_C(0x0606060606060606)
-
 /* Sorted, no two rows overlap: row_find halves it. A row that only says GP is there for its reason.
  */
-static const struct row rows[] = {
-    {0x10, 0x10, PASS, IGNORE, 0, "TSC: native; it cannot be moved, the deadline timer counts it"},
+/* clang-format off */
+static const struct row {
+    uint32_t first, last;
+    uint8_t read, write; /* enum action */
+    uint64_t value;      /* for VALUE; of MTRR_FIX*: number of the first register */
+    const char *reason;
+} rows[] = {
+    {0x10, 0x10, PASS, ARCH, 0, "TSC: native with an offset; a write moves that, this vCPU's view only"},
     {0x17, 0x17, VALUE, GP, 0, "PLATFORM_ID: read at boot by microcode loaders"},
     {0x1b, 0x1b, ARCH, ARCH, 0, "APIC_BASE: the mode is virtual, the real one stays in x2APIC"},
-    {0x34, 0x34, GP, GP, 0, "SMI_COUNT: shows the machine's activity"},
+    {0x33, 0x34, GP, GP, 0, "TEST_CTRL: the core's bus is the machine's; SMI_COUNT: shows its activity"},
     {0x3a, 0x3a, VALUE, GP, 1, "FEATURE_CONTROL: locked, no VMX, no SMX"},
-    {0x3b, 0x3b, STATE, STATE, 0, "TSC_ADJUST: reads back; moves nothing, as TSC"},
+    {0x3b, 0x3b, STATE, ARCH, 0, "TSC_ADJUST: what writes have moved the TSC by; a write moves it on"},
     {0x48, 0x49, PASS, PASS, 0, "SPEC_CTRL, PRED_CMD: this core's; shown as the host has them"},
     {0x79, 0x79, GP, IGNORE, 0, "BIOS_UPDT_TRIG: microcode is the machine's"},
     {0x8b, 0x8b, STATE, IGNORE, 0, "BIOS_SIGN_ID: guests choose mitigations by it"},
     {0xc1, 0xc8, GP, GP, 0, "PMC: no PMU"},
     {0xe1, 0xe1, PASS, PASS, 0, "UMWAIT_CONTROL: this core's"},
-    {0xfe, 0xfe, VALUE, GP, 0, "MTRRCAP: MTRRs without ranges; Linux wants them for PAT"},
+    {0xfe, 0xfe, VALUE, GP, 0x500, "MTRRCAP: FIX, WC, no variable ranges; Linux wants MTRRs for PAT"},
     {0x10a, 0x10a, STATE, GP, 0, "ARCH_CAPABILITIES: bits that need no other MSR"},
     {0x10b, 0x10b, PASS, PASS, 0, "FLUSH_CMD: flushes this core's L1D"},
     {0x174, 0x176, PASS, PASS, 0, "SYSENTER_CS, ESP, EIP: VMCS guest state"},
     {0x179, 0x179, VALUE, GP, 0, "MCG_CAP: no banks; machine checks are ours"},
     {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
     {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
-    {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
-    {0x250, 0x250, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX64K: Linux reads them unasked"},
-    {0x258, 0x259, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX16K"},
-    {0x268, 0x26f, VALUE, GP, MTRR_ALL_WB, "MTRR_FIX4K"},
-    {0x277, 0x277, PASS, PASS, 0, "PAT: VMCS guest state"},
-    {0x2ff, 0x2ff, STATE, STATE, 0, "MTRR_DEF_TYPE: reads back; EPT decides the memory type"},
+    {0x1d9, 0x1d9, PASS, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
+    {0x250, 0x250, STATE, STATE, 0, "MTRR_FIX64K: reads back; EPT decides the memory type"},
+    {0x258, 0x259, STATE, STATE, 1, "MTRR_FIX16K"},
+    {0x268, 0x26f, STATE, STATE, 3, "MTRR_FIX4K"},
+    {0x277, 0x277, PASS, PASS, 0, "PAT: VMCS guest state; the CPU itself refuses a bad type"},
+    {0x2ff, 0x2ff, STATE, STATE, 0, "MTRR_DEF_TYPE: reads back"},
     {0x38d, 0x391, GP, GP, 0, "FIXED_CTR_CTRL, PERF_GLOBAL_*: no PMU"},
     {0x480, 0x493, GP, GP, 0, "VMX capabilities: no nesting"},
     {0x560, 0x58f, GP, GP, 0, "RTIT_*: trace output would be a way around EPT"},
-    {0x6e0, 0x6e0, PASS, PASS, 0, "TSC_DEADLINE: the real timer"},
+    {0x6e0, 0x6e0, DEADLINE, DEADLINE, 0, "TSC_DEADLINE: the real timer, which counts the real TSC"},
     {0x800, 0x802, ARCH, ARCH, 0, "x2APIC id: virtual"},
     {0x803, 0x803, X2APIC, X2APIC, 0, "version"},
     {0x804, 0x807, ARCH, ARCH, 0, "reserved: #GP by the virtual APIC"},
@@ -76,12 +74,14 @@ static const struct row rows[] = {
     {0x83a, 0x83d, ARCH, ARCH, 0, "reserved"},
     {0x83e, 0x83f, X2APIC, X2APIC, 0, "timer divisor, self IPI"},
     {0x840, 0x8ff, ARCH, ARCH, 0, "reserved"},
+    {0xd90, 0xd90, GP, GP, 0, "BNDCFGS: MPX is hidden"},
     {0xda0, 0xda0, VALUE, STATE, 0, "XSS: no supervisor state is shown, so only 0"},
-    {0xc0000080, 0xc0000080, PASS, ARCH, 0, "EFER: VMCS guest state; writes are checked"},
+    {0xc0000080, 0xc0000080, PASS, PASS, 0, "EFER: VMCS guest state; the CPU itself checks writes"},
     {0xc0000081, 0xc0000084, PASS, PASS, 0, "STAR, LSTAR, CSTAR, FMASK: we make no SYSCALL"},
     {0xc0000100, 0xc0000101, PASS, PASS, 0, "FS_BASE, GS_BASE: VMCS guest state"},
     {0xc0000102, 0xc0000103, PASS, PASS, 0, "KERNEL_GS_BASE, TSC_AUX: we use neither"},
 };
+/* clang-format on */
 
 static const struct row *row_find(uint32_t index) {
     size_t low = 0, high = ARRAY_SIZE(rows);
@@ -103,19 +103,18 @@ static const struct row *row_find(uint32_t index) {
  * Hidden are the bits that announce an MSR which a guest does not get: TSX_CTRL, MISC_PACKAGE_CTLS,
  * ENERGY_FILTERING_CTL, DOITM, FB_CLEAR_CTRL, XAPIC_DISABLE_STATUS, OVERCLOCKING_STATUS, GDS_CTRL.
  */
-#define ARCH_CAPABILITIES_SHOWN                                                                              \
-    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | BIT(15) |   \
-     BIT(17) | BIT(19) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(62))
+#define ARCH_CAPABILITIES_SHOWN UINT64_C(0x400000001d1ae17f)
 
-#define MISC_FAST_STRINGS    BIT(0)
-#define MISC_PERFMON         BIT(7)
-#define MISC_BTS_UNAVAILABLE (BIT(11) | BIT(12)) /* and PEBS */
+#define MISC_FAST_STRINGS       BIT(0)
+#define MISC_PERFMON            BIT(7)
+#define MISC_BTS_UNAVAILABLE    (BIT(11) | BIT(12)) /* and PEBS */
 
-#define MTRR_TYPE_WB         6
-#define MTRR_FIXED_ENABLE    BIT(10)
-#define MTRR_ENABLE          BIT(11)
+#define MTRR_TYPES              0x73u /* a bit for each type there is: UC, WC, WT, WP, WB */
+#define MTRR_TYPE_WB            6
+#define MTRR_FIXED_ENABLE       BIT(10)
+#define MTRR_ENABLE             BIT(11)
 
-#define DEBUGCTL_ALLOWED     (BIT(0) | BIT(1)) /* LBR: harmless without its MSRs; BTF */
+#define DEBUGCTL_ALLOWED        (BIT(0) | BIT(1)) /* LBR: harmless without its MSRs; BTF */
 
 void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_capabilities) {
     *out = (struct msr_state){
@@ -124,51 +123,56 @@ void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_cap
         .microcode = microcode,
         .arch_capabilities = arch_capabilities & ARCH_CAPABILITIES_SHOWN,
     };
+    memset(out->mtrr_fixed, MTRR_TYPE_WB, sizeof(out->mtrr_fixed));
 }
 
-static uint64_t state_read(const struct msr_state *s, uint32_t index) {
+/* Where the value of a STATE row lives. XSS has none. */
+static uint64_t *state_slot(struct msr_state *s, const struct row *row, uint32_t index) {
     switch (index) {
     case TSC_ADJUST:
-        return s->tsc_adjust;
+        return &s->tsc_adjust;
     case BIOS_SIGN_ID:
-        return s->microcode;
+        return &s->microcode;
     case ARCH_CAPABILITIES:
-        return s->arch_capabilities;
+        return &s->arch_capabilities;
     case MISC_ENABLE:
-        return s->misc_enable;
+        return &s->misc_enable;
+    case MTRR_DEF_TYPE:
+        return &s->mtrr_def_type;
     default:
-        return s->mtrr_def_type;
+        return &s->mtrr_fixed[row->value + index - row->first];
     }
 }
 
-static bool mtrr_def_type_valid(uint64_t value) {
-    uint64_t type = value & 0xff;
-
-    return (value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) == 0 && type <= MTRR_TYPE_WB && type != 2 &&
-           type != 3;
+static bool mtrr_types_valid(uint64_t types, unsigned count) {
+    for (; count > 0; count--, types >>= 8)
+        if ((types & 0xff) > MTRR_TYPE_WB || (MTRR_TYPES >> (types & 0xff) & 1) == 0)
+            return false;
+    return true;
 }
 
-static bool state_write(struct msr_state *s, uint32_t index, uint64_t value) {
+static bool state_write(struct msr_state *s, const struct row *row, uint32_t index, uint64_t value) {
     switch (index) {
-    case TSC_ADJUST:
-        s->tsc_adjust = value;
-        return true;
+    case XSS:
+        return value == 0;
     case MISC_ENABLE: /* read-only bits keep their value, as on the machine */
         if ((value & ~(MISC_FAST_STRINGS | MISC_PERFMON | MISC_BTS_UNAVAILABLE)) != 0)
             return false;
-        s->misc_enable = (value & MISC_FAST_STRINGS) | MISC_BTS_UNAVAILABLE;
-        return true;
+        value = (value & MISC_FAST_STRINGS) | MISC_BTS_UNAVAILABLE;
+        break;
     case MTRR_DEF_TYPE:
-        if (!mtrr_def_type_valid(value))
+        if ((value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) != 0 || !mtrr_types_valid(value, 1))
             return false;
-        s->mtrr_def_type = value;
-        return true;
-    default: /* XSS */
-        return value == 0;
+        break;
+    default: /* MTRR_FIX*: a type for each of eight ranges */
+        if (!mtrr_types_valid(value, 8))
+            return false;
     }
+    *state_slot(s, row, index) = value;
+    return true;
 }
 
-/* PASS does not exit, so the last resort of both is #GP. */
+/* What passes does not exit, so the last resort of both is #GP. */
 enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value) {
     const struct row *row = row_find(index);
 
@@ -178,10 +182,11 @@ enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_
         *value = row->value;
         return MSR_DONE;
     case STATE:
-        *value = state_read(state, index);
+        *value = *state_slot((struct msr_state *)state, row, index);
         return MSR_DONE;
     case ARCH:
     case X2APIC:
+    case DEADLINE:
         return MSR_ARCH;
     default:
         return MSR_GP;
@@ -195,13 +200,24 @@ enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t val
     case IGNORE:
         return MSR_DONE;
     case STATE:
-        return state_write(state, index, value) ? MSR_DONE : MSR_GP;
+        return state_write(state, row, index, value) ? MSR_DONE : MSR_GP;
     case ARCH:
     case X2APIC:
+    case DEADLINE:
         return index == DEBUGCTL && (value & ~DEBUGCTL_ALLOWED) != 0 ? MSR_GP : MSR_ARCH;
     default:
         return MSR_GP;
     }
+}
+
+uint64_t msr_deadline_real(uint64_t deadline, uint64_t tsc_adjust, uint64_t now) {
+    uint64_t guest_now = now + tsc_adjust, left = deadline - guest_now;
+
+    if (deadline == 0)
+        return 0;
+    if (deadline <= guest_now)
+        return 1; /* long past: fires at once */
+    return left > UINT64_MAX - now ? UINT64_MAX : now + left;
 }
 
 /* "MSR-Bitmap Address": reads of 0..1FFFH, reads of C0000000H.., then writes likewise. */
@@ -214,17 +230,15 @@ static void bitmap_clear(uint8_t *page, uint32_t index) {
     page[at] &= (uint8_t) ~(1u << (index & 7));
 }
 
-static bool action_passes(uint8_t action, bool x2apic) {
-    return action == PASS || (action == X2APIC && x2apic);
-}
+void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved) {
+    const bool passes[] = {[PASS] = true, [X2APIC] = x2apic, [DEADLINE] = !tsc_moved, [ARCH] = false};
 
-void msr_bitmap_build(uint8_t page[4096], bool x2apic) {
     memset(page, 0xff, 4096);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {
-            if (action_passes(rows[i].read, x2apic))
+            if (passes[rows[i].read])
                 bitmap_clear(page, index);
-            if (action_passes(rows[i].write, x2apic))
+            if (passes[rows[i].write])
                 bitmap_clear(page + BITMAP_WRITE, index);
         }
     }

@@ -6,13 +6,17 @@
 
 #include "core/types.h"
 
+#define MTRR_FIXED 11 /* registers: one for 64K ranges, two for 16K, eight for 4K */
+
 /* Per vCPU. MSRs whose value lives with us. */
 struct msr_state {
-    uint64_t tsc_adjust;
+    uint64_t tsc_adjust; /* the VMCS's TSC offset as well: both are 0 at RESET and move together */
+    uint64_t deadline;   /* as the guest wrote it; in use while its TSC is moved */
     uint64_t misc_enable;
     uint64_t mtrr_def_type;
+    uint64_t mtrr_fixed[MTRR_FIXED];
     uint64_t microcode;         /* of the host */
-    uint64_t arch_capabilities; /* of the host, masked; 0 = it has none */
+    uint64_t arch_capabilities; /* of the host, masked */
 };
 
 /* Values at RESET. `arch_capabilities` is the host's MSR, 0 where CPUID does not announce it. */
@@ -25,11 +29,15 @@ enum msr_verdict {
 };
 
 /* MSR_ARCH: IA32_APIC_BASE and every x2APIC register (800H-8FFH) that exits: core/vlapic answers.
- * IA32_DEBUGCTL: a VMCS field; a written value has been checked. IA32_EFER, written: check it with
- * efer_write. */
+ * IA32_DEBUGCTL, written: a VMCS field; the value has been checked. IA32_TSC and IA32_TSC_ADJUST,
+ * written: move the TSC of this vCPU. IA32_TSC_DEADLINE: by the function below. */
 must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value);
 must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value);
 
+/* What the real IA32_TSC_DEADLINE has to hold for a guest's deadline, at real time `now`: 0, which
+ * disarms, only for 0; a deadline that has passed for the guest has passed for the timer too. */
+uint64_t msr_deadline_real(uint64_t deadline, uint64_t tsc_adjust, uint64_t now);
+
 /* The 4 KiB MSR bitmap: all ones, then holes for what passes. x2APIC registers pass only in x2APIC
- * mode: rebuild when the guest's APIC mode changes. */
-void msr_bitmap_build(uint8_t page[4096], bool x2apic);
+ * mode, the deadline only while the guest's TSC is the real one. */
+void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved);

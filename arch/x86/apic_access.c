@@ -56,7 +56,7 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) 
 
     if (index == IA32_APIC_BASE) {
         verdict = act(v, vlapic_write_base(&v->lapic, value), &effect);
-        vcpu_apic_mode_changed(v);
+        vcpu_choose_msr_bitmap(v);
         return verdict;
     }
     return act(v, vlapic_write(&v->lapic, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value, &effect), &effect);

@@ -11,33 +11,33 @@
 #include "arch/x86/vmx_exit.h"
 #include "core/hypercall.h"
 
-#define IA32_DEBUGCTL 0x1d9
 #define X2APIC_FIRST  0x800
 #define X2APIC_LAST   0x8ff
 
 #define CR_TYPE_WRITE 0
-#define CR_TYPE_CLTS  2
-#define CR_TYPE_LMSW  3
+#define RIGHTS_TYPE   0xfu
+#define TYPE_TSS16    1u
+#define TYPE_BUSY     2u
+#define RIGHTS_L      BIT(13)
 
 static uint64_t cr4_view(const struct vcpu *v) {
     return cr_view(vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_CR4_SHADOW), v->cr.cr4_mask);
 }
 
 enum verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    (void)info;
     uint32_t leaf = (uint32_t)regs->rax, out[4];
     struct cpuid_live live = {0};
-
-    (void)info;
     if (cpuid_is_live(leaf)) {
         live.cr4 = cr4_view(v);
         live.xcr0 = (live.cr4 & CR4_OSXSAVE) != 0 ? cpu_xgetbv(0) : 1;
         live.apic_enabled = v->lapic.mode != VLAPIC_DISABLED;
     }
     cpuid_lookup(&v->cpuid, leaf, (uint32_t)regs->rcx, &live, out);
-    regs->rax = out[0];
-    regs->rbx = out[1];
-    regs->rcx = out[2];
-    regs->rdx = out[3];
+    regs->rax = out[CPUID_EAX];
+    regs->rbx = out[CPUID_EBX];
+    regs->rcx = out[CPUID_ECX];
+    regs->rdx = out[CPUID_EDX];
     return VERDICT_NEXT;
 }
 
@@ -45,19 +45,21 @@ static bool is_apic_msr(uint32_t index) {
     return index == IA32_APIC_BASE || (index >= X2APIC_FIRST && index <= X2APIC_LAST);
 }
 
-enum verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    uint32_t index = (uint32_t)regs->rcx;
-    uint64_t value = 0;
-    enum msr_verdict verdict;
+static enum msr_verdict read_msr(struct vcpu *v, uint32_t index, uint64_t *value) {
+    if (is_apic_msr(index))
+        return apic_msr_read(v, index, value);
+    enum msr_verdict verdict = msr_read(&v->msrs, index, value);
+    if (verdict != MSR_ARCH)
+        return verdict;
+    if (!v->lapic.tsc_deadline) /* IA32_TSC_DEADLINE it is, which this CPU does not have */
+        return MSR_GP;
+    *value = cpu_rdmsr(IA32_TSC_DEADLINE) == 0 ? 0 : v->msrs.deadline; /* has fired? */
+    return MSR_DONE;
+}
 
-    if (is_apic_msr(index)) {
-        verdict = apic_msr_read(v, index, &value);
-    } else {
-        verdict = msr_read(&v->msrs, index, &value);
-        if (verdict == MSR_ARCH) /* IA32_DEBUGCTL, IA32_EFER: their values are in the VMCS */
-            value = index == IA32_DEBUGCTL ? vmcs_read(VMCS_GUEST_DEBUGCTL) : vmcs_read(VMCS_GUEST_EFER);
-    }
-    if (verdict == MSR_GP) {
+enum verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    uint64_t value;
+    if (read_msr(v, (uint32_t)regs->rcx, &value) != MSR_DONE) {
         v->denied_msrs++;
         return exit_inject_gp(info);
     }
@@ -66,50 +68,54 @@ enum verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs, struct exit_inf
     return VERDICT_NEXT;
 }
 
-static void read_cr_state(const struct vcpu *v, struct cr_state *now) {
-    now->cr0 = cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask);
-    now->cr3 = vmcs_read(VMCS_GUEST_CR3);
-    now->cr4 = cr4_view(v);
-    now->efer = vmcs_read(VMCS_GUEST_EFER);
-    now->cs_long = guest_cs_long();
+static void set_deadline(struct vcpu *v, uint64_t deadline) {
+    v->msrs.deadline = deadline;
+    cpu_wrmsr(IA32_TSC_DEADLINE, msr_deadline_real(deadline, v->msrs.tsc_adjust, cpu_rdtsc()));
 }
 
-static enum msr_verdict write_efer(struct vcpu *v, uint64_t value) {
-    struct cr_state now;
-    uint64_t efer;
+/* "Time-Stamp Counter Adjustment": what a write adds to one of IA32_TSC and IA32_TSC_ADJUST it adds
+ * to the other. The real TSC stays, this vCPU's offset changes, and a deadline still to come is
+ * reached when the moved TSC gets there. */
+static void move_tsc(struct vcpu *v, uint64_t adjust) {
+    uint64_t real = v->lapic.tsc_deadline ? cpu_rdmsr(IA32_TSC_DEADLINE) : 0;
+    uint64_t deadline = v->msrs.tsc_adjust == 0 ? real : v->msrs.deadline;
 
-    read_cr_state(v, &now);
-    if (efer_write(&v->cr, &now, value, &efer) != CR_OK)
+    v->msrs.tsc_adjust = adjust;
+    vmcs_write(VMCS_TSC_OFFSET, adjust);
+    vcpu_choose_msr_bitmap(v);
+    if (real > cpu_rdtsc())
+        set_deadline(v, deadline);
+}
+
+static enum msr_verdict write_msr(struct vcpu *v, uint32_t index, uint64_t value) {
+    if (is_apic_msr(index))
+        return apic_msr_write(v, index, value);
+    enum msr_verdict verdict = msr_write(&v->msrs, index, value);
+    if (verdict != MSR_ARCH)
+        return verdict;
+    if (index == IA32_TSC)
+        move_tsc(v, value - cpu_rdtsc());
+    else if (index == IA32_TSC_ADJUST)
+        move_tsc(v, value);
+    else if (index == IA32_DEBUGCTL)
+        vmcs_write(VMCS_GUEST_DEBUGCTL, value);
+    else if (v->lapic.tsc_deadline)
+        set_deadline(v, value);
+    else
         return MSR_GP;
-    vmcs_write(VMCS_GUEST_EFER, efer);
     return MSR_DONE;
 }
 
 enum verdict exit_wrmsr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    uint32_t index = (uint32_t)regs->rcx;
-    uint64_t value = regs->rdx << 32 | (uint32_t)regs->rax;
-    enum msr_verdict verdict;
-
-    if (is_apic_msr(index)) {
-        verdict = apic_msr_write(v, index, value);
-    } else {
-        verdict = msr_write(&v->msrs, index, value);
-        if (verdict == MSR_ARCH && index == IA32_EFER)
-            verdict = write_efer(v, value);
-        else if (verdict == MSR_ARCH)
-            vmcs_write(VMCS_GUEST_DEBUGCTL, value);
-    }
-    if (verdict == MSR_GP) {
-        v->denied_msrs++;
-        return exit_inject_gp(info);
-    }
-    return VERDICT_NEXT;
+    if (write_msr(v, (uint32_t)regs->rcx, regs->rdx << 32 | (uint32_t)regs->rax) == MSR_DONE)
+        return VERDICT_NEXT;
+    v->denied_msrs++;
+    return exit_inject_gp(info);
 }
 
 /* "PDPTE Registers": loaded when PAE paging is in use after the write. */
 static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
     uint64_t pdptes[4];
-
     if (guest_map_read(&v->partition->map, pdptes, gpa(cr3 & 0xffffffe0), sizeof(pdptes)) != ERR_OK ||
         !cr_pdptes_valid(pdptes, vmx_phys_bits(&vmx_caps)))
         return false;
@@ -120,60 +126,42 @@ static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
     return true;
 }
 
-static void apply_change(const struct vcpu *v, const struct cr_change *change, bool is_cr0) {
-    uint32_t entry = vmcs_read(VMCS_ENTRY_CONTROLS);
-
-    if (is_cr0) {
-        vmcs_write(VMCS_GUEST_CR0, change->real);
-        vmcs_write(VMCS_CR0_SHADOW, change->shadow);
-    } else {
-        vmcs_write(VMCS_GUEST_CR4, change->real);
-        vmcs_write(VMCS_CR4_SHADOW, change->shadow);
-    }
-    vmcs_write(VMCS_GUEST_EFER, change->efer);
-    vmcs_write(VMCS_ENTRY_CONTROLS,
-               change->long_mode ? entry | ENTRY_IA32E_GUEST : entry & ~ENTRY_IA32E_GUEST);
-    if (change->flush)
-        vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
-}
-
-static uint64_t operand(const struct guest_regs *regs, unsigned number, bool is_long) {
-    uint64_t value = number == 4 ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[number];
-
-    return is_long ? value : (uint32_t)value;
-}
-
-/* Only writes exit: what the masks own is read from the shadow. */
+/* MOV to CR0 or CR4 that changes a bit of ours. Nothing else exits: what the masks own is read from
+ * the shadow, CLTS and LMSW reach only the guest's own bits. */
 enum verdict exit_cr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     unsigned cr = info->qualification & 0xf, type = info->qualification >> 4 & 3;
-    struct cr_change change = {0};
-    struct cr_state now;
-    enum cr_verdict verdict;
-    uint64_t value;
-
-    read_cr_state(v, &now);
-    value = operand(regs, info->qualification >> 8 & 0xf, now.cs_long);
-    if (type == CR_TYPE_CLTS) {
-        verdict = cr0_write(&v->cr, &now, cr0_after_clts(now.cr0), &change);
-    } else if (type == CR_TYPE_LMSW) {
-        value = cr0_after_lmsw(now.cr0, (uint16_t)(info->qualification >> 16));
-        verdict = cr0_write(&v->cr, &now, value, &change);
-    } else if (type == CR_TYPE_WRITE && cr == 0) {
-        verdict = cr0_write(&v->cr, &now, value, &change);
-    } else if (type == CR_TYPE_WRITE && cr == 4) {
-        verdict = cr4_write(&v->cr, &now, value, &change);
-    } else {
+    unsigned source = info->qualification >> 8 & 0xf;
+    if (type != CR_TYPE_WRITE || (cr != 0 && cr != 4))
         return exit_stop(info, STOP_CRASHED, "a control-register access that must not exit");
-    }
+
+    struct cr_state now = {
+        .cr0 = cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask),
+        .cr3 = vmcs_read(VMCS_GUEST_CR3),
+        .cr4 = cr4_view(v),
+        .efer = vmcs_read(VMCS_GUEST_EFER),
+        .cs_l = (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) != 0,
+        .tss16 = (vmcs_read(VMCS_GUEST_TR_RIGHTS) & RIGHTS_TYPE & ~TYPE_BUSY) == TYPE_TSS16,
+    };
+    uint64_t value = source == 4 ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[source];
+    if (!guest_cs_long())
+        value = (uint32_t)value;
+    struct cr_change change = {0};
+    enum cr_verdict verdict = (cr == 0 ? cr0_write : cr4_write)(&v->cr, &now, value, &change);
     if (verdict != CR_OK || (change.load_pdptes && !load_pdptes(v, now.cr3)))
         return exit_inject_gp(info);
-    apply_change(v, &change, cr == 0 || type != CR_TYPE_WRITE);
+
+    vmcs_write(cr == 0 ? VMCS_GUEST_CR0 : VMCS_GUEST_CR4, change.real);
+    vmcs_write(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW, change.shadow);
+    vmcs_write(VMCS_GUEST_EFER, change.efer);
+    uint32_t entry = vmcs_read(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
+    vmcs_write(VMCS_ENTRY_CONTROLS, entry | (change.long_mode ? ENTRY_IA32E_GUEST : 0));
+    if (change.flush)
+        vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
     return VERDICT_NEXT;
 }
 
 enum verdict exit_xsetbv(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint64_t value = regs->rdx << 32 | (uint32_t)regs->rax;
-
     if (xcr0_write(&v->cr, (uint32_t)regs->rcx, value) != CR_OK)
         return exit_inject_gp(info);
     cpu_xsetbv(0, value);
@@ -192,7 +180,6 @@ enum verdict exit_cache(struct vcpu *v, struct guest_regs *regs, struct exit_inf
 
 enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     enum stop_cause cause = STOP_NONE;
-
     if (guest_cpl() != 0)
         return exit_inject_ud(info);
     regs->rax = hypercall(v, regs->rax, &cause);

@@ -6,12 +6,15 @@
 #include "core/types.h"
 
 enum {
+    IA32_TSC = 0x10,
     IA32_APIC_BASE = 0x1b,
     IA32_FEATURE_CONTROL = 0x3a,
+    IA32_TSC_ADJUST = 0x3b,
     IA32_BIOS_SIGN_ID = 0x8b,
     IA32_SPEC_CTRL = 0x48,
     IA32_ARCH_CAPABILITIES = 0x10a,
     IA32_UMWAIT_CONTROL = 0xe1,
+    IA32_DEBUGCTL = 0x1d9,
     IA32_PAT = 0x277,
     IA32_VMX_BASIC = 0x480,
     IA32_VMX_PINBASED_CTLS = 0x481,

@@ -29,8 +29,8 @@
 #define CPUID7_SPEC_CTRL BIT(26)
 #define CPUID7_ARCH_CAPS BIT(29)
 
-static uint8_t bitmap_xapic[PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
-static uint8_t bitmap_x2apic[PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
+/* [in x2APIC mode?][TSC moved?] */
+static uint8_t msr_bitmaps[2][2][PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
 
 _Noreturn void vmx_enter(void); /* vmx_exit.S */
 
@@ -39,12 +39,12 @@ struct guest_regs *vcpu_regs(void) {
 }
 
 void vcpu_bitmaps_init(void) {
-    msr_bitmap_build(bitmap_xapic, false);
-    msr_bitmap_build(bitmap_x2apic, true);
+    for (unsigned i = 0; i < 4; i++)
+        msr_bitmap_build(msr_bitmaps[i / 2][i % 2], i / 2 != 0, i % 2 != 0);
 }
 
-void vcpu_apic_mode_changed(const struct vcpu *v) {
-    const uint8_t *bitmap = v->lapic.mode == VLAPIC_X2APIC ? bitmap_x2apic : bitmap_xapic;
+void vcpu_choose_msr_bitmap(const struct vcpu *v) {
+    const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][v->msrs.tsc_adjust != 0];
 
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
 }
@@ -107,7 +107,7 @@ static void reset_core(struct vcpu *v) {
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
     vcpu_regs()->rdx = cpu_cpuid(1, 0).eax; /* "Processor State After Reset" */
     vmcs_setup(v);
-    vcpu_apic_mode_changed(v);
+    vcpu_choose_msr_bitmap(v);
 }
 
 /* Put this core's vCPU into its first state and run it, or let it wait for its SIPI. */
@@ -173,7 +173,7 @@ static void take_init(struct vcpu *v) {
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
     vcpu_regs()->rdx = cpu_cpuid(1, 0).eax;
     vmcs_setup(v);
-    vcpu_apic_mode_changed(v);
+    vcpu_choose_msr_bitmap(v);
     v->waits_for_sipi = true;
 }
 

@@ -21,9 +21,11 @@ _Noreturn void vcpu_stop(struct vcpu *v, enum stop_cause cause);
 /* Look at what other cores want of this one; may park and so not return. */
 void vcpu_kicked(void);
 
-/* The MSR bitmap, by the mode of the guest's APIC. Boot core, once. */
+/* Make the MSR bitmaps. Boot core, once. */
 void vcpu_bitmaps_init(void);
-void vcpu_apic_mode_changed(const struct vcpu *v);
+
+/* Use the one for the mode of the guest's APIC and TSC: after each change of either. */
+void vcpu_choose_msr_bitmap(const struct vcpu *v);
 
 /* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);

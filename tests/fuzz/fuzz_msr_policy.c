@@ -20,6 +20,10 @@ static void check_state(const struct msr_state *s, const struct msr_state *first
 
     CHECK((s->misc_enable & ~UINT64_C(1)) == 0x1800);
     CHECK((s->mtrr_def_type & ~UINT64_C(0xcff)) == 0 && type <= 6 && type != 2 && type != 3);
+    for (unsigned i = 0; i < 8 * MTRR_FIXED; i++) {
+        uint8_t fixed = ((const uint8_t *)s->mtrr_fixed)[i];
+        CHECK(fixed <= 6 && fixed != 2 && fixed != 3);
+    }
     CHECK(s->microcode == first->microcode && s->arch_capabilities == first->arch_capabilities);
 }
 
