@@ -8,7 +8,7 @@
 #define MAX_PIECES 8
 #define SEGMENTS   4
 
-_Static_assert(MAX_PIECES + SEGMENTS + CONFIG_MAX_WINDOWS <= MAX_GUEST_REGIONS, "all fit");
+_Static_assert(MAX_PIECES + SEGMENTS + 1 + CONFIG_MAX_WINDOWS <= MAX_GUEST_REGIONS, "all fit");
 _Static_assert(GUEST_TABLES_BASE + GUEST_TABLES_BYTES == GUEST_RAM_BASE, "tables end at 1 MiB");
 
 /* RAM that counts from 0: byte `offset` of it up to `end` is seen at `gpa`. 2 MiB and 1 GiB pages
@@ -52,6 +52,18 @@ static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *fr
     return e == ERR_OK ? layout_add_piece(map, piece, 0) : e;
 }
 
+/* RESET fetches right below 4 GiB. There a PC has the ROM of which it shows the end below 1 MiB as well. */
+static enum err layout_add_rom(struct guest_map *map, struct frames *frames) {
+    struct range piece;
+    unsigned count;
+    enum err e = frames_alloc_pieces(frames, GUEST_TABLES_BYTES, &piece, 1, &count);
+
+    if (e != ERR_OK)
+        return e;
+    return guest_map_add(map, (struct guest_region){gpa(GIB(4) - GUEST_TABLES_BYTES), hpa(piece.base),
+                                                    GUEST_TABLES_BYTES, REGION_TABLES});
+}
+
 enum err guest_layout_build(struct guest_map *map, const struct partition_config *config,
                             struct frames *frames) {
     struct range pieces[MAX_PIECES];
@@ -62,6 +74,8 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
     map->count = 0;
     if (e == ERR_OK && config->identity)
         e = layout_add_low_megabyte(map, frames);
+    if (e == ERR_OK && config->load_at_reset)
+        e = layout_add_rom(map, frames);
     for (unsigned i = 0; i < count && e == ERR_OK; offset += pieces[i++].size)
         e = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
                              : layout_add_piece(map, pieces[i], offset);

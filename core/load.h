@@ -8,20 +8,24 @@
 #include "core/guest_map.h"
 #include "core/types.h"
 
+#define LOAD_MAX_MODULES (CONFIG_MAX_MODULES + 1) /* the initrd first */
+
 struct load_image {
-    const char *name, *args; /* of the module; shorter than MAX_NAME and MAX_CMDLINE */
+    const char *name, *args; /* shorter than MAX_NAME and MAX_CMDLINE; args: "" = none */
     const void *data;
-    uint64_t bytes; /* 0 = none; name and args are "" then */
+    uint64_t bytes;
 };
 
 struct load_request {
     const struct partition_config *config;
-    const struct guest_map *map;
-    struct load_image kernel, initrd;
+    const struct guest_map *map; /* all zeros, but for the tables */
+    struct load_image kernel, modules[LOAD_MAX_MODULES];
+    unsigned nr_modules;
     gpa_t rsdp; /* of the guest's ACPI tables; 0 = none */
 };
 
 enum start_mode {
+    START_RESET,     /* the state of RESET, the first fetch at FFFFFFF0H; nothing below counts */
     START_REAL,      /* cs.base = cs << 4, likewise the others; 64 KiB limits */
     START_PROTECTED, /* 32-bit, flat segments of base 0 and limit 4 GiB, paging off */
     START_LONG,      /* 64-bit, flat segments, CR0.PG, CR4.PAE, EFER.LME and LMA set, cr3 valid */

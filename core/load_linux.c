@@ -1,188 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Linux kernel (bzImage) by the 64-bit boot protocol of Documentation/arch/x86/boot.rst: reads the file,
- * which is believed in nothing, and builds what the kernel expects around it: boot_params, page tables, GDT.
- */
+/* A Linux kernel (bzImage) by the 64-bit or, where it has no such entry, the 32-bit boot protocol of
+ * Documentation/arch/x86/boot.rst: reads the file, which is believed in nothing, and builds what the kernel
+ * expects around it: boot_params, page tables, GDT. */
 #include "core/loader.h"
 
-#define HEADER_AT        0x1F1u
-#define HEADER_MAX       0x290u /* where boot_params goes on with something else */
-#define MAGIC_AT         0x202u
-#define ENTRY_64         0x200u /* from the start of the loaded kernel */
-#define SECTOR           512u
-
-#define PROTOCOL_MIN     0x020C /* the first with xloadflags */
-#define XLF_KERNEL_64    BIT(0)
-#define XLF_ABOVE_4G     BIT(1)
-#define LOADER_UNDEFINED 0xFF
-
-#define CS_LINUX         0x10
-#define DS_LINUX         0x18
-
-#define PTE_TABLE        (BIT(0) | BIT(1)) /* present, writable */
-#define PTE_LARGE        (PTE_TABLE | BIT(7))
-#define PTES             (PAGE_SIZE / sizeof(uint64_t))
-
-/* Names as in the protocol. From setup_sects on the file has the same, at the same offsets, up to 268H. */
-struct __attribute__((packed)) boot_params { /* offset */
-    uint8_t gap_000[0x70];                   /* 000 */
-    uint64_t acpi_rsdp_addr;                 /* 070 */
-    uint8_t gap_078[0x48];                   /* 078 */
-    uint32_t ext_ramdisk_image;              /* 0C0 */
-    uint32_t ext_ramdisk_size;               /* 0C4 */
-    uint8_t gap_0c8[0x120];                  /* 0C8 */
-    uint8_t e820_entries;                    /* 1E8 */
-    uint8_t gap_1e9[8];                      /* 1E9 */
-    uint8_t setup_sects;                     /* 1F1 */
-    uint8_t gap_1f2[15];                     /* 1F2 */
-    uint8_t jump_by;                         /* 201: the header ends that far after 202 */
-    char magic[4];                           /* 202 */
-    uint16_t version;                        /* 206 */
-    uint8_t gap_208[8];                      /* 208 */
-    uint8_t type_of_loader;                  /* 210 */
-    uint8_t gap_211[7];                      /* 211 */
-    uint32_t ramdisk_image;                  /* 218 */
-    uint32_t ramdisk_size;                   /* 21C */
-    uint8_t gap_220[8];                      /* 220 */
-    uint32_t cmd_line_ptr;                   /* 228 */
-    uint32_t initrd_addr_max;                /* 22C */
-    uint32_t kernel_alignment;               /* 230 */
-    uint8_t relocatable;                     /* 234 */
-    uint8_t min_alignment;                   /* 235 */
-    uint16_t xloadflags;                     /* 236 */
-    uint32_t cmdline_size;                   /* 238 */
-    uint8_t gap_23c[28];                     /* 23C */
-    uint64_t pref_address;                   /* 258 */
-    uint32_t init_size;                      /* 260 */
-    uint8_t gap_264[0x6C];                   /* 264 */
-    struct loader_run e820[128];             /* 2D0 */
-    uint8_t gap_cd0[PAGE_SIZE - 0xCD0];      /* CD0 */
+/* Names and offsets as in the protocol. Of boot_params alone: */
+enum { ACPI_RSDP_ADDR = 0x070, EXT_RAMDISK_IMAGE = 0x0C0, EXT_RAMDISK_SIZE = 0x0C4 };
+enum { E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128 };
+/* Of the header, which is in the file and in boot_params; JUMP says how far after MAGIC it ends. */
+enum { SETUP_SECTS = 0x1F1, JUMP = 0x201, MAGIC = 0x202, VERSION = 0x206, TYPE_OF_LOADER = 0x210 };
+enum { LOADFLAGS = 0x211, CODE32_START = 0x214, RAMDISK_IMAGE = 0x218, RAMDISK_SIZE = 0x21C };
+enum { CMD_LINE_PTR = 0x228, INITRD_ADDR_MAX = 0x22C, KERNEL_ALIGNMENT = 0x230, RELOCATABLE = 0x234 };
+enum {
+    XLOADFLAGS = 0x236,
+    CMDLINE_SIZE = 0x238,
+    PREF_ADDRESS = 0x258,
+    INIT_SIZE = 0x260,
+    HEADER_MAX = 0x290
 };
-_Static_assert(sizeof(struct boot_params) == PAGE_SIZE, "boot_params");
-_Static_assert(offsetof(struct boot_params, setup_sects) == HEADER_AT, "boot_params, setup_header");
-_Static_assert(offsetof(struct boot_params, init_size) == 0x260, "boot_params, init_size");
-_Static_assert(offsetof(struct boot_params, e820) == 0x2D0, "boot_params, e820_table");
-_Static_assert(MAX_GUEST_REGIONS + 2 <= 128, "e820 holds every region");
+_Static_assert(LOADER_MAX_RUNS <= E820_MAX, "e820_table holds every run");
 
-/* What we put below 640 KiB for the kernel's first steps. The kernel copies what it wants to keep before it
- * uses that memory. */
-struct linux_low {
-    struct boot_params params;
-    char cmdline[PAGE_SIZE - 64];
-    uint64_t gdt[8];
+#define HDRS          0x53726448u /* MAGIC */
+#define PROTOCOL_MIN  0x0203      /* the first with initrd_addr_max */
+#define LOADED_HIGH   BIT(0)
+#define XLF_KERNEL_64 BIT(0)
+#define XLF_ABOVE_4G  BIT(1)
+#define ENTRY_64      0x200u /* from the start of the loaded kernel */
+#define USUAL_ADDRESS MIB(1) /* of kernels from before pref_address; code32_start counts from here */
+#define USUAL_CMDLINE 255u   /* before cmdline_size */
+
+#define CS_LINUX      0x10
+
+#define PTE_TABLE     (BIT(0) | BIT(1)) /* present, writable */
+#define PTE_LARGE     (PTE_TABLE | BIT(7))
+#define PTES          (PAGE_SIZE / sizeof(uint64_t))
+
+struct linux_tables {
     uint64_t pml4[PTES], pdpt[PTES];
     uint64_t pd[6][PTES]; /* the first 4 GiB; two more where the kernel is above */
 };
-_Static_assert(MAX_CMDLINE <= sizeof(((struct linux_low *)0)->cmdline), "room for a command line");
+_Static_assert(PAGE_SIZE + sizeof(struct linux_tables) + 2 * PAGE_SIZE <= LOADER_LOW_BYTES, "the low block");
 
-bool load_linux_is(const struct loader *l) {
-    return l->request->kernel.bytes >= HEADER_MAX && loader_field(l, MAGIC_AT, 4) == 0x53726448; /* HdrS */
+bool load_linux_is(const struct loader *l, uint64_t *at) {
+    (void)at;
+    return l->request->kernel.bytes >= HEADER_MAX && loader_field(l, MAGIC, 4) == HDRS;
 }
 
-/* What the rest of the loader relies on; `setup` bytes precede the kernel proper. */
-static enum err load_linux_check(const struct loader *l, const struct boot_params *h, uint64_t setup) {
-    uint64_t bytes = l->request->kernel.bytes;
-    size_t cmdline = str_length(l->request->config->cmdline);
+static uint64_t linux_header_end(const struct loader *l) {
+    uint64_t end = MAGIC + loader_field(l, JUMP, 1);
 
-    if (h->version < PROTOCOL_MIN || (h->xloadflags & XLF_KERNEL_64) == 0)
-        return loader_refuse(
-            l, ERR_UNSUPPORTED,
-            "no 64-bit entry (boot protocol %u.%u, xloadflags 0x%x); wanted: an x86-64 kernel, "
-            "3.8 or later",
-            h->version >> 8, h->version & 0xFFu, h->xloadflags);
-    if (bytes <= setup + ENTRY_64 || count_bits(h->kernel_alignment) != 1)
-        return loader_refuse(l, ERR_MALFORMED,
-                             "damaged: %lu bytes with %lu of setup code, kernel_alignment 0x%x; wanted: more "
-                             "bytes, and a power of two",
-                             bytes, setup, h->kernel_alignment);
-    if (cmdline > h->cmdline_size)
-        return loader_refuse(l, ERR_RANGE, "a command line of %lu bytes; this kernel takes %u", cmdline,
-                             h->cmdline_size);
-    return ERR_OK;
+    return end < HEADER_MAX ? end : HEADER_MAX;
+}
+
+/* What the version of the kernel does not have yet is `other`. */
+static uint64_t linux_field(const struct loader *l, unsigned at, unsigned bytes, uint64_t other) {
+    return at + bytes <= linux_header_end(l) ? loader_field(l, at, bytes) : other;
 }
 
 /* At its preferred address if that is RAM; elsewhere if it can be moved. The page tables reach two GiB from
  * where it starts: more than one is refused. */
-static enum err load_linux_place_kernel(struct loader *l, const struct boot_params *h, uint64_t bytes,
-                                        uint64_t *at) {
-    uint64_t max = (h->xloadflags & XLF_ABOVE_4G) != 0 ? LOADER_ADDR_MAX : GIB(4);
-    struct loader_want want = {bytes, h->kernel_alignment, MIB(1), max, false};
+static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
+    uint64_t file_bytes = l->request->kernel.bytes - setup, bytes = linux_field(l, INIT_SIZE, 4, 0);
+    uint64_t preferred = linux_field(l, PREF_ADDRESS, 8, USUAL_ADDRESS);
+    bool relocatable = linux_field(l, RELOCATABLE, 1, 0) != 0;
 
-    *at = h->pref_address;
-    if (bytes <= GIB(1) && ((*at <= GIB(4) - bytes && loader_take(l, (struct range){*at, bytes})) ||
-                            (h->relocatable != 0 && loader_find(l, &want, at))))
-        return ERR_OK;
+    bytes = bytes > file_bytes ? bytes : file_bytes;
+    struct loader_want here = {bytes, 1, preferred, preferred + bytes, false};
+    struct loader_want want = {bytes, linux_field(l, KERNEL_ALIGNMENT, 4, 0), MIB(1), l->max, false};
+
+    if (relocatable && count_bits(want.align) != 1)
+        return loader_refuse(l, ERR_MALFORMED, "kernel_alignment 0x%lx; wanted: a power of two", want.align);
+    if (bytes <= GIB(1) && ((preferred <= GIB(4) - bytes && loader_find(l, &here, at)) ||
+                            (relocatable && loader_find(l, &want, at))))
+        return loader_place(l, (struct loader_segment){setup, file_bytes, *at, bytes});
     return loader_refuse(l, ERR_NO_MEMORY,
                          "no room: wants %lu KiB of RAM at 0x%lx%s; give the partition more memory",
-                         bytes >> 10, h->pref_address, h->relocatable != 0 ? " or elsewhere" : "");
-}
-
-static void load_linux_params(const struct loader *l, struct boot_params *params, uint64_t initrd_at) {
-    const struct load_request *request = l->request;
-    const struct boot_params *file = request->kernel.data;
-    uint32_t bytes = MAGIC_AT - HEADER_AT + file->jump_by;
-
-    /* The whole header, not only the part with a name here: it is as long as it says. */
-    memcpy((uint8_t *)params + HEADER_AT, (const uint8_t *)file + HEADER_AT,
-           bytes < HEADER_MAX - HEADER_AT ? bytes : HEADER_MAX - HEADER_AT);
-    params->type_of_loader = LOADER_UNDEFINED;
-    params->ramdisk_image = (uint32_t)initrd_at;
-    params->ramdisk_size = (uint32_t)request->initrd.bytes;
-    params->ext_ramdisk_image = (uint32_t)(initrd_at >> 32);
-    params->ext_ramdisk_size = (uint32_t)(request->initrd.bytes >> 32);
-    params->acpi_rsdp_addr = request->rsdp.v;
-    memcpy(params->e820, l->runs, l->nr_runs * sizeof(l->runs[0]));
-    params->e820[l->nr_runs] = (struct loader_run){0xFEC00000, PAGE_SIZE, MEMORY_RESERVED}; /* IOAPIC */
-    params->e820[l->nr_runs + 1] =
-        (struct loader_run){0xFEE00000, PAGE_SIZE, MEMORY_RESERVED}; /* local APIC */
-    params->e820_entries = (uint8_t)(l->nr_runs + 2);
+                         bytes >> 10, preferred, relocatable ? " or elsewhere" : "");
 }
 
 /* Identity: the first 4 GiB, and the two GiB from where the kernel lies, in 2 MiB pages. */
-static void load_linux_page_tables(struct linux_low *low, uint64_t low_at, uint64_t kernel_at) {
-    low->pml4[0] = (low_at + offsetof(struct linux_low, pdpt)) | PTE_TABLE;
-    for (unsigned i = 0; i < ARRAY_SIZE(low->pd); i++) {
+static void linux_page_tables(struct loader *l, uint64_t kernel_at, uint64_t *cr3) {
+    struct linux_tables *tables = loader_put(l, sizeof(*tables), PAGE_SIZE, cr3);
+
+    tables->pml4[0] = (*cr3 + offsetof(struct linux_tables, pdpt)) | PTE_TABLE;
+    for (unsigned i = 0; i < ARRAY_SIZE(tables->pd); i++) {
         uint64_t gib = i < 4 ? i : (kernel_at >> 30) + i - 4;
 
         for (unsigned j = 0; j < PTES; j++)
-            low->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_LARGE;
-        low->pdpt[gib] = (low_at + offsetof(struct linux_low, pd[i])) | PTE_TABLE;
+            tables->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_LARGE;
+        tables->pdpt[gib] = (*cr3 + offsetof(struct linux_tables, pd[i])) | PTE_TABLE;
     }
 }
 
-enum err load_linux(struct loader *l, struct guest_start *out) {
+/* The kernel copies what it wants to keep of it before it uses that memory. */
+static void linux_params(struct loader *l, uint64_t kernel_at, uint64_t initrd_bytes,
+                         struct guest_start *out) {
     const struct load_request *request = l->request;
-    const struct boot_params *h = request->kernel.data;
-    uint64_t setup = ((h->setup_sects == 0 ? 4u : h->setup_sects) + 1u) * SECTOR;
-    uint64_t bytes = request->kernel.bytes - setup, low_at, kernel_at, initrd_at;
-    uint64_t far = (h->xloadflags & XLF_ABOVE_4G) != 0 ? LOADER_ADDR_MAX : 0;
-    struct loader_want initrd = {0, PAGE_SIZE, MIB(1), UINT64_C(1) + h->initrd_addr_max, true};
-    enum err err = load_linux_check(l, h, setup);
-    struct linux_low *low = err == ERR_OK ? loader_low_block(l, sizeof(*low), &low_at) : NULL;
+    uint8_t *params = loader_put(l, PAGE_SIZE, PAGE_SIZE, &out->rsi);
+    const struct {
+        uint16_t at;
+        uint8_t bytes;
+        uint64_t value;
+    } fields[] = {
+        {ACPI_RSDP_ADDR, 8, request->rsdp.v},
+        {EXT_RAMDISK_IMAGE, 4, l->modules_at[0] >> 32},
+        {EXT_RAMDISK_SIZE, 4, initrd_bytes >> 32},
+        {E820_ENTRIES, 1, l->nr_runs},
+        {TYPE_OF_LOADER, 1, 0xFF}, /* none that the protocol knows */
+        {CODE32_START, 4, kernel_at + linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS},
+        {RAMDISK_IMAGE, 4, l->modules_at[0]},
+        {RAMDISK_SIZE, 4, initrd_bytes},
+        {CMD_LINE_PTR, 4, loader_put_text(l, request->config->cmdline, "")},
+    };
 
-    if (low == NULL)
-        return err == ERR_OK ? ERR_NO_MEMORY : err;
-    err = load_linux_place_kernel(l, h, h->init_size > bytes ? h->init_size : bytes, &kernel_at);
+    memcpy(params + SETUP_SECTS, (const uint8_t *)request->kernel.data + SETUP_SECTS,
+           linux_header_end(l) - SETUP_SECTS);
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
+        memcpy(params + fields[i].at, &fields[i].value, fields[i].bytes);
+    memcpy(params + E820_TABLE, l->runs, l->nr_runs * sizeof(l->runs[0]));
+}
+
+enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
+    uint64_t version = linux_field(l, VERSION, 2, 0), flags = linux_field(l, XLOADFLAGS, 2, 0);
+    uint64_t sectors = linux_field(l, SETUP_SECTS, 1, 0), setup = ((sectors == 0 ? 4 : sectors) + 1) * 512;
+    bool is_long = (flags & XLF_KERNEL_64) != 0;
+    uint64_t entry = is_long ? ENTRY_64 : linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS;
+    uint64_t cmdline = str_length(l->request->config->cmdline);
+    uint64_t cmdline_max = linux_field(l, CMDLINE_SIZE, 4, USUAL_CMDLINE);
+    /* Several modules are one initrd: the kernel unpacks archives one behind the other, padded to words. */
+    struct loader_want initrd = {0, PAGE_SIZE, MIB(1), 1 + linux_field(l, INITRD_ADDR_MAX, 4, 0), true};
+
+    if (version < PROTOCOL_MIN || (linux_field(l, LOADFLAGS, 1, 0) & LOADED_HIGH) == 0)
+        return loader_refuse(l, ERR_UNSUPPORTED, "boot protocol %lu.%lu; wanted: a bzImage of 2.3 or later",
+                             version >> 8, version & 0xFF);
+    if (l->request->kernel.bytes <= setup || entry >= l->request->kernel.bytes - setup)
+        return loader_refuse(l, ERR_MALFORMED,
+                             "damaged: %lu bytes with %lu of setup code and the entry 0x%lx after them",
+                             l->request->kernel.bytes, setup, entry);
+    if (cmdline > cmdline_max)
+        return loader_refuse(l, ERR_RANGE, "a command line of %lu bytes; this kernel takes %lu", cmdline,
+                             cmdline_max);
+    if (is_long && (flags & XLF_ABOVE_4G) != 0)
+        l->max = LOADER_ADDR_MAX;
+    enum err err = linux_place(l, setup, &at);
+
     if (err == ERR_OK)
-        err = loader_copy(l, &request->kernel, setup, bytes, kernel_at);
+        err = loader_place_modules(l, &initrd, 4, l->max > GIB(4) ? l->max : 0);
     if (err == ERR_OK)
-        err = loader_place_initrd(l, initrd, far, &initrd_at);
+        err = loader_start(l, is_long ? START_LONG : START_PROTECTED, CS_LINUX, out);
     if (err != ERR_OK)
         return err;
-    load_linux_params(l, &low->params, initrd_at);
-    low->params.cmd_line_ptr = (uint32_t)(low_at + offsetof(struct linux_low, cmdline));
-    memcpy(low->cmdline, request->config->cmdline, sizeof(request->config->cmdline));
-    low->gdt[CS_LINUX / 8] = 0x00AF9B000000FFFF; /* 64-bit code */
-    low->gdt[DS_LINUX / 8] = 0x00CF93000000FFFF; /* data */
-    load_linux_page_tables(low, low_at, kernel_at);
-    *out = (struct guest_start){
-        .mode = START_LONG,
-        .rip = kernel_at + ENTRY_64,
-        .rsi = low_at,
-        .cr3 = low_at + offsetof(struct linux_low, pml4),
-        .gdt_base = low_at + offsetof(struct linux_low, gdt),
-        .gdt_limit = sizeof(low->gdt) - 1,
-        .cs = CS_LINUX,
-        .ds = DS_LINUX,
-    };
+    linux_params(l, at, initrd.bytes, out);
+    if (is_long)
+        linux_page_tables(l, at, &out->cr3);
+    out->rip = at + entry;
     return ERR_OK;
 }

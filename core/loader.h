@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What load*.c share: the guest's memory map, the search for room in it, complaints. For nobody else. */
+/* What load*.c share: room in the guest's memory, the block that holds what a guest is told, complaints.
+ * For nobody else. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -8,11 +9,12 @@
 #include "core/range.h"
 #include "core/str.h"
 
-#define LOADER_ADDR_MAX GIB(511) /* one PML4 entry reaches 512; the last GiB is left out */
-#define LOADER_MAX_USED 16
-#define LOADER_INFO_MAX (PAGE_SIZE - 32) /* of loader_start_protected's page; then comes the GDT */
+#define LOADER_ADDR_MAX  GIB(511) /* one PML4 entry reaches 512; the last GiB is left out */
+#define LOADER_MAX_USED  16
+#define LOADER_MAX_RUNS  (MAX_GUEST_REGIONS + 2)
+#define LOADER_LOW_BYTES KIB(48)
 
-/* An e820 entry. The memory maps of both multiboot versions hold the same and one word more. */
+/* An e820 entry. The other memory maps hold the same and one word more. */
 struct __attribute__((packed)) loader_run {
     uint64_t base, bytes;
     uint32_t type; /* enum memory_kind */
@@ -22,16 +24,25 @@ _Static_assert(sizeof(struct loader_run) == 20, "e820 entry");
 /* One load on its way. */
 struct loader {
     const struct load_request *request;
-    struct loader_run runs[MAX_GUEST_REGIONS]; /* neighbours merged, device windows left out */
+    uint64_t max; /* no byte of the kernel may lie at or above */
+    struct loader_run runs[LOADER_MAX_RUNS];
     unsigned nr_runs;
-    struct range used[LOADER_MAX_USED]; /* guest RAM already spoken for */
     unsigned nr_used;
+    struct range used[LOADER_MAX_USED]; /* guest RAM already spoken for */
+    uint64_t modules_at[LOAD_MAX_MODULES];
+    uint8_t *low; /* LOADER_LOW_BYTES up to 640 KiB */
+    uint64_t low_at, low_used;
 };
 
 struct loader_want {
     uint64_t bytes, align; /* align: a power of two */
     uint64_t min, max;     /* within [min, max) */
     bool high;             /* as high as possible; else as low */
+};
+
+/* A piece of the kernel file and where it belongs; what it has in memory beyond the file is 0. */
+struct loader_segment {
+    uint64_t offset, file_bytes, at, bytes;
 };
 
 /* Of the kernel file: little-endian, at most 8 bytes. What lies behind its end reads as 0. */
@@ -42,29 +53,39 @@ static inline uint64_t loader_field(const struct loader *l, uint64_t at, unsigne
 /* One line: partition, kernel, what is wrong. Returns `err`. */
 enum err loader_refuse(const struct loader *l, enum err err, const char *format, ...) printf_like(3, 4);
 
-/* Mark `range` as used. False: not all RAM, in use, or too many pieces. */
-must_check bool loader_take(struct loader *l, struct range range);
+/* Where there is RAM not in use. False: nowhere. */
+must_check bool loader_find(const struct loader *l, const struct loader_want *want, uint64_t *at);
 
-/* Find room and mark it as used. False: there is none. */
-must_check bool loader_find(struct loader *l, const struct loader_want *want, uint64_t *at);
+must_check enum err loader_place(struct loader *l, struct loader_segment segment);
 
-/* Copy bytes of an image to RAM that was taken. */
-must_check enum err loader_copy(const struct loader *l, const struct load_image *image, uint64_t offset,
-                                uint64_t bytes, uint64_t to);
+/* Place all modules in one piece, each at the next multiple of `gap`, within *want or else up to `max`.
+ * Their size together to want->bytes. */
+must_check enum err loader_place_modules(struct loader *l, struct loader_want *want, uint64_t gap,
+                                         uint64_t max);
 
-/* Place the initrd within `want`, or else up to `max`. 0 to *at if there is no initrd. */
-must_check enum err loader_place_initrd(struct loader *l, struct loader_want want, uint64_t max,
-                                        uint64_t *at);
+/* After the kernel has its place: reserve the low block, put a GDT with flat code at `cs` and data behind it
+ * there, fill *out but for rip. */
+must_check enum err loader_start(struct loader *l, enum start_mode mode, uint16_t cs,
+                                 struct guest_start *out);
 
-/* A zeroed block where a guest has nothing of its own yet, or NULL: said. */
-must_check void *loader_low_block(struct loader *l, uint64_t bytes, uint64_t *at);
+/* After loader_start: room in the low block, zeroed. Enough for the longest of everything. */
+void *loader_put(struct loader *l, uint64_t bytes, uint64_t align, uint64_t *at);
 
-/* Fill *out for 32-bit protected mode, CS 08H and the rest 10H, as multiboot kernels expect though no one
- * promises it. Returns the page that holds the GDT, LOADER_INFO_MAX bytes from its start; or NULL: said. */
-must_check void *loader_start_protected(struct loader *l, uint64_t rip, struct guest_start *out);
+/* "first rest" with a NUL, in the low block; where. */
+uint32_t loader_put_text(struct loader *l, const char *first, const char *rest);
 
-bool load_linux_is(const struct loader *l); /* does the kernel carry a setup header? */
-must_check enum err load_linux(struct loader *l, struct guest_start *out);
+/* The formats: is it that one (*at: where it says so, for the loader), and its loader. */
+bool load_linux_is(const struct loader *l, uint64_t *at);
+bool load_multiboot1_is(const struct loader *l, uint64_t *at);
+bool load_multiboot2_is(const struct loader *l, uint64_t *at);
+bool load_pvh_is(const struct loader *l, uint64_t *at);
+bool load_elf_is(const struct loader *l, uint64_t *at);
+must_check enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out);
+must_check enum err load_multiboot1(struct loader *l, uint64_t at, struct guest_start *out);
+must_check enum err load_multiboot2(struct loader *l, uint64_t at, struct guest_start *out);
+must_check enum err load_pvh(struct loader *l, uint64_t at, struct guest_start *out);
 
-bool load_elf_is(const struct loader *l);
-must_check enum err load_multiboot(struct loader *l, struct guest_start *out);
+/* What kernels are told, in the low block; and registers that say where. */
+void load_info_multiboot1(struct loader *l, struct guest_start *out);
+void load_info_multiboot2(struct loader *l, struct guest_start *out);
+void load_info_pvh(struct loader *l, struct guest_start *out);

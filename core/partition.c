@@ -6,10 +6,8 @@
 #include "core/host.h"
 #include "core/str.h"
 
-static struct load_image image_of(const struct module *m) {
-    if (m == NULL)
-        return (struct load_image){.name = "", .args = ""};
-    return (struct load_image){m->name, m->args, host_phys(m->at, m->bytes), m->bytes};
+static struct load_image image_of(const struct module *m, const char *args) {
+    return (struct load_image){m->name, args, host_phys(m->at, m->bytes), m->bytes};
 }
 
 static enum err scrub(const struct guest_map *map) {
@@ -32,11 +30,17 @@ static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0
 #define RESET_VECTOR UINT64_C(0xffff0)
 
 enum err partition_load(struct partition *p) {
-    struct load_request request = {p->config, &p->map, image_of(p->kernel), image_of(p->initrd), gpa(0)};
+    const struct partition_config *config = p->config;
+    struct load_request request = {config, &p->map, image_of(p->kernel, ""), .nr_modules = p->nr_modules};
+    unsigned first =
+        config->initrd[0] != '\0'; /* of those of `module =`; the initrd's arguments are GRUB's */
     enum err e = scrub(&p->map);
 
+    for (unsigned i = 0; i < p->nr_modules; i++)
+        request.modules[i] =
+            image_of(p->modules[i], i < first ? p->modules[i]->args : config->modules[i - first].args);
     if (e == ERR_OK)
-        e = acpi_gen(&p->map, p->nr_vcpus, p->config->vuart, &request.rsdp);
+        e = acpi_gen(&p->map, p->nr_vcpus, config->vuart, &request.rsdp);
     if (e == ERR_OK)
         e = guest_map_write(&p->map, gpa(RESET_VECTOR), reset_stub, sizeof(reset_stub));
     if (e == ERR_OK)

@@ -67,8 +67,9 @@ struct partition {
     unsigned id;
     struct guest_map map;
     uint64_t ept_pointer;
-    hpa_t io_bitmaps;                     /* A, then B */
-    const struct module *kernel, *initrd; /* initrd: NULL = none */
+    hpa_t io_bitmaps; /* A, then B */
+    const struct module *kernel, *modules[LOAD_MAX_MODULES];
+    unsigned nr_modules;
     struct guest_start start;
 
     enum partition_state state; /* atomic */

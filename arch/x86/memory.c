@@ -11,7 +11,7 @@
 #include "core/log.h"
 #include "core/str.h"
 
-#define VIEW_MAX  (MAX_GUEST_REGIONS + 8)
+#define VIEW_MAX  (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
 #define IMAGE_PD  510 /* of the top gigabytes: the image, then the per-CPU pages */
 #define TOP_SLOT  511
 #define CPUID_1G  BIT(26)
@@ -210,6 +210,9 @@ enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) 
     struct cpu_memory *m = &cpus[cpu];
     uint64_t from = align_down(range.base, PAGE_SIZE), to = align_up(range_end(range), PAGE_SIZE);
 
+    for (unsigned i = 0; i < m->view.count; i++)
+        if (range_contains(m->view.ranges[i], range))
+            return ERR_OK; /* a module may be given more than once */
     if (m->view.count == VIEW_MAX) {
         log_line("core %u: more than %u pieces of memory to keep in view", cpu, VIEW_MAX);
         return ERR_FULL;

@@ -74,7 +74,6 @@ static void build_vcpus(struct partition *p) {
 
 /* What the partition's cores go on seeing after the seal. */
 static enum err keep(const struct partition *p, struct range own) {
-    const struct module *images[] = {p->kernel, p->initrd};
     enum err e = ERR_OK;
 
     for (uint64_t left = p->config->cpus; left != 0 && e == ERR_OK; left &= left - 1) {
@@ -84,9 +83,10 @@ static enum err keep(const struct partition *p, struct range own) {
         for (unsigned i = 0; i < p->map.count && e == ERR_OK; i++)
             if (p->map.regions[i].kind != REGION_DEVICE)
                 e = memory_cpu_keep(cpu, guest_region_frames(&p->map.regions[i]), PT_RW);
-        for (unsigned i = 0; i < ARRAY_SIZE(images) && e == ERR_OK; i++)
-            if (images[i] != NULL && (i == 0 || images[i] != images[0]))
-                e = memory_cpu_keep(cpu, (struct range){images[i]->at.v, images[i]->bytes}, PT_READ);
+        if (e == ERR_OK)
+            e = memory_cpu_keep(cpu, (struct range){p->kernel->at.v, p->kernel->bytes}, PT_READ);
+        for (unsigned i = 0; i < p->nr_modules && e == ERR_OK; i++)
+            e = memory_cpu_keep(cpu, (struct range){p->modules[i]->at.v, p->modules[i]->bytes}, PT_READ);
     }
     return e;
 }
@@ -106,7 +106,10 @@ static enum err build(const struct partition_config *c, unsigned id, const struc
     p->config = c;
     p->id = id;
     p->kernel = boot_info_module(info, c->kernel);
-    p->initrd = c->initrd[0] == '\0' ? NULL : boot_info_module(info, c->initrd);
+    if (c->initrd[0] != '\0')
+        p->modules[p->nr_modules++] = boot_info_module(info, c->initrd);
+    for (unsigned i = 0; i < c->nr_modules; i++)
+        p->modules[p->nr_modules++] = boot_info_module(info, c->modules[i].name);
     build_vcpus(p);
     e = guest_layout_build(&p->map, c, frames);
     if (e == ERR_OK)

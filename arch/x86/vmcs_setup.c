@@ -196,7 +196,7 @@ static void set_start_flat(const struct vcpu *v, const struct guest_start *s) {
 void vmcs_set_start(const struct vcpu *v, const struct guest_start *s, struct guest_regs *regs) {
     if (s->mode == START_REAL)
         set_start_real(s);
-    else
+    else if (s->mode != START_RESET)
         set_start_flat(v, s);
     vmcs_write(VMCS_GUEST_RIP, s->rip);
     vmcs_write(VMCS_GUEST_RSP, s->rsp);

@@ -12,16 +12,18 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         .config = &fuzz_config,
         .map = &fuzz_map,
         .kernel = {"vmlinuz", "", image, size},
-        .initrd = {"initrd.img", "", initrd, (choice & 8) != 0 ? sizeof(initrd) : 0},
+        .modules = {{"initrd.img", "", initrd, sizeof(initrd)}, {"more.img", "", initrd, 5}},
+        .nr_modules = (choice >> 3) % 3,
         .rsdp = gpa(0xE0000),
     };
     struct guest_start start;
     const uint8_t *params;
 
     fuzz_guest(high_at[choice % ARRAY_SIZE(high_at)]);
-    if (!fuzz_load(&request, &start) || start.mode != START_LONG)
+    if (!fuzz_load(&request, &start) || start.rsi == 0)
         return;
-    require(fuzz_is_ram(start.rip) && fuzz_is_ram(start.cr3) && start.cr3 % PAGE_SIZE == 0);
+    require(start.mode == (start.cr3 != 0 ? START_LONG : START_PROTECTED) && fuzz_is_ram(start.rip));
+    require(start.cr3 == 0 || (fuzz_is_ram(start.cr3) && start.cr3 % PAGE_SIZE == 0));
     params = guest_map_ptr(&fuzz_map, gpa(start.rsi), PAGE_SIZE);
     require(params != NULL && params[0x210] == 0xFF && params[0x1E8] == 5);
     require(guest_map_ptr(&fuzz_map, gpa(start.gdt_base), start.gdt_limit + 1u) != NULL);
@@ -41,7 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     load(image, size, choice);
     if (size >= 0x268) {
         memcpy(image + 0x202, "HdrS\x0F\x02", 6);
-        image[0x236] |= 1;
+        image[0x211] |= 1;
+        image[0x236] = (uint8_t)(image[0x236] | (choice & 1)); /* either entry */
+        memcpy(image + 0x215, "\0\x10\0", 3);                  /* code32_start: 1 MiB and a little */
         image[0x1F1] %= 4;
         memset(image + 0x260 + 3, 0, 1); /* init_size below 16 MiB */
         image[0x234] = relocatable[choice >> 6];

@@ -32,11 +32,18 @@ static inline void memory_add(uint64_t at, uint64_t bytes, enum region_kind kind
     window_used += bytes;
 }
 
+/* All RAM is zeros, as a partition's is before each load. */
+static inline void memory_scrub(void) {
+    memset(window, 0, KIB(640));
+    memset(window + KIB(640) + KIB(128), 0, sizeof(window) - KIB(640) - KIB(128));
+}
+
 /* The low megabyte that every partition has; what lies above is the test's choice. */
 static inline void memory_reset(void) {
     memset(&map, 0, sizeof(map));
     window_used = 0;
     memset(window, 0xA5, sizeof(window));
+    memory_scrub();
     stub_phys_set(WINDOW_HPA, window, sizeof(window));
     stub_log_clear();
     memory_add(0, KIB(640), REGION_RAM);
@@ -69,6 +76,7 @@ static inline void memory_tables_untouched(void) {
 static inline void memory_refused(const struct load_request *request, enum err want, const char *words) {
     struct guest_start start;
 
+    memory_scrub();
     stub_log_clear();
     assert_int_equal(load_guest(request, &start), want);
     if (strncmp(stub_log, "partition tester: ", 18) != 0 || strstr(stub_log, words) == NULL)

@@ -134,6 +134,21 @@ static void test_big_pages(void **state) {
     assert_int_equal(big, 3); /* 1 and 2 GiB, and the one above the hole */
 }
 
+/* A PC's ROM, for `load = reset`: what RESET fetches from, frames of its own. */
+static void test_rom_below_4_gib(void **state) {
+    (void)state;
+    for (unsigned identity = 0; identity < 2; identity++) {
+        wants(MIB(16), identity)->load_at_reset = true;
+        const struct guest_region *rom = guest_map_find(build(), gpa(GIB(4) - 16));
+
+        assert_non_null(rom);
+        assert_int_equal(rom->gpa.v, GIB(4) - KIB(256));
+        assert_int_equal(rom->bytes, KIB(256));
+        assert_int_equal(rom->kind, REGION_TABLES);
+    }
+    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+}
+
 static void test_identity(void **state) {
     const struct guest_map *map;
     uint64_t ram = 0;
@@ -291,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_from_zero, setup),
         cmocka_unit_test_setup(test_big_pages, setup),
+        cmocka_unit_test_setup(test_rom_below_4_gib, setup),
         cmocka_unit_test_setup(test_identity, setup),
         cmocka_unit_test_setup(test_build_refuses, setup),
         cmocka_unit_test_setup(test_proof_of_many, setup),

@@ -35,6 +35,8 @@ static int set_up(void **state) {
     put(0x200, 0x6AEB, 2); /* a short jump: the header ends at 26CH */
     memcpy(kernel + 0x202, "HdrS", 4);
     put(0x206, 0x020F, 2);
+    put(0x211, 1, 1);          /* loadflags: loaded high */
+    put(0x214, MIB(1), 4);     /* code32_start */
     put(0x22C, 0x7FFFFFFF, 4); /* initrd_addr_max */
     put(0x230, MIB(2), 4);     /* kernel_alignment */
     put(0x234, 1, 1);          /* relocatable */
@@ -49,13 +51,15 @@ static int set_up(void **state) {
         .config = &config,
         .map = &map,
         .kernel = {"vmlinuz", "", kernel, KERNEL_BYTES},
-        .initrd = {"initrd.img", "", initrd, INITRD_BYTES},
+        .modules = {{"initrd.img", "", initrd, INITRD_BYTES}},
+        .nr_modules = 1,
         .rsdp = gpa(0xE0000),
     };
     return 0;
 }
 
 static void load(void) {
+    memory_scrub();
     stub_log_clear();
     if (load_guest(&request, &start) != ERR_OK)
         fail_msg("log: %s", stub_log);
@@ -131,9 +135,7 @@ static void test_header_of_any_length(void **state) {
     for (unsigned i = 0x290; i < 0x2D0; i++)
         assert_int_equal(memory_value(start.rsi + i, 1), 0);
     put(0x201, 0, 1); /* nothing of it */
-    load();
-    assert_int_equal(memory_value(start.rsi + 0x210, 1), 0xFF);
-    assert_int_equal(memory_value(start.rsi + 0x258, 8), 0);
+    memory_refused(&request, ERR_UNSUPPORTED, "vmlinuz: boot protocol 0.0");
 }
 
 static void test_no_setup_sectors_means_four(void **state) {
@@ -160,11 +162,11 @@ static void test_initrd_is_high_but_within_reach(void **state) {
     load();
     at = memory_value(start.rsi + 0x218, 4);
     assert_int_equal(at, align_down(MIB(20) - INITRD_BYTES, PAGE_SIZE));
-    request.initrd.bytes = KIB(100); /* up to the last byte that may be used */
+    request.modules[0].bytes = KIB(100); /* up to the last byte that may be used */
     load();
     assert_int_equal(memory_value(start.rsi + 0x218, 4), MIB(20) - KIB(100));
 
-    request.initrd.bytes = 0;
+    request.nr_modules = 0;
     load();
     assert_int_equal(memory_value(start.rsi + 0x218, 8), 0);
 }
@@ -194,6 +196,86 @@ static void test_e820(void **state) {
         assert_int_equal(memory_value(at + 8, 8), want[i].size);
         assert_int_equal(memory_value(at + 16, 4), want[i].type);
     }
+}
+
+/* ---- The 32-bit protocol ---- */
+
+/* No 64-bit entry: protected mode, entered where code32_start says. */
+static void test_32_bit_entry(void **state) {
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    memory_add(GIB(5), MIB(2), REGION_RAM);
+    put(0x236, XLF_ABOVE_4G, 2); /* means nothing without a 64-bit entry */
+    put(0x214, MIB(1) + 0x40, 4);
+    load();
+    assert_int_equal(start.mode, START_PROTECTED);
+    assert_int_equal(start.rip, MIB(16) + 0x40);
+    assert_memory_equal(memory_at(MIB(16), PAYLOAD), kernel + PAYLOAD_AT, PAYLOAD);
+    assert_int_equal(start.cs, 0x10);
+    assert_int_equal(start.ds, 0x18);
+    assert_int_equal(start.gdt_limit, 0x1F);
+    assert_int_equal(memory_value(start.gdt_base + 0x10, 8), 0x00CF9B000000FFFF);
+    assert_int_equal(memory_value(start.gdt_base + 0x18, 8), 0x00CF93000000FFFF);
+    assert_int_equal(start.cr3 | start.rbx, 0);
+    assert_int_equal(memory_value(start.rsi + 0x214, 4), MIB(16) + 0x40);
+    assert_int_equal(memory_value(start.rsi + 0x218, 4), align_down(MIB(32) - INITRD_BYTES, PAGE_SIZE));
+    put(0x214, MIB(1) - 1, 4);
+    memory_refused(&request, ERR_MALFORMED, "the entry 0xffffffffffffffff after them");
+    put(0x214, MIB(1) + PAYLOAD, 4);
+    memory_refused(&request, ERR_MALFORMED, "the entry 0x4b000 after them");
+}
+
+/* As memtest86+ is: at 1 MiB or nowhere, with either entry. */
+static void test_not_relocatable_at_1_mib(void **state) {
+    (void)state;
+    memory_add(MIB(1), MIB(7), REGION_RAM);
+    put(0x234, 0, 1);
+    put(0x230, 0, 4); /* an alignment is of no interest then */
+    put(0x258, MIB(1), 8);
+    load();
+    kernel_is_at(MIB(1));
+    put(0x236, 0, 2);
+    load();
+    assert_int_equal(start.rip, MIB(1));
+    put(0x258, MIB(8) - INIT_SIZE + PAGE_SIZE, 8);
+    memory_refused(&request, ERR_NO_MEMORY, "no room: wants 1024 KiB of RAM at 0x701000; give");
+}
+
+/* What a version does not have yet has the value that its time took for granted, whatever lies there. */
+static void test_protocol_of_2002(void **state) {
+    (void)state;
+    memory_add(MIB(1), MIB(7), REGION_RAM);
+    put(0x206, 0x0203, 2);
+    put(0x201, 0x230 - 0x202, 1); /* the header ends with initrd_addr_max */
+    memset(kernel + 0x230, 0xEE, 0x60);
+    memset(config.cmdline, 'x', 255);
+    load();
+    assert_int_equal(start.mode, START_PROTECTED);
+    assert_int_equal(start.rip, MIB(1));
+    assert_memory_equal(memory_at(MIB(1), PAYLOAD), kernel + PAYLOAD_AT, PAYLOAD);
+    assert_int_equal(memory_value(start.rsi + 0x230, 8), 0);
+    memset(config.cmdline, 'x', 256);
+    memory_refused(&request, ERR_RANGE, "a command line of 256 bytes; this kernel takes 255");
+}
+
+/* Archives one behind the other are one initrd to Linux; zeros between them, up to the next word. */
+static void test_several_modules_are_one_initrd(void **state) {
+    uint64_t at;
+
+    (void)state;
+    memory_add(MIB(1), MIB(31), REGION_RAM);
+    request.modules[0].bytes = 5;
+    request.modules[1] = (struct load_image){"more.img", "", initrd + 50, 7};
+    request.nr_modules = 2;
+    load();
+    at = memory_value(start.rsi + 0x218, 4);
+    assert_int_equal(at % PAGE_SIZE, 0);
+    assert_int_equal(memory_value(start.rsi + 0x21C, 4), 15);
+    assert_memory_equal(memory_at(at, 5), initrd, 5);
+    assert_int_equal(memory_value(at + 5, 3), 0);
+    assert_memory_equal(memory_at(at + 8, 7), initrd + 50, 7);
+    request.modules[0].bytes = MIB(33);
+    memory_refused(&request, ERR_NO_MEMORY, "no room for initrd.img and more modules, 33792 KiB; give");
 }
 
 /* Identity partitions have a low megabyte and the rest wherever the host had room. */
@@ -231,13 +313,13 @@ static void test_above_4_gib(void **state) {
 static void test_ram_that_page_tables_cannot_reach(void **state) {
     (void)state;
     memory_add(GIB(511), MIB(8), REGION_RAM);
-    request.initrd.bytes = 0;
+    request.nr_modules = 0;
     memory_refused(&request, ERR_NO_MEMORY, "no room: wants");
     put(0x258, GIB(511), 8);
     memory_refused(&request, ERR_NO_MEMORY, "no room: wants");
 }
 
-/* A restart finds dirty memory and must leave the same machine as the first start. */
+/* A restart must leave the same machine as the first start. */
 static void test_loads_again(void **state) {
     static uint8_t first[WINDOW];
     struct guest_start start_first;
@@ -247,9 +329,7 @@ static void test_loads_again(void **state) {
     load();
     start_first = start;
     memcpy(first, window, sizeof(first));
-    for (uint64_t i = 0; i < WINDOW; i++)
-        if (window[i] != 0xA5)
-            window[i] ^= 0xFF;
+    memory_scrub();
     load();
     assert_memory_equal(&start, &start_first, sizeof(start));
     assert_memory_equal(window, first, sizeof(first));
@@ -265,22 +345,24 @@ static void test_refusals(void **state) {
     memory_refused(&request, ERR_RANGE, "vmlinuz: a command line of 300 bytes; this kernel takes 299");
     config_reset("");
 
-    put(0x206, 0x020B, 2);
-    memory_refused(&request, ERR_UNSUPPORTED, "no 64-bit entry (boot protocol 2.11");
-    put(0x206, 0x020C, 2);
-    put(0x236, XLF_ABOVE_4G, 2);
-    memory_refused(&request, ERR_UNSUPPORTED, "xloadflags 0x2");
+    put(0x206, 0x0202, 2);
+    memory_refused(&request, ERR_UNSUPPORTED,
+                   "vmlinuz: boot protocol 2.2; wanted: a bzImage of 2.3 or later");
+    put(0x206, 0x020F, 2);
+    put(0x211, 0, 1);
+    memory_refused(&request, ERR_UNSUPPORTED, "boot protocol 2.15; wanted: a bzImage");
+    put(0x211, 1, 1);
     put(0x236, XLF_64, 2);
 
     put(0x230, 0x1800, 4);
-    memory_refused(&request, ERR_MALFORMED,
-                   "kernel_alignment 0x1800; wanted: more bytes, and a power of two");
+    memory_refused(&request, ERR_MALFORMED, "vmlinuz: kernel_alignment 0x1800; wanted: a power of two");
     put(0x230, 0, 4);
     memory_refused(&request, ERR_MALFORMED, "kernel_alignment 0x0");
     put(0x230, MIB(2), 4);
 
     request.kernel.bytes = PAYLOAD_AT + 0x200;
-    memory_refused(&request, ERR_MALFORMED, "damaged: 2560 bytes with 2048 of setup code");
+    memory_refused(&request, ERR_MALFORMED,
+                   "vmlinuz: damaged: 2560 bytes with 2048 of setup code and the entry 0x200 after them");
     request.kernel.bytes = KERNEL_BYTES;
 
     put(0x260, 0xFFFFF000, 4);
@@ -292,9 +374,9 @@ static void test_refusals(void **state) {
     map.count--;
     put(0x260, INIT_SIZE, 4);
 
-    request.initrd.bytes = MIB(33);
+    request.modules[0].bytes = MIB(33);
     memory_refused(&request, ERR_NO_MEMORY, "vmlinuz: no room for initrd.img, 33792 KiB");
-    request.initrd.bytes = INITRD_BYTES;
+    request.modules[0].bytes = INITRD_BYTES;
 
     config.has_load = true;
     memory_refused(&request, ERR_UNSUPPORTED, "load = is for flat binaries; this is a Linux kernel");
@@ -311,6 +393,10 @@ int main(void) {
         cmocka_unit_test_setup(test_no_setup_sectors_means_four, set_up),
         cmocka_unit_test_setup(test_initrd_is_high_but_within_reach, set_up),
         cmocka_unit_test_setup(test_e820, set_up),
+        cmocka_unit_test_setup(test_32_bit_entry, set_up),
+        cmocka_unit_test_setup(test_not_relocatable_at_1_mib, set_up),
+        cmocka_unit_test_setup(test_protocol_of_2002, set_up),
+        cmocka_unit_test_setup(test_several_modules_are_one_initrd, set_up),
         cmocka_unit_test_setup(test_moves_to_where_the_ram_is, set_up),
         cmocka_unit_test_setup(test_above_4_gib, set_up),
         cmocka_unit_test_setup(test_ram_that_page_tables_cannot_reach, set_up),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a multiboot kernel or a flat binary: nothing is written outside the guest's RAM, and what
- * is accepted finds its information. The same bytes are tried again as ELF with a multiboot header whose
- * checksum is right, which random bytes hardly ever have. */
+/* Any bytes as a multiboot or PVH kernel or a flat binary: nothing is written outside the guest's RAM, and
+ * what is accepted finds its information. The same bytes are tried again as ELF with a note and with a
+ * multiboot header whose checksum is right, which random bytes hardly ever have. */
 #include "tests/fuzz/load.h"
 
 #define MB1_MAGIC 0x1BADB002u
@@ -24,7 +24,8 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         .config = &fuzz_config,
         .map = &fuzz_map,
         .kernel = {"kernel.elf", "", image, size},
-        .initrd = {"disk", "some more", initrd, (choice & 1) != 0 ? sizeof(initrd) : 0},
+        .modules = {{"disk", "some more", initrd, sizeof(initrd)}, {"tail", "", initrd, 1}},
+        .nr_modules = choice % 3,
         .rsdp = gpa(0xE0000),
     };
     struct guest_start start;
@@ -40,9 +41,12 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         const uint8_t *info = guest_map_ptr(&fuzz_map, gpa(start.rbx), KIB(4));
 
         require(info != NULL && start.mode == START_PROTECTED);
-        require(start.rax == 0x2BADB002 ? get(info) == 0x4D : get(info) <= KIB(4));
+        require(start.rax == 0x2BADB002 ? get(info) == 0x24D : get(info) <= KIB(4));
     }
+    if (start.mode == START_PROTECTED && start.rax == 0 && start.rbx != 0)
+        require(get(guest_map_ptr(&fuzz_map, gpa(start.rbx), 56)) == 0x336EC578);
     require(start.mode == START_REAL || start.mode == START_LONG || fuzz_is_ram(start.gdt_base));
+    require(start.mode != START_PROTECTED || fuzz_is_ram(start.rip));
 }
 
 /* Small numbers where addresses and sizes are, so that some of them fit. */
@@ -80,7 +84,15 @@ static void bend(uint8_t *image, size_t size, uint8_t choice) {
     image[is64 ? 56 : 44] %= 5;
     image[is64 ? 57 : 45] = 0;
     bend_phdrs(image, size, is64);
-    if ((choice & 0x40) != 0) {
+    if ((choice & 0xC0) == 0xC0) { /* a note where the header would be, in the first segment */
+        put(header, 4);
+        put(header + 4, 4);
+        put(header + 8, 18);
+        put(header + 12, 0x6E6558);
+        image[is64 ? 64 : 52] = 4;
+        put(image + (is64 ? 72 : 56), (uint32_t)(header - image));
+        put(image + (is64 ? 96 : 68), 24);
+    } else if ((choice & 0x40) != 0) {
         put(header, MB1_MAGIC);
         put(header + 4, get(header + 4) & 0x10007);
         put(header + 8, 0u - MB1_MAGIC - get(header + 4));
