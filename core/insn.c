@@ -23,29 +23,29 @@ struct cursor {
 };
 
 struct prefixes {
-    bool operand_size, address_size, lock, has_segment;
+    bool operand_size, address_size, lock, repeat, has_segment;
     enum insn_segment segment;
     uint8_t rex; /* 0 = none */
 };
 
-enum shape { MEM_REG, REG_MEM, MEM_IMM, MEM_IMM8, ACC_MOFFS, MOFFS_ACC };
+enum shape { MEM_REG, REG_MEM, MEM_IMM, MEM_IMM8, ACC_MOFFS, MOFFS_ACC, STRING };
 
 struct form {
-    uint16_t opcode; /* 0Fxx: two bytes */
-    enum insn_op op; /* of 80..83: overridden by the reg field */
+    uint16_t first, last; /* opcodes; 0Fxx: two bytes. Bit 0: not byte-sized */
+    enum insn_op op;      /* of 80..83: overridden by the reg field */
     enum shape shape;
 };
 
-/* Without the ALU rows 00..3B, which follow a rule. Bit 0 of an opcode: not byte-sized. */
+/* Without the ALU rows 00..3B, which follow a rule. */
 static const struct form forms[] = {
-    {0x63, INSN_MOVSX, REG_MEM},   {0x80, INSN_ADD, MEM_IMM},     {0x81, INSN_ADD, MEM_IMM},
-    {0x83, INSN_ADD, MEM_IMM8},    {0x84, INSN_TEST, MEM_REG},    {0x85, INSN_TEST, MEM_REG},
-    {0x86, INSN_XCHG, MEM_REG},    {0x87, INSN_XCHG, MEM_REG},    {0x88, INSN_MOV, MEM_REG},
-    {0x89, INSN_MOV, MEM_REG},     {0x8a, INSN_MOV, REG_MEM},     {0x8b, INSN_MOV, REG_MEM},
-    {0xa0, INSN_MOV, ACC_MOFFS},   {0xa1, INSN_MOV, ACC_MOFFS},   {0xa2, INSN_MOV, MOFFS_ACC},
-    {0xa3, INSN_MOV, MOFFS_ACC},   {0xc6, INSN_MOV, MEM_IMM},     {0xc7, INSN_MOV, MEM_IMM},
-    {0xf6, INSN_TEST, MEM_IMM},    {0xf7, INSN_TEST, MEM_IMM},    {0x0fb6, INSN_MOVZX, REG_MEM},
-    {0x0fb7, INSN_MOVZX, REG_MEM}, {0x0fbe, INSN_MOVSX, REG_MEM}, {0x0fbf, INSN_MOVSX, REG_MEM},
+    {0x63, 0x63, INSN_MOVSX, REG_MEM},     {0x80, 0x81, INSN_ADD, MEM_IMM},
+    {0x83, 0x83, INSN_ADD, MEM_IMM8},      {0x84, 0x85, INSN_TEST, MEM_REG},
+    {0x86, 0x87, INSN_XCHG, MEM_REG},      {0x88, 0x89, INSN_MOV, MEM_REG},
+    {0x8a, 0x8b, INSN_MOV, REG_MEM},       {0xa0, 0xa1, INSN_MOV, ACC_MOFFS},
+    {0xa2, 0xa3, INSN_MOV, MOFFS_ACC},     {0xa4, 0xa5, INSN_MOVS, STRING},
+    {0xaa, 0xab, INSN_STOS, STRING},       {0xac, 0xad, INSN_LODS, STRING},
+    {0xc6, 0xc7, INSN_MOV, MEM_IMM},       {0xf6, 0xf7, INSN_TEST, MEM_IMM},
+    {0x0fb6, 0x0fb7, INSN_MOVZX, REG_MEM}, {0x0fbe, 0x0fbf, INSN_MOVSX, REG_MEM},
 };
 
 /* The next `bytes` bytes, little-endian; 0 once there was an error. */
@@ -73,31 +73,27 @@ static uint64_t sign_extend(uint64_t value, unsigned bytes) {
     return (uint64_t)((int64_t)(value << unused) >> unused);
 }
 
-static uint64_t size_mask(unsigned bytes) {
-    return UINT64_MAX >> (64 - 8 * bytes);
+uint64_t insn_cut(uint64_t value, unsigned bytes) {
+    return value & UINT64_MAX >> (64 - 8 * bytes);
 }
 
-static bool segment_prefix(uint8_t byte, enum insn_segment *segment) {
-    if ((byte & 0xe7) == 0x26)
-        *segment = (enum insn_segment)(byte >> 3 & 3); /* 26 2E 36 3E */
-    else if (byte == 0x64 || byte == 0x65)
-        *segment = byte == 0x64 ? INSN_FS : INSN_GS;
-    else
-        return false;
-    return true;
+uint64_t insn_merge(uint64_t old, uint64_t value, unsigned bytes) {
+    value = insn_cut(value, bytes);
+    return bytes >= 4 ? value : (old ^ insn_cut(old, bytes)) | value;
 }
 
 /* Returns the first byte that is no prefix. */
 static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *p) {
     for (;;) {
-        uint8_t byte = (uint8_t)take(c, 1);
-        uint8_t rex = 0;
-        enum insn_segment segment;
+        uint8_t byte = (uint8_t)take(c, 1), rex = 0;
 
-        if (segment_prefix(byte, &segment)) {
-            if (mode != INSN_64 || segment >= INSN_FS) { /* in 64-bit mode only FS and GS count */
+        if (byte == 0x64 || byte == 0x65) {
+            p->has_segment = true;
+            p->segment = byte == 0x64 ? INSN_FS : INSN_GS;
+        } else if ((byte & 0xe7) == 0x26) {
+            if (mode != INSN_64) { /* where they count for nothing */
                 p->has_segment = true;
-                p->segment = segment;
+                p->segment = (enum insn_segment)(byte >> 3 & 3); /* 26 2E 36 3E */
             }
         } else if (byte == 0x66) {
             p->operand_size = true;
@@ -105,9 +101,11 @@ static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefi
             p->address_size = true;
         } else if (byte == 0xf0) {
             p->lock = true;
+        } else if (byte == 0xf2 || byte == 0xf3) {
+            p->repeat = true;
         } else if (mode == INSN_64 && (byte & 0xf0) == 0x40) {
             rex = byte;
-        } else if (byte != 0xf2 && byte != 0xf3) { /* REP means nothing to any of our forms */
+        } else {
             return byte;
         }
         p->rex = rex; /* counts only right before the opcode */
@@ -116,12 +114,12 @@ static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefi
 
 static bool find_form(unsigned opcode, enum insn_mode mode, struct form *out) {
     if (opcode < 0x40 && (opcode & 4) == 0) {
-        *out = (struct form){(uint16_t)opcode, (enum insn_op)(opcode >> 3),
+        *out = (struct form){(uint16_t)opcode, (uint16_t)opcode, (enum insn_op)(opcode >> 3),
                              (opcode & 2) != 0 ? REG_MEM : MEM_REG};
         return true;
     }
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-        if (forms[i].opcode == opcode) {
+        if (opcode >= forms[i].first && opcode <= forms[i].last) {
             *out = forms[i];
             return opcode != 0x63 || mode == INSN_64; /* ARPL elsewhere */
         }
@@ -205,6 +203,8 @@ static void set_register(struct insn *out, const struct prefixes *p, unsigned re
 }
 
 static void set_accesses(struct insn *out, enum shape shape) {
+    if (shape == STRING)
+        return;
     bool compares = out->op == INSN_CMP || out->op == INSN_TEST;
 
     out->mem_first = shape != REG_MEM && shape != ACC_MOFFS;
@@ -217,20 +217,20 @@ static void set_accesses(struct insn *out, enum shape shape) {
 /* What follows the opcode. False: not a form of ours. */
 static bool take_operands(struct cursor *c, const struct prefixes *p, enum insn_mode mode,
                           const struct form *form, struct insn *out) {
-    uint8_t modrm;
-    unsigned reg;
-
+    if (form->shape == STRING)
+        return true;
     if (form->shape == ACC_MOFFS || form->shape == MOFFS_ACC) {
         out->displacement = (int64_t)take(c, out->address_bytes);
         return true;
     }
-    modrm = (uint8_t)take(c, 1);
-    reg = modrm >> 3 & 7;
+    uint8_t modrm = (uint8_t)take(c, 1);
+    unsigned reg = modrm >> 3 & 7;
+
     if (modrm >= 0xc0)
         return false; /* two registers */
     if (form->shape == MEM_REG || form->shape == REG_MEM)
         set_register(out, p, reg);
-    else if (form->opcode <= 0x83)
+    else if (form->first <= 0x83)
         out->op = (enum insn_op)reg;
     else if (reg != 0)
         return false;
@@ -256,7 +256,8 @@ enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, 
         return c.err;
     if (!find_form(opcode, mode, &form))
         return ERR_UNSUPPORTED;
-    *out = (struct insn){.op = form.op, .base = -1, .index = -1, .scale = 1, .lock = p.lock};
+    *out =
+        (struct insn){.op = form.op, .base = -1, .index = -1, .scale = 1, .lock = p.lock, .repeat = p.repeat};
     out->address_bytes = (uint8_t)(!p.address_size ? mode : mode == INSN_32 ? 2 : 4);
     out->segment = INSN_DS;
     set_sizes(out, opcode, operand_bytes(mode, &p));
@@ -271,13 +272,13 @@ enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, 
     return c.err;
 }
 
-/* Writing 32 bits clears the upper half, 8 and 16 leave the rest. */
-static uint64_t register_merge(const struct insn *i, uint64_t old, uint64_t value) {
-    unsigned shift = i->high_byte ? 8 : 0;
-    uint64_t mask = size_mask(i->reg_bytes) << shift;
+uint64_t insn_offset(const struct insn *i, const uint64_t gpr[16], uint64_t rip) {
+    uint64_t offset = (uint64_t)i->displacement;
 
-    value = value << shift & mask;
-    return i->reg_bytes >= 4 ? value : (old & ~mask) | value;
+    offset += i->rip_relative ? rip + i->length : 0;
+    offset += i->base >= 0 ? gpr[i->base] : 0;
+    offset += i->index >= 0 ? gpr[i->index] * i->scale : 0;
+    return insn_cut(offset, i->address_bytes);
 }
 
 static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes, enum insn_op op) {
@@ -319,26 +320,21 @@ static uint64_t operate(enum insn_op op, uint64_t a, uint64_t b) {
 }
 
 void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct insn_result *out) {
-    uint64_t mask = size_mask(i->mem_bytes);
-    uint64_t mem = mem_in & mask;
-    uint64_t other = i->has_immediate ? i->immediate : reg_in >> (i->high_byte ? 8 : 0);
-    uint64_t a, b, value;
+    unsigned bytes = i->mem_bytes, shift = i->high_byte ? 8 : 0;
+    uint64_t mem = insn_cut(mem_in, bytes);
+    uint64_t other = insn_cut(i->has_immediate ? i->immediate : reg_in >> shift, bytes);
+    uint64_t a = i->mem_first ? mem : other, b = i->mem_first ? other : mem;
+    uint64_t value = insn_cut(operate(i->op, a, b), bytes);
 
-    other &= mask;
-    a = i->mem_first ? mem : other;
-    b = i->mem_first ? other : mem;
-    value = operate(i->op, a, b);
-    if (i->op == INSN_MOVSX)
-        value = sign_extend(value, i->mem_bytes);
-    else
-        value &= mask;
-    *out = (struct insn_result){.mem = mem, .reg = reg_in};
-    if (i->writes_mem)
-        out->mem = value;
-    if (i->writes_reg)
-        out->reg = register_merge(i, reg_in, i->op == INSN_XCHG ? mem : value);
+    *out = (struct insn_result){.mem = i->writes_mem ? value : mem, .reg = reg_in};
+    if (i->writes_reg) {
+        uint64_t to_reg = i->op == INSN_XCHG ? mem : i->op == INSN_MOVSX ? sign_extend(value, bytes) : value;
+
+        out->reg = i->high_byte ? (reg_in & ~UINT64_C(0xff00)) | to_reg << 8
+                                : insn_merge(reg_in, to_reg, i->reg_bytes);
+    }
     if (i->op <= INSN_TEST) {
-        out->flags = flags_of(a, b, value, i->mem_bytes, i->op);
+        out->flags = flags_of(a, b, value, bytes, i->op);
         out->flags_mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF;
     }
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoder and executor of the instructions a guest reaches a trapped page with: MOV and its
- * relatives, ALU operations and XCHG with one memory operand. Pure; bytes are the guest's. */
+/* Decoder and executor of the instructions a guest reaches a trapped page with: MOV and its relatives,
+ * ALU operations and XCHG with one memory operand, and the string moves, with which boot code and probing
+ * guests clear and scroll a screen that is not there. That is what compilers make of an access to a
+ * register and what guests were seen to use; ADC, SBB, INC, NEG, CMPXCHG, bit operations, PUSH, POP and
+ * vectors are not done. Pure; bytes are the guest's. */
 #pragma once
 
 #include "core/err.h"
@@ -23,6 +26,11 @@ enum insn_op {
     INSN_MOVZX,
     INSN_MOVSX, /* also MOVSXD */
     INSN_XCHG,
+    INSN_MOVS, /* these and those below: rSI, rDI, rAX are implied, insn_execute does not know them */
+    INSN_STOS,
+    INSN_LODS,
+    INSN_INS, /* never decoded: the VM exit says it all */
+    INSN_OUTS,
 };
 
 enum insn_segment { INSN_ES, INSN_CS, INSN_SS, INSN_DS, INSN_FS, INSN_GS };
@@ -39,6 +47,7 @@ struct insn {
     bool has_immediate; /* instead of a register */
     bool high_byte;     /* AH, CH, DH, BH: reg is 0..3 then */
     bool lock;          /* LOCK prefix; XCHG has none and locks too */
+    bool repeat;        /* REP or REPNE prefix, which means something to string moves only */
     uint8_t reg;        /* 0 RAX, 1 RCX, 2 RDX, 3 RBX, 4 RSP, 5 RBP, 6 RSI, 7 RDI, 8.. */
     uint64_t immediate; /* sign-extended */
 
@@ -54,6 +63,14 @@ struct insn {
 /* ERR_RANGE: the instruction goes on behind bytes[count). ERR_UNSUPPORTED: not one of ours.
  * ERR_MALFORMED: the CPU would not run it (over 15 bytes, LOCK where it may not be). */
 must_check enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out);
+
+/* Effective address of the memory operand in its segment. gpr: by their numbers. */
+uint64_t insn_offset(const struct insn *i, const uint64_t gpr[16], uint64_t rip);
+
+/* The low `bytes` of a value; what a register holds after a write of its low `bytes`: 32 bits clear the
+ * upper half, 8 and 16 leave the rest. */
+uint64_t insn_cut(uint64_t value, unsigned bytes);
+uint64_t insn_merge(uint64_t old, uint64_t value, unsigned bytes);
 
 struct insn_result {
     uint64_t mem;

@@ -28,10 +28,10 @@ enum trap_target trap_map_out(const struct partition_config *config, uint16_t po
     return trap_map_in(config, port);
 }
 
-enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes) {
+enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write) {
     uint64_t page = align_down(at.v, PAGE_SIZE);
 
-    if (bytes != 4 || (at.v & 3) != 0)
+    if (at.v % 16 + bytes > 4 || (write && bytes != 4))
         return TRAP_NONE;
     if (page == GUEST_LAPIC_BASE && mode == VLAPIC_XAPIC)
         return TRAP_APIC;

@@ -23,5 +23,6 @@ enum trap_target {
 enum trap_target trap_map_in(const struct partition_config *config, uint16_t port);
 enum trap_target trap_map_out(const struct partition_config *config, uint16_t port, uint32_t value);
 
-/* The two APICs know aligned 32-bit accesses only. `mode` is that of the vCPU's local APIC. */
-enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes);
+/* `mode` is that of the vCPU's local APIC. The registers of the two APICs are 32 bits wide and lie 16
+ * bytes apart. A read may ask for a part of one, as on hardware; other accesses are of nothing. */
+enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write);

@@ -9,6 +9,6 @@
 must_check enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 must_check enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);
 
-/* A register of the xAPIC page, by number (offset >> 4). */
-uint32_t apic_page_read(struct vcpu *v, unsigned reg);
-void apic_page_write(struct vcpu *v, unsigned reg, uint32_t value);
+/* A register of the xAPIC page, by its offset. */
+uint32_t apic_page_read(struct vcpu *v, unsigned offset);
+void apic_page_write(struct vcpu *v, unsigned offset, uint32_t value);

@@ -4,8 +4,7 @@
 #pragma once
 
 #include "core/partition.h"
-
-#define VUART_PIN 4
+#include "core/trap_map.h"
 
 /* Power-on state. No vCPU of the partition runs. */
 void devices_reset(struct partition *p);
@@ -13,10 +12,7 @@ void devices_reset(struct partition *p);
 /* Input has come or output has drained: raise what is to be raised. */
 void devices_service(struct vcpu *v);
 
-/* Access to a port of the virtual UART, `reg` 0..7. */
-uint8_t devices_uart_read(struct vcpu *v, unsigned reg);
-void devices_uart_write(struct vcpu *v, unsigned reg, uint8_t value);
-
-/* Aligned 32-bit access to the virtual IOAPIC's page. */
-uint32_t devices_ioapic_read(struct vcpu *v, uint32_t offset);
-void devices_ioapic_write(struct vcpu *v, uint32_t offset, uint32_t value);
+/* Access to what core/trap_map found: a byte of a UART or clock port, of which `at` is the port's number,
+ * or an aligned 32-bit register of the IOAPIC, `at` its offset in the page. Elsewhere: all ones, nothing. */
+uint32_t devices_read(struct vcpu *v, enum trap_target target, unsigned at);
+void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_t value);

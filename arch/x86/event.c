@@ -46,7 +46,8 @@ void event_advance(uint32_t length) {
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
     if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0)
         return;
-    vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    if (length != 0) /* between iterations it stays, lest a breakpoint on the instruction hits again */
+        vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0)
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
 }

@@ -4,8 +4,8 @@
 
 #include "core/types.h"
 
-/* The instruction is done: RIP behind it, the STI and MOV SS shadow and RF gone, and a #DB pending
- * if the guest single-steps. */
+/* The instruction is done (length 0: an iteration of a string instruction is): RIP behind it, the STI and MOV
+ * SS shadow and RF gone, and a #DB pending if the guest single-steps. */
 void event_advance(uint32_t length);
 
 /* Deliver a hardware exception at the next entry. */

@@ -18,6 +18,7 @@ enum {
     VECTOR_DB = 1,
     VECTOR_NMI = 2,
     VECTOR_UD = 6,
+    VECTOR_SS = 12,
     VECTOR_GP = 13,
     VECTOR_PF = 14,
     VECTOR_AC = 17,
@@ -60,10 +61,13 @@ exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache, ex
 exit_fn exit_exception, exit_nmi_window;
 /* vcpu.c */
 exit_fn exit_preemption_timer;
-/* exit_io.c, exit_string.c */
-exit_fn exit_io, exit_string_io;
+/* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
+exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);
-void port_write(struct vcpu *v, uint16_t port, uint32_t value);
+void port_write(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value);
+struct insn;
+enum verdict exit_string(struct vcpu *v, struct guest_regs *regs, struct exit_info *info,
+                         const struct insn *i, uint16_t port);
 /* exit_mmio.c */
 exit_fn exit_ept_violation;
 

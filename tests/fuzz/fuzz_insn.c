@@ -22,9 +22,9 @@ static void check_bounds(const struct insn *i) {
     require(size_ok(i->mem_bytes) && size_ok(i->reg_bytes) && size_ok(i->address_bytes));
     require(size_ok(i->scale) && i->base >= -1 && i->base < 16 && i->index >= -1 && i->index < 16);
     require(i->reg < (i->high_byte ? 4 : 16) && i->segment <= INSN_GS);
-    require(i->op <= INSN_XCHG && i->op != 2 && i->op != 3);
+    require(i->op <= INSN_LODS && i->op != 2 && i->op != 3);
     require(!i->has_immediate || !i->writes_reg);
-    require(i->reads_mem || i->writes_mem);
+    require(i->reads_mem || i->writes_mem || i->op >= INSN_MOVS);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -45,6 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(insn_decode(data + 1, i.length - 1u, mode, &again) == ERR_RANGE);
     memcpy(&mem, data + size - (size < 8 ? size : 8), size < 8 ? size : 8);
     reg = mem * 0x9e3779b97f4a7c15u;
+    if (i.op >= INSN_MOVS)
+        return 0;
     insn_execute(&i, mem, reg, &r);
     require(i.writes_reg || r.reg == reg);
     require(i.mem_bytes == 8 || r.mem >> (8 * i.mem_bytes) == 0);

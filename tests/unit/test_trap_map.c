@@ -11,7 +11,7 @@ static enum trap_target expected(uint32_t port, bool uart) {
     return port == 0x70 ? TRAP_CLOCK_INDEX : port == 0x71 ? TRAP_CLOCK_DATA : TRAP_NONE;
 }
 
-static void test_every_port(void **state) {
+static void X05_G11_every_port(void **state) {
     (void)state;
     for (uint32_t port = 0; port < 0x10000; port++) {
         assert_int_equal(trap_map_in(&with_uart, (uint16_t)port), expected(port, true));
@@ -20,7 +20,7 @@ static void test_every_port(void **state) {
     }
 }
 
-static void test_ways_to_end(void **state) {
+static void X05_ways_to_end(void **state) {
     (void)state;
     assert_int_equal(trap_map_out(&without, 0xcf9, 6), TRAP_RESET);
     assert_int_equal(trap_map_out(&without, 0xcf9, 2), TRAP_NONE); /* only says which reset it will be */
@@ -31,25 +31,35 @@ static void test_ways_to_end(void **state) {
     assert_int_equal(trap_map_out(&without, 0x601, 0x34), TRAP_NONE);
 }
 
-static void test_memory(void **state) {
+/* All accesses of all sizes around the two pages, in all modes. */
+static void X27_X36_G11_every_offset(void **state) {
+    static const enum vlapic_mode modes[] = {VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC};
+
     (void)state;
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee00000), 4), TRAP_APIC);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee00ffc), 4), TRAP_APIC);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee01000), 4), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_X2APIC, gpa(0xfee00000), 4), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_DISABLED, gpa(0xfee00000), 4), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee00002), 4), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee00000), 8), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_DISABLED, gpa(0xfec00010), 4), TRAP_IOAPIC);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfebffffc), 4), TRAP_NONE);
-    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0), 4), TRAP_NONE);
+    for (unsigned m = 0; m < ARRAY_SIZE(modes); m++)
+        for (uint64_t offset = 0; offset < 0x1000; offset++)
+            for (unsigned bytes = 1; bytes <= 8; bytes++)
+                for (unsigned write = 0; write < 2; write++) {
+                    bool part = offset % 16 + bytes <= 4; /* of a register */
+                    bool ok = write ? offset % 16 == 0 && bytes == 4 : part;
+                    gpa_t apic = gpa(0xfee00000 + offset), ioapic = gpa(0xfec00000 + offset);
+
+                    assert_int_equal(trap_map_memory(modes[m], apic, bytes, write),
+                                     ok && modes[m] == VLAPIC_XAPIC ? TRAP_APIC : TRAP_NONE);
+                    assert_int_equal(trap_map_memory(modes[m], ioapic, bytes, write),
+                                     ok ? TRAP_IOAPIC : TRAP_NONE);
+                }
+    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfee01000), 4, true), TRAP_NONE);
+    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0xfebff000), 4, true), TRAP_NONE);
+    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(0), 4, false), TRAP_NONE);
+    assert_int_equal(trap_map_memory(VLAPIC_XAPIC, gpa(UINT64_MAX - 3), 4, false), TRAP_NONE);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_port),
-        cmocka_unit_test(test_ways_to_end),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(X05_G11_every_port),
+        cmocka_unit_test(X05_ways_to_end),
+        cmocka_unit_test(X27_X36_G11_every_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From segment and offset to what is there. What lies behind an address that is not RAM is
+ * core/trap_map's; device windows that the guest has for itself are not touched for it. */
+#include "arch/x86/operand.h"
+
+#include "arch/x86/apic_access.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/devices.h"
+#include "arch/x86/guest.h"
+#include "arch/x86/vmcs.h"
+#include "core/log.h"
+#include "core/str.h"
+
+/* Segment access rights */
+#define RIGHTS_WRITABLE    BIT(1) /* of data; of code: readable */
+#define RIGHTS_EXPAND_DOWN BIT(2) /* of data */
+#define RIGHTS_CODE        BIT(3)
+#define RIGHTS_BIG         BIT(14)
+#define RIGHTS_UNUSABLE    BIT(16)
+
+#define CR0_AM             BIT(18)
+#define RFLAGS_AC          BIT(18)
+
+uint64_t operand_segment_base(enum insn_segment s) {
+    return guest_cs_long() && s < INSN_FS ? 0 : vmcs_read((vmcs_n){VMCS_GUEST_ES_BASE.encoding + 2 * s});
+}
+
+/* "Limit Checking", "Type Checking"; in 64-bit mode neither is done. */
+static bool segment_allows(enum insn_segment s, uint64_t offset, unsigned bytes, bool write) {
+    if (guest_cs_long())
+        return true;
+    uint32_t rights = vmcs_read((vmcs_32){VMCS_GUEST_ES_RIGHTS.encoding + 2 * s});
+    uint64_t limit = vmcs_read((vmcs_32){VMCS_GUEST_ES_LIMIT.encoding + 2 * s}), last = offset + bytes - 1;
+    bool code = (rights & RIGHTS_CODE) != 0, writable = (rights & RIGHTS_WRITABLE) != 0;
+
+    if ((rights & RIGHTS_UNUSABLE) != 0 || (write ? code || !writable : code && !writable))
+        return false;
+    if (!code && (rights & RIGHTS_EXPAND_DOWN) != 0)
+        return offset > limit && last <= ((rights & RIGHTS_BIG) != 0 ? UINT32_MAX : UINT16_MAX);
+    return last <= limit;
+}
+
+static enum verdict fault(struct exit_info *info, uint8_t vector, uint32_t error) {
+    info->vector = vector;
+    info->has_error = true;
+    info->error = error;
+    return VERDICT_INJECT;
+}
+
+static enum verdict translate(const struct vcpu *v, struct exit_info *info, uint64_t linear, bool write,
+                              gpa_t *at) {
+    struct guest_paging paging;
+    struct walk_result walk;
+
+    linear = guest_cs_long() ? linear : (uint32_t)linear;
+    guest_read_paging(&paging);
+    switch (guest_walk(&v->partition->map, &paging, linear,
+                       (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0), &walk)) {
+    case ERR_OK:
+        *at = walk.at;
+        return VERDICT_NEXT;
+    case ERR_NOT_FOUND:
+        cpu_write_cr2(linear);
+        return fault(info, VECTOR_PF, walk.fault_code);
+    case ERR_MALFORMED:
+        return exit_inject_gp(info); /* not canonical */
+    default:
+        return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
+    }
+}
+
+static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uint64_t linear, unsigned bytes,
+                               bool write, struct operand *out) {
+    unsigned first = PAGE_SIZE - linear % PAGE_SIZE;
+    enum verdict verdict = translate(v, info, linear, write, &out->piece[0].at);
+
+    out->pieces = bytes > first ? 2 : 1;
+    out->piece[0].bytes = bytes > first ? first : bytes;
+    out->piece[1].bytes = bytes - out->piece[0].bytes;
+    if (verdict == VERDICT_NEXT && out->pieces == 2)
+        verdict = translate(v, info, linear + first, write, &out->piece[1].at);
+    return verdict;
+}
+
+static enum verdict check_policy(const struct vcpu *v, struct exit_info *info, const struct operand *o,
+                                 bool write) {
+    for (unsigned i = 0; i < o->pieces && v->partition->config->bad_access == BAD_ACCESS_STOP; i++)
+        if (guest_map_ptr(&v->partition->map, o->piece[i].at, o->piece[i].bytes) == NULL &&
+            trap_map_memory(v->lapic.mode, o->piece[i].at, o->piece[i].bytes, write) == TRAP_NONE)
+            return exit_stop(info, STOP_CRASHED, "access to where nothing is (bad_access = stop)");
+    return VERDICT_NEXT;
+}
+
+enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum insn_segment s, uint64_t offset,
+                          unsigned bytes, bool write, struct operand *out) {
+    if (!segment_allows(s, offset, bytes, write))
+        return fault(info, s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
+    uint64_t linear = operand_segment_base(s) + offset;
+    enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
+
+    if (verdict == VERDICT_NEXT && linear % bytes != 0 && guest_cpl() == 3 &&
+        (vmcs_read(VMCS_GUEST_CR0) & CR0_AM) != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC) != 0)
+        return fault(info, VECTOR_AC, 0);
+    return verdict == VERDICT_NEXT ? check_policy(v, info, out, write) : verdict;
+}
+
+enum verdict operand_passed(const struct vcpu *v, struct exit_info *info, gpa_t at, uint64_t linear,
+                            unsigned bytes, bool write, struct operand *out) {
+    *out = (struct operand){.pieces = 1, .piece = {{at, bytes}}};
+    if (linear % PAGE_SIZE + bytes > PAGE_SIZE) {
+        enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
+
+        if (verdict != VERDICT_NEXT)
+            return verdict;
+    }
+    return check_policy(v, info, out, write);
+}
+
+static void bad_access(struct vcpu *v, gpa_t at, bool write) {
+    if (v->bad_accesses++ == 0) {
+        log_line("%s: vCPU %u: %s of guest-physical 0x%lx, where nothing is (said once, counted)",
+                 v->partition->config->name, v->index, write ? "write" : "read", at.v);
+    }
+}
+
+static uint64_t piece_read(struct vcpu *v, gpa_t at, unsigned bytes) {
+    enum trap_target target = trap_map_memory(v->lapic.mode, at, bytes, false);
+    unsigned offset = at.v % PAGE_SIZE & ~3u, shift = at.v % 4 * 8;
+    const void *ram = guest_map_ptr(&v->partition->map, at, bytes);
+    uint64_t value = UINT64_MAX;
+
+    if (ram != NULL)
+        memcpy(&value, ram, bytes);
+    else if (target == TRAP_NONE)
+        bad_access(v, at, false);
+    else
+        value = (target == TRAP_APIC ? apic_page_read(v, offset) : devices_read(v, target, offset)) >> shift;
+    return insn_cut(value, bytes);
+}
+
+static void piece_write(struct vcpu *v, gpa_t at, unsigned bytes, uint64_t value) {
+    enum trap_target target = trap_map_memory(v->lapic.mode, at, bytes, true);
+    void *ram = guest_map_ptr(&v->partition->map, at, bytes);
+
+    if (ram != NULL)
+        memcpy(ram, &value, bytes);
+    else if (target == TRAP_NONE)
+        bad_access(v, at, true);
+    else if (target == TRAP_APIC)
+        apic_page_write(v, at.v % PAGE_SIZE, (uint32_t)value);
+    else
+        devices_write(v, target, at.v % PAGE_SIZE, (uint32_t)value);
+}
+
+uint64_t operand_read(struct vcpu *v, const struct operand *o) {
+    uint64_t value = piece_read(v, o->piece[0].at, o->piece[0].bytes);
+
+    if (o->pieces == 2)
+        value |= piece_read(v, o->piece[1].at, o->piece[1].bytes) << (8 * o->piece[0].bytes);
+    return value;
+}
+
+void operand_write(struct vcpu *v, const struct operand *o, uint64_t value) {
+    piece_write(v, o->piece[0].at, o->piece[0].bytes, value);
+    if (o->pieces == 2)
+        piece_write(v, o->piece[1].at, o->piece[1].bytes, value >> (8 * o->piece[0].bytes));
+}

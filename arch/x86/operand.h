@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory operands of the instructions we carry out for a guest: its segments and its page tables on the
+ * way there, and RAM, a device or nothing at the end. Faults are the guest's own. */
+#pragma once
+
+#include "arch/x86/vmx_exit.h"
+#include "core/insn.h"
+
+struct operand {
+    unsigned pieces; /* 2 where it crosses a page */
+    struct {
+        gpa_t at;
+        unsigned bytes;
+    } piece[2];
+};
+
+/* Base of a segment as the present mode has it. */
+uint64_t operand_segment_base(enum insn_segment s);
+
+/* Find an operand of up to 8 bytes. VERDICT_NEXT, or what the exit has to end with. The first checks all
+ * that the processor checks; the second is for one that it has let through, to `at`: what crosses to or from
+ * another page is looked up again, there it may not have looked. */
+must_check enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum insn_segment s,
+                                     uint64_t offset, unsigned bytes, bool write, struct operand *out);
+must_check enum verdict operand_passed(const struct vcpu *v, struct exit_info *info, gpa_t at,
+                                       uint64_t linear, unsigned bytes, bool write, struct operand *out);
+
+uint64_t operand_read(struct vcpu *v, const struct operand *o);
+void operand_write(struct vcpu *v, const struct operand *o, uint64_t value);
