@@ -15,11 +15,9 @@ enum { TABLE_LENGTH = 4, TABLE_BYTES = 36 }; /* the header of all; offsets count
 enum { HPET_BASE = 40, HPET_BYTES = 56 };
 enum { MCFG_BYTES = 44, MCFG_ENTRY_BYTES = 16, MCFG_BASE_8 = 0, MCFG_BUS_FIRST_1 = 10, MCFG_BUS_LAST_1 = 11 };
 enum { MADT_LAPIC = 36, MADT_FLAGS = 40, MADT_BYTES = 44, ENTRY_TYPE_1 = 0, ENTRY_LENGTH_1 = 1 };
-enum { LAPIC_ID_1 = 3, LAPIC_FLAGS = 4 };
+enum { LAPIC_ID_1 = 3, LAPIC_FLAGS = 4, LAPIC_ADDRESS_8 = 4, X2APIC_ID = 4, X2APIC_FLAGS = 8 };
 enum { IOAPIC_ADDRESS = 4, IOAPIC_GSI_BASE = 8 };
 enum { OVERRIDE_BUS_1 = 2, OVERRIDE_SOURCE_1 = 3, OVERRIDE_GSI = 4, OVERRIDE_FLAGS_2 = 8 };
-enum { LAPIC_ADDRESS_8 = 4 };
-enum { X2APIC_ID = 4, X2APIC_FLAGS = 8 };
 enum { FADT_DSDT = 40, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76 };
 enum { FADT_PM1_CNT_LEN_1 = 89, FADT_PM_TIMER_LEN_1 = 91, FADT_FLAGS = 112, FADT_BYTES = 116 };
 enum { FADT_RESET_REG = 116, FADT_RESET_VALUE_1 = 128, FADT_X_DSDT_8 = 140 };
@@ -45,7 +43,6 @@ static struct acpi_address field_address(struct bytes t, uint32_t offset) {
 
 static bool checksum_good(const uint8_t *at, uint64_t bytes) {
     uint8_t sum = 0;
-
     while (bytes-- > 0)
         sum = (uint8_t)(sum + *at++);
     return sum == 0;
@@ -53,7 +50,6 @@ static bool checksum_good(const uint8_t *at, uint64_t bytes) {
 
 static bool table_is(uint64_t at, const char *signature) {
     const void *header = host_phys(hpa(at), TABLE_BYTES);
-
     return header != NULL && memcmp(header, signature, 4) == 0;
 }
 
@@ -74,7 +70,6 @@ static bool table_open(uint64_t at, const char *signature, uint32_t bytes_min, s
 static bool root_open(const struct boot_info *info, struct bytes *root) {
     struct bytes rsdp = {info->rsdp, info->rsdp_bytes};
     uint64_t xsdt = bytes_u8(rsdp, RSDP_REVISION_1) >= 2 ? bytes_field(rsdp, RSDP_XSDT_8, 8) : 0;
-
     if (rsdp.length < RSDP_V1_BYTES || memcmp(rsdp.at, "RSD PTR ", 8) != 0 ||
         !checksum_good(rsdp.at, RSDP_V1_BYTES)) {
         log_line("ACPI: the boot loader passed no sound RSDP");
@@ -88,10 +83,8 @@ static bool root_open(const struct boot_info *info, struct bytes *root) {
 /* The first table of that kind, if it is sound. */
 static bool table_find(struct bytes root, const char *signature, uint32_t bytes_min, struct bytes *out) {
     unsigned width = root.at[0] == 'X' ? 8 : 4;
-
     for (uint64_t at = TABLE_BYTES; at + width <= root.length; at += width) {
         uint64_t address = bytes_field(root, at, width);
-
         if (table_is(address, signature))
             return table_open(address, signature, bytes_min, out);
     }
@@ -117,7 +110,6 @@ static void cpu_add(uint32_t apic_id, uint32_t flags, struct platform *out) {
 
 static bool ioapic_add(struct bytes e, struct platform *out) {
     struct platform_ioapic io = {hpa(bytes_u32(e, IOAPIC_ADDRESS)), bytes_u32(e, IOAPIC_GSI_BASE)};
-
     if (out->nr_ioapics == MAX_IOAPICS)
         return false; /* one that is not known could not be kept from guests */
     if (io.at.v != 0)
@@ -127,7 +119,6 @@ static bool ioapic_add(struct bytes e, struct platform *out) {
 
 static void irq_override(struct bytes e, struct platform *out) {
     uint8_t irq = bytes_u8(e, OVERRIDE_SOURCE_1);
-
     if (bytes_u8(e, OVERRIDE_BUS_1) == 0 && irq < ISA_IRQS) {
         out->isa[irq].gsi = bytes_u32(e, OVERRIDE_GSI);
         out->isa[irq].active_low = (bytes_field(e, OVERRIDE_FLAGS_2, 2) & 3) == 3; /* 0: high, as ISA is */
@@ -137,7 +128,6 @@ static void irq_override(struct bytes e, struct platform *out) {
 static bool madt_entry(struct bytes e, struct platform *out) {
     static const uint8_t bytes_min[] = {8, 12, 10, 0, 0, 12, 0, 0, 0, 16}; /* by type */
     uint8_t type = bytes_u8(e, ENTRY_TYPE_1);
-
     if (type < sizeof(bytes_min) && e.length < bytes_min[type])
         return false;
     switch (type) {
@@ -185,7 +175,6 @@ static bool madt_read(struct bytes t, struct platform *out) {
 /* Element of a package: ZeroOp, OneOp or a byte. */
 static bool s5_element(struct bytes t, uint64_t *at, uint8_t *value) {
     uint8_t op = bytes_u8(t, (*at)++);
-
     *value = op == AML_BYTE ? bytes_u8(t, (*at)++) : op;
     return *value <= (op == AML_BYTE ? SLP_TYP_MAX : AML_ONE);
 }
@@ -195,7 +184,6 @@ static bool s5_find(struct bytes t, struct platform *out) {
     for (uint64_t at = TABLE_BYTES + 2; at + 4 <= t.length; at++) {
         bool named = t.at[at - 1] == AML_NAME || (t.at[at - 1] == AML_ROOT && t.at[at - 2] == AML_NAME);
         uint64_t item = at + 6 + (bytes_u8(t, at + 5) >> 6); /* PackageOp, PkgLength of 1 to 4 bytes */
-
         if (named && bytes_u32(t, at) == S5_NAME && bytes_u8(t, at + 4) == AML_PACKAGE &&
             bytes_u8(t, item++) >= 2 && s5_element(t, &item, &out->s5_typ_a) &&
             s5_element(t, &item, &out->s5_typ_b))
@@ -209,7 +197,6 @@ static bool s5_find(struct bytes t, struct platform *out) {
 static uint16_t fadt_port(struct bytes t, uint32_t extended, uint32_t block, uint32_t block_bytes,
                           uint8_t bytes) {
     struct acpi_address port = field_address(t, extended);
-
     if (port.space != SPACE_IO || port.address == 0 || port.address > PORT_LAST)
         port.address = bytes_u8(t, block_bytes) >= bytes ? bytes_u32(t, block) : 0;
     return port.address <= PORT_LAST ? (uint16_t)port.address : 0;
@@ -241,7 +228,6 @@ static void mcfg_read(struct bytes t, struct platform *out) {
     for (uint64_t at = MCFG_BYTES; at + MCFG_ENTRY_BYTES <= t.length; at += MCFG_ENTRY_BYTES) {
         uint64_t base = bytes_field(t, at + MCFG_BASE_8, 8); /* of bus 0, even where the first is another */
         uint8_t first = bytes_u8(t, at + MCFG_BUS_FIRST_1), last = bytes_u8(t, at + MCFG_BUS_LAST_1);
-
         if (base == 0 || first > last || base > UINT64_MAX - MIB(256) ||
             out->nr_ecam == ARRAY_SIZE(out->ecam))
             log_line("ACPI: MCFG entry ignored, buses %u to %u at 0x%lx", first, last, base);

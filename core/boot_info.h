@@ -6,13 +6,8 @@
 #include "core/range.h"
 #include "core/str.h"
 
-enum memory_kind { /* numbers as in e820 and multiboot2 */
-                   MEMORY_RAM = 1,
-                   MEMORY_RESERVED = 2,
-                   MEMORY_ACPI = 3,
-                   MEMORY_NVS = 4,
-                   MEMORY_BAD = 5,
-};
+/* Numbers as in e820 and multiboot2. */
+enum memory_kind { MEMORY_RAM = 1, MEMORY_RESERVED, MEMORY_ACPI, MEMORY_NVS, MEMORY_BAD };
 
 struct memory_range {
     struct range range; /* host-physical */

@@ -14,7 +14,6 @@ struct bytes {
  * should. */
 static inline uint64_t bytes_field(struct bytes b, uint64_t offset, unsigned bytes) {
     uint64_t v = 0;
-
     if (offset <= b.length && bytes <= b.length - offset)
         memcpy(&v, b.at + offset, bytes);
     return v;

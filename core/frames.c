@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two sorted lists of ranges: what is free and what is the hypervisor's own. Guests' RAM is in
- * neither. Decides only; never touches the memory itself. */
+/* Two sorted lists of ranges: what is free and what is the hypervisor's own. Guests' RAM is in neither.
+ * Decides only; never touches the memory itself. */
 #include "core/frames.h"
 
 #include "core/log.h"
@@ -9,8 +9,8 @@
 #define LOW_END  KIB(640) /* above it firmware and devices, whatever the map says, up to 1 MiB */
 #define RAM_BASE MIB(1)
 
-/* Not RAM on any PC, even if the map says so: IOAPIC, local APIC, firmware. A guest with identity
- * memory would otherwise have RAM where the local APIC is trapped. */
+/* Not RAM on any PC, even if the map says so: IOAPIC, local APIC, firmware. A guest with identity memory
+ * would otherwise have RAM where the local APIC is trapped. */
 static const struct range never[] = {
     {0, PAGE_SIZE}, /* BIOS data, and what a null pointer points to */
     {LOW_END, RAM_BASE - LOW_END},
@@ -51,13 +51,11 @@ static struct range pages(struct range r, bool touched) {
     bool outward = touched && c.size > 0;
     uint64_t base = outward ? align_down(c.base, PAGE_SIZE) : align_up(c.base, PAGE_SIZE);
     uint64_t end = outward ? align_up(range_end(c), PAGE_SIZE) : align_down(range_end(c), PAGE_SIZE);
-
     return (struct range){base, base < end ? end - base : 0};
 }
 
 enum err frames_init(struct frames *frames, const struct memory_range *map, unsigned count) {
     enum err e = ERR_OK;
-
     memset(frames, 0, sizeof(*frames));
     for (unsigned i = 0; i < count && e == ERR_OK; i++)
         if (map[i].kind == MEMORY_RAM && range_valid(map[i].range))
@@ -72,7 +70,6 @@ enum err frames_init(struct frames *frames, const struct memory_range *map, unsi
 
 enum err frames_reserve(struct frames *frames, struct range range) {
     enum err e = list_set(&frames->free, pages(range, true), false);
-
     return e == ERR_OK ? list_set(&frames->own, pages(range, true), true) : e;
 }
 
@@ -86,7 +83,6 @@ static enum err refuse(const struct frames *frames, uint64_t bytes) {
 static struct range find(const struct frames *frames, uint64_t low, uint64_t high, uint64_t bytes, bool top) {
     for (unsigned i = 0; i < frames->free.count; i++) {
         struct range r = frames->free.ranges[top ? frames->free.count - 1 - i : i];
-
         r = range_clip(r, low, high);
         if (r.size >= bytes)
             return (struct range){top ? range_end(r) - bytes : r.base, bytes};
@@ -104,7 +100,6 @@ static enum err take_own(struct frames *frames, struct range found, uint64_t byt
 enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out) {
     uint64_t size = align_up(bytes, PAGE_SIZE);
     struct range found = find(frames, RAM_BASE, GIB(4), size, true);
-
     if (found.size == 0)
         found = find(frames, RAM_BASE, FRAMES_LIMIT, size, true);
     return take_own(frames, found, bytes, out);
@@ -113,22 +108,19 @@ enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out) {
 enum err frames_alloc_low(struct frames *frames, hpa_t *page) {
     /* Below 0x8000 some firmware keeps data its map does not mention. */
     struct range found = find(frames, KIB(32), LOW_END, PAGE_SIZE, false);
-
     if (found.size == 0)
         found = find(frames, 0, KIB(32), PAGE_SIZE, false);
     return take_own(frames, found, PAGE_SIZE, page);
 }
 
-/* As much of `bytes` as one free block has at a multiple of `align`, in whole 2 MiB if it is not all;
- * of several that have the same, from the smallest. */
+/* As much of `bytes` as one free block has at a multiple of `align`, in whole 2 MiB if it is not all; of
+ * several that have the same, from the smallest. */
 static struct range fit(const struct frames *frames, uint64_t bytes, uint64_t align) {
     struct range best = {0};
     uint64_t best_block = 0;
-
     for (unsigned i = 0; i < frames->free.count; i++) {
         struct range block = range_clip(frames->free.ranges[i], RAM_BASE, FRAMES_LIMIT);
         struct range r = range_clip(block, align_up(block.base, align), FRAMES_LIMIT);
-
         r.size = r.size < bytes ? align_down(r.size, PAGE_2M) : bytes;
         if (r.size > best.size || (r.size == best.size && block.size < best_block)) {
             best = r;
@@ -142,14 +134,12 @@ enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range
                              unsigned *count) {
     uint64_t left = align_up(bytes, PAGE_SIZE);
     bool wanted = left > 0 && !frames->sealed;
-
     *count = 0;
     while (wanted && left > 0 && *count < max) {
         struct range piece = fit(frames, left,
                                  left < PAGE_2M   ? PAGE_SIZE
                                  : left < PAGE_1G ? PAGE_2M
                                                   : PAGE_1G);
-
         if (left >= PAGE_1G && piece.size < left)
             piece = fit(frames, left, PAGE_2M);
         if (piece.size == 0 || list_set(&frames->free, piece, false) != ERR_OK)
@@ -167,7 +157,6 @@ enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range
 
 uint64_t frames_free_bytes(const struct frames *frames) {
     uint64_t bytes = 0;
-
     for (unsigned i = 0; i < frames->free.count; i++)
         bytes += range_clip(frames->free.ranges[i], RAM_BASE, FRAMES_LIMIT).size;
     return bytes;

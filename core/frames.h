@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The boot-time allocator over the firmware's memory map: who owns which frame of the machine's
- * RAM. Boot CPU only; closed for good by frames_seal. It never touches the memory it hands out:
- * zeroing is the caller's. */
+/* The boot-time allocator over the firmware's memory map: who owns which frame of the machine's RAM. Boot CPU
+ * only; closed for good by frames_seal. It never touches the memory it hands out: zeroing is the caller's. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -23,26 +22,25 @@ struct frames {
     bool sealed;
 };
 
-/* The map may be unsorted and overlap: of a page touched by anything that is not RAM, nothing is
- * used. RAM below 1 MiB is kept for frames_alloc_low alone. */
+/* The map may be unsorted and overlap: of a page touched by anything that is not RAM, nothing is used. RAM
+ * below 1 MiB is kept for frames_alloc_low alone. */
 must_check enum err frames_init(struct frames *frames, const struct memory_range *map, unsigned count);
 
 /* Rounded outward to pages; need not be RAM: device registers no guest may have go here as well. */
 must_check enum err frames_reserve(struct frames *frames, struct range range);
 
-/* For the hypervisor: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4 GiB,
- * where firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the
- * rest stays whole for guests. */
+/* For the hypervisor: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4 GiB, where
+ * firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the rest stays
+ * whole for guests. */
 must_check enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out);
 
-/* For the application processors' start-up code: one page in [0x1000, 0xA0000), above 0x8000 if
- * possible. */
+/* For the application processors' start-up code: one page in [0x1000, 0xA0000), above 0x8000 if possible. */
 must_check enum err frames_alloc_low(struct frames *frames, hpa_t *page);
 
-/* For a partition: `bytes` (rounded up to pages) in as few pieces as possible, at most max. One
- * piece starts at a multiple of 1 GiB if it is that big and such a place is free, else of 2 MiB; of
- * several, all but the last are multiples of 2 MiB. A piece of less than 2 MiB may start at any
- * page. On error nothing is taken. */
+/* For a partition: `bytes` (rounded up to pages) in as few pieces as possible, at most max. One piece starts
+ * at a multiple of 1 GiB if it is that big and such a place is free, else of 2 MiB; of several, all but the
+ * last are multiples of 2 MiB. A piece of less than 2 MiB may start at any page. On error nothing is
+ * taken. */
 must_check enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces,
                                         unsigned max, unsigned *count);
 

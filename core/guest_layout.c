@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a guest sees its memory is one table; building and proving follow it. Touches page tables,
- * never the memory they map. */
+/* Where a guest sees its memory is one table; building and proving follow it. Touches page tables, never the
+ * memory they map. */
 #include "core/guest_layout.h"
 
 #include "core/log.h"
@@ -11,8 +11,8 @@
 _Static_assert(MAX_PIECES + SEGMENTS + 1 + CONFIG_MAX_WINDOWS <= MAX_GUEST_REGIONS, "all fit");
 _Static_assert(GUEST_TABLES_BASE + GUEST_TABLES_BYTES == GUEST_RAM_BASE, "tables end at 1 MiB");
 
-/* RAM that counts from 0: byte `offset` of it up to `end` is seen at `gpa`. 2 MiB and 1 GiB pages
- * fit because each gpa differs from its offset by whole GiB only. */
+/* RAM that counts from 0: byte `offset` of it up to `end` is seen at `gpa`. 2 MiB and 1 GiB pages fit because
+ * each gpa differs from its offset by whole GiB only. */
 static const struct segment {
     uint64_t offset, end, gpa;
     enum region_kind kind;
@@ -26,13 +26,11 @@ static const struct segment {
 /* `piece` is what the RAM that counts from 0 has at `offset`. */
 static enum err layout_add_piece(struct guest_map *map, struct range piece, uint64_t offset) {
     enum err e = ERR_OK;
-
     for (unsigned i = 0; i < SEGMENTS && e == ERR_OK; i++) {
         const struct segment *s = &segments[i];
         struct range part = range_clip((struct range){offset, piece.size}, s->offset, s->end);
         gpa_t seen_at = gpa(s->gpa + (part.base - s->offset));
         hpa_t lies_at = hpa(piece.base + (part.base - offset));
-
         if (part.size > 0)
             e = guest_map_add(map, (struct guest_region){seen_at, lies_at, part.size, s->kind});
     }
@@ -48,7 +46,6 @@ static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *fr
     struct range piece;
     unsigned count;
     enum err e = frames_alloc_pieces(frames, GUEST_RAM_BASE, &piece, 1, &count);
-
     return e == ERR_OK ? layout_add_piece(map, piece, 0) : e;
 }
 
@@ -70,7 +67,6 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
     uint64_t offset = 0;
     unsigned count;
     enum err e = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
-
     map->count = 0;
     if (e == ERR_OK && config->identity)
         e = layout_add_low_megabyte(map, frames);
@@ -90,10 +86,8 @@ static unsigned region_attributes(enum region_kind kind) {
 
 enum err guest_layout_ept(struct pagetable *ept, const struct guest_map *map) {
     enum err e = ERR_OK;
-
     for (unsigned i = 0; i < map->count && e == ERR_OK; i++) {
         const struct guest_region *r = &map->regions[i];
-
         e = pt_map(ept, r->gpa.v, r->hpa, r->bytes, region_attributes(r->kind));
     }
     return e;
@@ -106,8 +100,8 @@ static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uin
     return ERR_RANGE;
 }
 
-/* Every page is in a region and as the region says; all pages together are as much as all regions,
- * so nothing of a region is missing either. */
+/* Every page is in a region and as the region says; all pages together are as much as all regions, so nothing
+ * of a region is missing either. */
 static enum err prove_ept(const struct proof_partition *p) {
     uint64_t mapped = 0, described = 0;
     struct pt_leaf leaf;
@@ -116,7 +110,6 @@ static enum err prove_ept(const struct proof_partition *p) {
         if (!pt_lookup(p->ept, at, &leaf))
             continue;
         const struct guest_region *r = guest_map_find(p->map, gpa(leaf.from));
-
         if (r == NULL || leaf.bytes > r->bytes - (leaf.from - r->gpa.v) ||
             leaf.to.v - r->hpa.v != leaf.from - r->gpa.v)
             return prove_refuse(p, leaf.from, leaf.to.v, "mapped, but not in its guest map", "");
@@ -141,7 +134,6 @@ static enum err prove_region(const struct proof_input *input, const struct proof
                              unsigned region) {
     const struct guest_region *r = &p->map->regions[region];
     const struct proof_partition *end = &input->partitions[input->nr_partitions];
-
     for (unsigned i = 0; i < input->own->count; i++)
         if (range_overlaps(guest_region_frames(r), input->own->ranges[i]))
             return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with the hypervisor", "");
@@ -155,10 +147,8 @@ static enum err prove_region(const struct proof_input *input, const struct proof
 
 enum err guest_layout_prove(const struct proof_input *input) {
     enum err e = ERR_OK;
-
     for (unsigned i = 0; i < input->nr_partitions && e == ERR_OK; i++) {
         const struct proof_partition *p = &input->partitions[i];
-
         e = prove_ept(p);
         for (unsigned k = 0; k < p->map->count && e == ERR_OK; k++)
             e = prove_region(input, p, k);

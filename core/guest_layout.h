@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a partition's config to its guest map, from the map to its EPT, and the proof over all of
- * them that no partition reaches what is not its own. Boot CPU, before the seal. */
+/* From a partition's config to its guest map, from the map to its EPT, and the proof over all of them that no
+ * partition reaches what is not its own. Boot CPU, before the seal. */
 #pragma once
 
 #include "core/config.h"
@@ -9,8 +9,8 @@
 #include "core/guest_map.h"
 #include "core/pagetable.h"
 
-/* The guest's address map. Without `identity`, RAM counts from 0: `memory` includes the tables and
- * the hole below them, and what would lie in the device hole below 4 GiB continues above it. */
+/* The guest's address map. Without `identity`, RAM counts from 0: `memory` includes the tables and the hole
+ * below them, and what would lie in the device hole below 4 GiB continues above it. */
 #define GUEST_LOW_RAM_BYTES KIB(640)
 #define GUEST_TABLES_BASE   UINT64_C(0xc0000) /* what guests search for option ROMs and tables */
 #define GUEST_TABLES_BYTES  KIB(256)
@@ -39,7 +39,7 @@ struct proof_input {
     const struct frames_list *own; /* the hypervisor's: &frames.own */
 };
 
-/* Walk all EPTs as the processor would: each maps exactly its guest map, with the right attributes;
- * no frame is in two partitions, or twice in one, or the hypervisor's; the local APIC's page is not
- * mapped. ERR_RANGE at the first offence, which is logged. */
+/* Walk all EPTs as the processor would: each maps exactly its guest map, with the right attributes; no frame
+ * is in two partitions, or twice in one, or the hypervisor's; the local APIC's page is not mapped. ERR_RANGE
+ * at the first offence, which is logged. */
 must_check enum err guest_layout_prove(const struct proof_input *input);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list itself and every access through it. Reads and writes are asked for by guests as well, so
- * a refused one is silent here: the caller knows whose mistake it is. */
+/* The list itself and every access through it. Reads and writes are asked for by guests as well, so a refused
+ * one is silent here: the caller knows whose mistake it is. */
 #include "core/guest_map.h"
 
 #include "core/host.h"
@@ -14,7 +14,6 @@ static struct range guest_side(const struct guest_region *r) {
 enum err guest_map_add(struct guest_map *map, struct guest_region region) {
     unsigned at = 0;
     const char *wrong = NULL;
-
     while (at < map->count && range_end(guest_side(&map->regions[at])) <= region.gpa.v)
         at++;
     if (region.bytes == 0 || (region.gpa.v | region.hpa.v | region.bytes) % PAGE_SIZE != 0 ||
@@ -45,11 +44,9 @@ const struct guest_region *guest_map_find(const struct guest_map *map, gpa_t at)
 /* As guest_map_ptr, for as much of *bytes as the region has; that much to *bytes. */
 static void *guest_map_span(const struct guest_map *map, gpa_t at, uint64_t *bytes) {
     const struct guest_region *r = guest_map_find(map, at);
-
     if (r == NULL || r->kind == REGION_DEVICE)
         return NULL;
     uint64_t offset = at.v - r->gpa.v;
-
     *bytes = *bytes < r->bytes - offset ? *bytes : r->bytes - offset;
     return host_phys(hpa(r->hpa.v + offset), *bytes);
 }
@@ -57,7 +54,6 @@ static void *guest_map_span(const struct guest_map *map, gpa_t at, uint64_t *byt
 void *guest_map_ptr(const struct guest_map *map, gpa_t at, uint64_t bytes) {
     uint64_t there = bytes;
     void *p = guest_map_span(map, at, &there);
-
     return there == bytes ? p : NULL;
 }
 
@@ -68,7 +64,6 @@ static enum err guest_map_access(const struct guest_map *map, gpa_t at, uint8_t 
         for (uint64_t done = 0, part; done < bytes; done += part) {
             part = bytes - done;
             void *p = guest_map_span(map, gpa(at.v + done), &part);
-
             if (p == NULL)
                 return ERR_RANGE;
             if (pass == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a partition's guest-physical memory lies in the machine: the list that EPT, e820, the image
- * loaders and every access of ours to guest memory are made from. */
+/* Where a partition's guest-physical memory lies in the machine: the list that EPT, e820, the image loaders
+ * and every access of ours to guest memory are made from. */
 #pragma once
 
 #include "core/err.h"

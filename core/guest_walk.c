@@ -4,16 +4,9 @@
  * once. */
 #include "core/guest_walk.h"
 
-#define CR0_WP        BIT(16)
-#define CR0_PG        BIT(31)
-#define CR4_PSE       BIT(4)
-#define CR4_PAE       BIT(5)
-#define CR4_SMEP      BIT(20)
-#define CR4_SMAP      BIT(21)
-#define EFER_LMA      BIT(10)
-#define EFER_NXE      BIT(11)
-#define RFLAGS_AC     BIT(18)
+#include "core/cr_policy.h"
 
+#define RFLAGS_AC     BIT(18)
 #define ENTRY_PRESENT BIT(0)
 #define ENTRY_WRITE   BIT(1)
 #define ENTRY_USER    BIT(2)
@@ -35,7 +28,6 @@ struct walk {
 static enum err page_fault(const struct walk *w, uint32_t code, struct walk_result *out) {
     const struct guest_paging *p = w->paging;
     bool tells_fetch = ((p->cr4 & CR4_PAE) != 0 && (p->efer & EFER_NXE) != 0) || (p->cr4 & CR4_SMEP) != 0;
-
     code |= (w->access & WALK_WRITE) != 0 ? WALK_PF_WRITE : 0;
     code |= (w->access & WALK_USER) != 0 ? WALK_PF_USER : 0;
     code |= (w->access & WALK_FETCH) != 0 && tells_fetch ? WALK_PF_FETCH : 0;
@@ -51,7 +43,6 @@ static uint64_t bits_from(unsigned first, unsigned end) {
 static bool walk_start(struct walk *w, uint64_t linear) {
     const struct guest_paging *p = w->paging;
     uint64_t pdpte = p->pdptes[linear >> 30 & 3]; /* PAE: no rights in these */
-
     w->wide = (p->cr4 & CR4_PAE) != 0;
     w->level = 2;
     if (!w->wide) {
@@ -81,7 +72,6 @@ static enum err entry_read(const struct guest_map *map, const struct walk *w, ui
     unsigned bytes = w->wide ? 8 : 4;
     uint64_t index = linear >> level_shift(w) & (PAGE_SIZE / bytes - 1);
     const void *at = guest_map_ptr(map, gpa(w->table + index * bytes), bytes);
-
     if (at == NULL)
         return ERR_RANGE;
     /* Once, for another CPU of the guest may be changing it. */
@@ -97,7 +87,6 @@ static bool entry_is_large(const struct walk *w, uint64_t entry) {
 /* PSE-36 keeps address bits 39:32 in bits 20:13 of the entry, as many as the CPU has. */
 static uint64_t entry_reserved(const struct walk *w, uint64_t entry) {
     unsigned high_bits = w->paging->phys_bits > 40 ? 8 : w->paging->phys_bits - 32;
-
     if (!entry_is_large(w, entry))
         return w->reserved | (w->level > 3 ? ENTRY_LARGE : 0);
     return w->wide ? w->reserved | bits_from(13, level_shift(w)) : bits_from(13 + high_bits, 22);
@@ -105,7 +94,6 @@ static uint64_t entry_reserved(const struct walk *w, uint64_t entry) {
 
 static gpa_t page_address(const struct walk *w, uint64_t entry, uint64_t linear) {
     uint64_t offset = BIT(level_shift(w)) - 1, base = entry & ENTRY_ADDRESS;
-
     if (!w->wide && w->level == 2)
         base = (entry & ADDRESS_32) | (entry >> 13 & 0xff) << 32;
     return gpa((base & ~offset) | (linear & offset));
@@ -117,7 +105,6 @@ static bool access_allowed(const struct walk *w, uint64_t rights) {
     bool fetch = (w->access & WALK_FETCH) != 0, user = (w->access & WALK_USER) != 0;
     bool needs_write = (w->access & WALK_WRITE) != 0 && (user || (p->cr0 & CR0_WP) != 0);
     uint64_t needed = (needs_write ? ENTRY_WRITE : 0) | (user ? ENTRY_USER : 0) | (fetch ? ENTRY_NX : 0);
-
     if ((rights & needed) != needed)
         return false;
     if (user || (rights & ENTRY_USER) == 0)
@@ -129,7 +116,6 @@ enum err guest_walk(const struct guest_map *map, const struct guest_paging *pagi
                     unsigned access, struct walk_result *out) {
     struct walk w = {.paging = paging, .access = access};
     uint64_t entry, rights = ~UINT64_C(0);
-
     *out = (struct walk_result){.at = {0}};
     if ((paging->efer & EFER_LMA) == 0)
         linear = (uint32_t)linear;

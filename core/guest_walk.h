@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest-linear to guest-physical through the guest's own page tables, which are hostile input.
- * Reads guest memory only, never writes: accessed and dirty bits stay as they are. No protection
- * keys. */
+/* Guest-linear to guest-physical through the guest's own page tables, which are hostile input. Reads guest
+ * memory only, never writes: accessed and dirty bits stay as they are. No protection keys. */
 #pragma once
 
 #include "core/guest_map.h"
@@ -29,8 +28,8 @@ struct walk_result {
     uint32_t fault_code; /* valid with ERR_NOT_FOUND */
 };
 
-/* ERR_NOT_FOUND: page fault. ERR_MALFORMED: not canonical. ERR_RANGE: a table is not in guest
- * memory. Outside long mode the address is cut to 32 bits. */
+/* ERR_NOT_FOUND: page fault. ERR_MALFORMED: not canonical. ERR_RANGE: a table is not in guest memory. Outside
+ * long mode the address is cut to 32 bits. */
 must_check enum err guest_walk(const struct guest_map *map, const struct guest_paging *paging,
                                uint64_t linear, unsigned access, struct walk_result *out);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one seam from core/ down to the machine: implemented by arch/x86/host.c and, for the unit
- * tests and fuzzers, by tests/unit/host_stub.c. Nothing else in core/ may be undefined at link
- * time. */
+/* The one seam from core/ down to the machine: implemented by arch/x86/host.c and, for the unit tests and
+ * fuzzers, by tests/unit/host_stub.c. Nothing else in core/ may be undefined at link time. */
 #pragma once
 
 #include "core/types.h"

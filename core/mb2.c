@@ -41,7 +41,6 @@ static bool take_module(struct bytes tag, struct boot_info *out) {
     struct module *m = &out->modules[out->nr_modules];
     struct text args = {(const char *)tag.at + MODULE_TEXT, 0};
     uint32_t start = bytes_u32(tag, MODULE_START), end = bytes_u32(tag, MODULE_END);
-
     if (out->nr_modules == MAX_MODULES) {
         log_line("multiboot2: more than %u modules", MAX_MODULES);
         return false;
@@ -65,14 +64,12 @@ static bool take_module(struct bytes tag, struct boot_info *out) {
 
 static bool take_memory_map(struct bytes tag, struct boot_info *out) {
     uint32_t entry_size = bytes_u32(tag, MAP_ENTRY_SIZE);
-
     if (entry_size < ENTRY_BYTES || (tag.length - MAP_ENTRIES) % entry_size != 0)
         return false;
     for (uint64_t at = MAP_ENTRIES; at < tag.length; at += entry_size) {
         struct range r = {bytes_field(tag, at + ENTRY_BASE_8, 8), bytes_field(tag, at + ENTRY_SIZE_8, 8)};
         uint32_t kind = bytes_u32(tag, at + ENTRY_KIND);
         bool known = kind >= MEMORY_RAM && kind <= MEMORY_BAD;
-
         if (r.size == 0)
             continue;
         if (!range_valid(r) || out->nr_memory == MAX_MEMORY_RANGES) {
@@ -114,7 +111,6 @@ static bool tag_take(uint32_t type, struct bytes tag, struct boot_info *out) {
 enum err mb2_parse(hpa_t info, struct boot_info *out) {
     struct bytes all = {host_phys(info, INFO_TAGS), INFO_TAGS};
     uint32_t type = ~0u;
-
     memset(out, 0, sizeof(*out));
     if (all.at != NULL) {
         all.length = bytes_u32(all, INFO_TOTAL_SIZE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The multiboot2 information structure, as a loader such as GRUB leaves it in memory, turned into
- * struct boot_info. Its layout is known to mb2.c alone. */
+/* The multiboot2 information structure, as a loader such as GRUB leaves it in memory, turned into struct
+ * boot_info. Its layout is known to mb2.c alone. */
 #pragma once
 
 #include "core/boot_info.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds and reads page tables of any format pt_format can describe. Knows no CPU: flushing TLBs
- * and loading the root is the caller's. */
+/* Builds and reads page tables of any format pt_format can describe. Knows no CPU: flushing TLBs and loading
+ * the root is the caller's. */
 #include "core/pagetable.h"
 
 #include "core/check.h"
@@ -16,9 +16,9 @@ _Static_assert(PT_LEVEL_BYTES(2) == PAGE_2M, "level 2");
 _Static_assert(PT_LEVEL_BYTES(3) == PAGE_1G, "level 3");
 _Static_assert(PT_LEVEL_BYTES(PT_LEVELS) * ENTRIES == PT_SPAN, "four levels translate 48 bits");
 
-/* SDM "4-Level Paging and 5-Level Paging". Accessed (bit 5) and dirty (bit 6) are set beforehand,
- * so that the CPU never writes to a table. The PAT bit stays clear: entry 0 of the PAT is
- * write-back, entry 3 (PCD and PWT) uncached. */
+/* SDM "4-Level Paging and 5-Level Paging". Accessed (bit 5) and dirty (bit 6) are set beforehand, so that the
+ * CPU never writes to a table. The PAT bit stays clear: entry 0 of the PAT is write-back, entry 3 (PCD and
+ * PWT) uncached. */
 const struct pt_format pt_host = {
     .name = "host",
     .table = BIT(0) | BIT(1) | BIT(5),
@@ -30,8 +30,8 @@ const struct pt_format pt_host = {
     .sign_extended = true,
 };
 
-/* SDM "The Extended Page Table Mechanism (EPT)". "Ignore PAT" stays clear: a guest may make its own
- * RAM less cacheable, never a device window more. */
+/* SDM "The Extended Page Table Mechanism (EPT)". "Ignore PAT" stays clear: a guest may make its own RAM less
+ * cacheable, never a device window more. */
 const struct pt_format pt_ept = {
     .name = "EPT",
     .table = BIT(0) | BIT(1) | BIT(2),
@@ -45,7 +45,6 @@ const struct pt_format pt_ept = {
 
 static uint64_t *pt_table(hpa_t at) {
     uint64_t *table = host_phys(at, PAGE_SIZE);
-
     ASSERT(table != NULL);
     return table;
 }
@@ -53,10 +52,8 @@ static uint64_t *pt_table(hpa_t at) {
 /* Walk towards `from` until a leaf, an unused entry or level 1. */
 static uint64_t *pt_walk(const struct pagetable *pt, uint64_t from, unsigned *level) {
     hpa_t table = pt->root;
-
     for (*level = PT_LEVELS;; (*level)--) {
         uint64_t *entry = &pt_table(table)[from / PT_LEVEL_BYTES(*level) % ENTRIES];
-
         if (*entry == 0 || *level == 1 || (*entry & pt->format->large) != 0)
             return entry;
         table = hpa(*entry & ADDRESS);
@@ -71,7 +68,6 @@ static uint64_t pt_encode(const struct pt_format *f, unsigned attributes) {
 /* Those that give this very entry; ~0 if none do. From the top, for a host page always has PT_READ. */
 static unsigned pt_decode(const struct pt_format *f, uint64_t entry) {
     unsigned attributes = PT_RWX | PT_UC;
-
     while (attributes != ~0u && (entry & ~(ADDRESS | f->large)) != pt_encode(f, attributes))
         attributes--;
     return attributes;
@@ -86,7 +82,6 @@ static bool pt_attributes_ok(const struct pt_format *f, unsigned attributes) {
 static bool pt_span_ok(const struct pagetable *pt, uint64_t from, uint64_t bytes) {
     unsigned top = pt->format->sign_extended ? 47 : 48;
     uint64_t last = from + bytes - 1, half = from >> top;
-
     return bytes > 0 && (from | bytes) % PAGE_SIZE == 0 && last >= from && half == last >> top &&
            (half == 0 || (pt->format->sign_extended && half == UINT64_MAX >> top));
 }
@@ -100,7 +95,6 @@ static enum err pt_refuse(const struct pagetable *pt, const char *what, uint64_t
 
 static enum err pt_new_table(struct pagetable *pt, hpa_t *at) {
     enum err e = frames_alloc(pt->frames, PAGE_SIZE, at);
-
     if (e == ERR_OK && host_phys(*at, PAGE_SIZE) == NULL) {
         log_line("%s page table: a table at 0x%lx is out of reach", pt->format->name, at->v);
         e = ERR_NO_MEMORY;
@@ -121,7 +115,6 @@ static enum err pt_split(struct pagetable *pt, uint64_t *entry, unsigned level) 
     uint64_t first = level > 2 ? *entry : *entry & ~pt->format->large;
     hpa_t at;
     enum err e = pt_new_table(pt, &at);
-
     if (e != ERR_OK)
         return e;
     for (unsigned i = 0; i < ENTRIES && *entry != 0; i++)
@@ -137,13 +130,11 @@ static enum err pt_set(struct pagetable *pt, uint64_t from, const hpa_t *to, uin
         unsigned level;
         uint64_t *entry = pt_walk(pt, from + done, &level);
         uint64_t size = PT_LEVEL_BYTES(level), target = to != NULL ? to->v + done : *entry & ADDRESS;
-
         if ((*entry != 0) == (to != NULL))
             return pt_refuse(pt, to != NULL ? "something is mapped there already" : "not mapped", from + done,
                              bytes - done, attributes);
         if (level > pt->max_leaf || ((from + done) | target) % size != 0 || bytes - done < size) {
             enum err e = pt_split(pt, entry, level);
-
             if (e != ERR_OK)
                 return e;
             continue;
@@ -178,7 +169,6 @@ bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out) {
     if (!pt_span_ok(pt, out->from, PAGE_SIZE))
         return false;
     uint64_t entry = *pt_walk(pt, from, &level), size = PT_LEVEL_BYTES(level);
-
     *out = (struct pt_leaf){align_down(from, size), hpa(entry & ADDRESS), size, pt_decode(pt->format, entry)};
     return entry != 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one page-table builder. What differs between the host's long mode and EPT is const data.
- * Tables come from a frames allocator and are reached through host_phys; flushing any TLB is the
- * caller's. One CPU at a time. */
+/* The one page-table builder. What differs between the host's long mode and EPT is const data. Tables come
+ * from a frames allocator and are reached through host_phys; flushing any TLB is the caller's. One CPU at a
+ * time. */
 #pragma once
 
 #include "core/err.h"
@@ -53,14 +53,14 @@ struct pt_leaf {
 must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned max_leaf,
                             struct frames *frames);
 
-/* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space,
- * attributes the format refuses (no PT_READ; write and execute), or something is mapped there
- * already. After an error a part may be mapped. */
+/* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space, attributes
+ * the format refuses (no PT_READ; write and execute), or something is mapped there already. After an error a
+ * part may be mapped. */
 must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes,
                            unsigned attributes);
 
-/* Change what is mapped, all of it, splitting big pages at the edges; attributes 0 unmap. ERR_RANGE
- * as above, or if some of it is not mapped. */
+/* Change what is mapped, all of it, splitting big pages at the edges; attributes 0 unmap. ERR_RANGE as above,
+ * or if some of it is not mapped. */
 must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes);
 
 /* The page that holds `from`. False: none does, and out->from and out->bytes are the hole's, as far as one

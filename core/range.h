@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Half-open address ranges that cannot overflow: a range that would wrap is not valid, and no
- * question about it is ever answered with yes. */
+/* Half-open address ranges that cannot overflow: a range that would wrap is not valid, and no question about
+ * it is ever answered with yes. */
 #pragma once
 
 #include "core/types.h"
@@ -32,7 +32,6 @@ static inline bool range_overlaps(struct range a, struct range b) {
 static inline struct range range_clip(struct range r, uint64_t low, uint64_t high) {
     uint64_t base = r.base < low ? low : r.base;
     uint64_t end = !range_valid(r) || range_end(r) > high ? high : range_end(r);
-
     return base < end ? (struct range){base, end - base} : (struct range){high, 0};
 }
 

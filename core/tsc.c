@@ -16,7 +16,6 @@ uint64_t tsc_khz_median(uint64_t *khz, unsigned count) {
     for (unsigned i = 1; i < count; i++) {
         for (unsigned k = i; k > 0 && khz[k - 1] > khz[k]; k--) {
             uint64_t other = khz[k - 1];
-
             khz[k - 1] = khz[k];
             khz[k] = other;
         }
@@ -34,7 +33,6 @@ uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, u
 
 uint64_t tsc_khz_choose(uint64_t claimed, uint64_t measured) {
     uint64_t apart = claimed > measured ? claimed - measured : measured - claimed;
-
     if (claimed == 0 || measured == 0)
         return claimed + measured;
     if (apart > measured / 100) {

@@ -10,10 +10,10 @@ uint64_t tsc_khz_measured(uint64_t tsc_ticks, uint64_t reference_ticks, uint64_t
 /* The one to believe of several measurements: the median. Sorts khz[0..count). 0 if any is 0. */
 uint64_t tsc_khz_median(uint64_t *khz, unsigned count);
 
-/* From leaf 15H ("Time Stamp Counter and Nominal Core Crystal Clock Information") and the base
- * frequency of leaf 16H. 0 if they do not say. */
+/* From leaf 15H ("Time Stamp Counter and Nominal Core Crystal Clock Information") and the base frequency of
+ * leaf 16H. 0 if they do not say. */
 uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, uint32_t eax_16h);
 
-/* The claim, which is exact, unless a measurement contradicts it by more than 1 %; says so then.
- * Either may be 0 = unknown. */
+/* The claim, which is exact, unless a measurement contradicts it by more than 1 %; says so then. Either may
+ * be 0 = unknown. */
 uint64_t tsc_khz_choose(uint64_t claimed, uint64_t measured);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scalars every file may use. Guest- and host-physical addresses are distinct types on purpose: a
- * guest's number can never be used as one of ours without somebody writing the conversion down. */
+/* Scalars every file may use. Guest- and host-physical addresses are distinct types on purpose: a guest's
+ * number can never be used as one of ours without somebody writing the conversion down. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,7 +37,6 @@ static inline gpa_t gpa(uint64_t v) {
 /* How many bits are set; the compiler's own needs a library that is not here. */
 static inline unsigned count_bits(uint64_t v) {
     unsigned n = 0;
-
     for (; v != 0; v &= v - 1)
         n++;
     return n;

@@ -51,7 +51,6 @@ uint64_t vrtc_seconds(const uint8_t registers[VRTC_REGISTERS]) {
 
     for (unsigned i = 0; i < A; i++) {
         unsigned raw = registers[i] & ~(i == HOURS && half_days ? HOURS_PM : 0);
-
         v[i] = binary ? raw : (raw >> 4) * 10 + (raw & 0xf);
     }
     if (half_days)
@@ -61,6 +60,5 @@ uint64_t vrtc_seconds(const uint8_t registers[VRTC_REGISTERS]) {
         return 0;
     unsigned year = 4 + v[YEAR] - (v[MONTH] <= 2 ? 1 : 0), month = (v[MONTH] + 9) % 12;
     unsigned days = ORIGIN + YEAR_START(year) + MONTH_START(month) + v[DAY_OF_MONTH] - 1;
-
     return days * DAY + v[HOURS] * 3600 + v[MINUTES] * 60 + v[SECONDS];
 }

@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 16550A's registers. May touch its struct and its ends of the two rings, nothing else. No line
- * errors and no modem that changes its mind: those interrupts never come. */
+/* The 16550A's registers. May touch its struct and its ends of the two rings, nothing else. No line errors
+ * and no modem that changes its mind: those interrupts never come. */
 #include "core/vuart.h"
 
 enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
-#define IER_RX        0x01u
-#define IER_TX        0x02u
-#define IIR_NONE      0x01u
-#define IIR_TX        0x02u
-#define IIR_RX        0x04u
-#define IIR_FIFO      0xc0u
-#define FCR_ENABLE    0x01u
-#define FCR_CLEAR_RX  0x02u
-#define LCR_DLAB      0x80u
-#define MCR_OUT2      0x08u
-#define MCR_LOOP      0x10u
-#define LSR_READY     0x01u
-#define LSR_TX_EMPTY  0x60u /* THRE and TEMT */
-#define MSR_CONNECTED 0xb0u /* CTS, DSR, DCD */
+enum { IER_RX = 0x01, IER_TX = 0x02 };
+enum { IIR_NONE = 0x01, IIR_TX = 0x02, IIR_RX = 0x04, IIR_FIFO = 0xc0 };
+enum { FCR_ENABLE = 0x01, FCR_CLEAR_RX = 0x02, LCR_DLAB = 0x80, MCR_OUT2 = 0x08, MCR_LOOP = 0x10 };
+enum { LSR_READY = 0x01, LSR_TX_EMPTY = 0x60 /* THRE and TEMT */, MSR_CONNECTED = 0xb0 /* CTS, DSR, DCD */ };
 
 static bool in_loopback(const struct vuart *u) {
     return (u->regs[REG_MCR] & MCR_LOOP) != 0;
@@ -52,15 +42,14 @@ static bool irq_level(const struct vuart *u) {
     return (u->regs[REG_MCR] & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 && irq_cause(u) != IIR_NONE;
 }
 
-/* A line that an access brought low is low for the next vuart_irq even if it rises again before
- * that: the controller would have seen both edges. */
+/* A line that an access brought low is low for the next vuart_irq even if it rises again before that: the
+ * controller would have seen both edges. */
 static void irq_settle(struct vuart *u) {
     u->line = u->line && irq_level(u);
 }
 
 bool vuart_irq(struct vuart *u) {
     bool was = u->line;
-
     tx_update(u);
     u->line = irq_level(u);
     return u->line && !was;
@@ -78,7 +67,6 @@ void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx) {
 
 static uint8_t data_read(struct vuart *u) {
     uint8_t byte = 0; /* what an empty receiver reads */
-
     if (!in_loopback(u))
         (void)ring_take(u->rx, &byte);
     else if (u->loop_full)
@@ -103,7 +91,6 @@ static void data_write(struct vuart *u, uint8_t value) {
 /* Loopback wires the modem outputs to the modem inputs; else a modem is always there. */
 static uint8_t modem_inputs(const struct vuart *u) {
     unsigned mcr = u->regs[REG_MCR];
-
     if (!in_loopback(u))
         return MSR_CONNECTED;
     return (uint8_t)((mcr & 0x02) << 3     /* RTS -> CTS */
@@ -117,7 +104,6 @@ static bool is_divisor(const struct vuart *u, unsigned reg) {
 
 uint8_t vuart_read(struct vuart *u, unsigned reg) {
     unsigned value = u->regs[reg];
-
     tx_update(u);
     if (is_divisor(u, reg)) {
         value = u->divisor[reg];
@@ -140,8 +126,8 @@ uint8_t vuart_read(struct vuart *u, unsigned reg) {
 static void reg_effect(struct vuart *u, unsigned reg, uint8_t value) {
     uint8_t byte;
 
-    if (reg ==
-        REG_IER) /* enabling the interrupt of an empty transmitter raises it: so drivers start to send */
+    /* Enabling the interrupt of an empty transmitter raises it: so drivers start to send. */
+    if (reg == REG_IER)
         u->thre_event |= (value & ~u->regs[REG_IER] & IER_TX) != 0 && tx_empty(u);
     if (reg == REG_MCR)
         u->loop_full = u->loop_full && (value & MCR_LOOP) != 0;

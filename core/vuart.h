@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A 16550A between a guest and two byte rings: what the guest sends we put into `tx`, what it
- * receives we take from `rx`. Pure state; the caller holds one lock around all calls for one
- * device, the other ends of the rings need none. */
+/* A 16550A between a guest and two byte rings: what the guest sends we put into `tx`, what it receives we
+ * take from `rx`. Pure state; the caller holds one lock around all calls for one device, the other ends of
+ * the rings need none. */
 #pragma once
 
 #include "core/ring.h"
@@ -27,6 +27,6 @@ void vuart_reset(struct vuart *u, struct ring *tx, struct ring *rx);
 uint8_t vuart_read(struct vuart *u, unsigned reg);
 void vuart_write(struct vuart *u, unsigned reg, uint8_t value);
 
-/* True if the interrupt line rose since the last call: deliver one edge. To be called after every
- * read and write, after bytes were put into rx, and, if tx_waiting, after tx was drained. */
+/* True if the interrupt line rose since the last call: deliver one edge. To be called after every read and
+ * write, after bytes were put into rx, and, if tx_waiting, after tx was drained. */
 bool vuart_irq(struct vuart *u);
