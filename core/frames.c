@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two sorted lists of ranges: what is free and what is the hypervisor's own. Guests' RAM is in neither.
- * Decides only; never touches the memory itself. */
+/* Two sorted lists of ranges: what is free and what is the hypervisor's own. Guests' RAM is in neither. */
 #include "core/frames.h"
 
+#include "core/host.h"
 #include "core/log.h"
 #include "core/str.h"
 
@@ -73,9 +73,9 @@ enum err frames_reserve(struct frames *frames, struct range range) {
     return e == ERR_OK ? list_set(&frames->own, pages(range, true), true) : e;
 }
 
-static enum err refuse(const struct frames *frames, uint64_t bytes) {
-    log_line("frames: no room for 0x%lx bytes: %s, 0x%lx bytes free", bytes,
-             frames->sealed ? "sealed" : "no free block fits", frames_free_bytes(frames));
+static enum err refuse(const struct frames *frames, uint64_t bytes, const char *why) {
+    log_line("frames: no room for 0x%lx bytes: %s, 0x%lx bytes free", bytes, frames->sealed ? "sealed" : why,
+             frames_free_bytes(frames));
     return ERR_NO_MEMORY;
 }
 
@@ -91,8 +91,12 @@ static struct range find(const struct frames *frames, uint64_t low, uint64_t hig
 }
 
 static enum err take_own(struct frames *frames, struct range found, uint64_t bytes, hpa_t *out) {
+    void *memory = host_phys(hpa(found.base), found.size);
     if (frames->sealed || found.size == 0)
-        return refuse(frames, bytes);
+        return refuse(frames, bytes, "no free block fits");
+    if (memory == NULL)
+        return refuse(frames, bytes, "what is free is out of reach");
+    memset(memory, 0, found.size);
     *out = hpa(found.base);
     return frames_reserve(frames, found);
 }
@@ -152,7 +156,7 @@ enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range
     while (*count > 0)
         if (list_set(&frames->free, pieces[--*count], true) != ERR_OK)
             return ERR_FULL;
-    return refuse(frames, bytes);
+    return refuse(frames, bytes, "too much, or in too many pieces");
 }
 
 uint64_t frames_free_bytes(const struct frames *frames) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The boot-time allocator over the firmware's memory map: who owns which frame of the machine's RAM. Boot CPU
- * only; closed for good by frames_seal. It never touches the memory it hands out: zeroing is the caller's. */
+ * only; closed for good by frames_seal. Memory for guests it never touches: zeroing that is the caller's. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -29,9 +29,9 @@ must_check enum err frames_init(struct frames *frames, const struct memory_range
 /* Rounded outward to pages; need not be RAM: device registers no guest may have go here as well. */
 must_check enum err frames_reserve(struct frames *frames, struct range range);
 
-/* For the hypervisor: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4 GiB, where
- * firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the rest stays
- * whole for guests. */
+/* For the hypervisor, zeroed: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4
+ * GiB, where firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the
+ * rest stays whole for guests. */
 must_check enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out);
 
 /* For the application processors' start-up code: one page in [0x1000, 0xA0000), above 0x8000 if possible. */

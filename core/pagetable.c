@@ -5,7 +5,6 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "core/str.h"
 
 #define ENTRIES 512u
 #define ADDRESS (FRAMES_LIMIT - PAGE_SIZE) /* bits 51:12 of an entry */
@@ -93,28 +92,17 @@ static enum err pt_refuse(const struct pagetable *pt, const char *what, uint64_t
     return ERR_RANGE;
 }
 
-static enum err pt_new_table(struct pagetable *pt, hpa_t *at) {
-    enum err e = frames_alloc(pt->frames, PAGE_SIZE, at);
-    if (e == ERR_OK && host_phys(*at, PAGE_SIZE) == NULL) {
-        log_line("%s page table: a table at 0x%lx is out of reach", pt->format->name, at->v);
-        e = ERR_NO_MEMORY;
-    }
-    if (e == ERR_OK)
-        memset(pt_table(*at), 0, PAGE_SIZE);
-    return e;
-}
-
 enum err pt_init(struct pagetable *pt, const struct pt_format *format, unsigned max_leaf,
                  struct frames *frames) {
     *pt = (struct pagetable){.format = format, .frames = frames, .max_leaf = max_leaf};
-    return pt_new_table(pt, &pt->root);
+    return frames_alloc(frames, PAGE_SIZE, &pt->root);
 }
 
 /* Replace an entry by a table of smaller ones that translates the same, or as little. */
 static enum err pt_split(struct pagetable *pt, uint64_t *entry, unsigned level) {
     uint64_t first = level > 2 ? *entry : *entry & ~pt->format->large;
     hpa_t at;
-    enum err e = pt_new_table(pt, &at);
+    enum err e = frames_alloc(pt->frames, PAGE_SIZE, &at);
     if (e != ERR_OK)
         return e;
     for (unsigned i = 0; i < ENTRIES && *entry != 0; i++)
@@ -126,6 +114,11 @@ static enum err pt_split(struct pagetable *pt, uint64_t *entry, unsigned level) 
 /* With `to`, all of the span must be unused; without, all of it mapped, and it stays where it is. */
 static enum err pt_set(struct pagetable *pt, uint64_t from, const hpa_t *to, uint64_t bytes,
                        unsigned attributes) {
+    if (!pt_attributes_ok(pt->format, attributes))
+        return pt_refuse(pt, "no such page in this format", from, bytes, attributes);
+    if (!pt_span_ok(pt, from, bytes) ||
+        (to != NULL && (to->v % PAGE_SIZE != 0 || to->v >= FRAMES_LIMIT || bytes > FRAMES_LIMIT - to->v)))
+        return pt_refuse(pt, "misaligned or outside the address space", from, bytes, attributes);
     for (uint64_t done = 0; done < bytes;) {
         unsigned level;
         uint64_t *entry = pt_walk(pt, from + done, &level);
@@ -140,25 +133,16 @@ static enum err pt_set(struct pagetable *pt, uint64_t from, const hpa_t *to, uin
             continue;
         }
         *entry = target | pt_encode(pt->format, attributes) | (level > 1 ? pt->format->large : 0);
-        if (attributes == 0)
-            *entry = 0;
         done += size;
     }
     return ERR_OK;
 }
 
 enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes, unsigned attributes) {
-    if (!pt_attributes_ok(pt->format, attributes))
-        return pt_refuse(pt, "no such page in this format", from, bytes, attributes);
-    if (!pt_span_ok(pt, from, bytes) || to.v % PAGE_SIZE != 0 || to.v >= FRAMES_LIMIT ||
-        bytes > FRAMES_LIMIT - to.v)
-        return pt_refuse(pt, "misaligned or outside the address space", from, bytes, attributes);
     return pt_set(pt, from, &to, bytes, attributes);
 }
 
 enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes) {
-    if ((attributes != 0 && !pt_attributes_ok(pt->format, attributes)) || !pt_span_ok(pt, from, bytes))
-        return pt_refuse(pt, "cannot be changed to that", from, bytes, attributes);
     return pt_set(pt, from, NULL, bytes, attributes);
 }
 

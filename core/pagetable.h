@@ -59,8 +59,8 @@ must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format
 must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes,
                            unsigned attributes);
 
-/* Change what is mapped, all of it, splitting big pages at the edges; attributes 0 unmap. ERR_RANGE as above,
- * or if some of it is not mapped. */
+/* Change what is mapped, all of it, splitting big pages at the edges. ERR_RANGE as above, or if some of it is
+ * not mapped. */
 must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes);
 
 /* The page that holds `from`. False: none does, and out->from and out->bytes are the hole's, as far as one

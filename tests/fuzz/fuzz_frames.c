@@ -2,13 +2,18 @@
 /* Any memory map, then any requests: nothing is handed out that is not RAM, or twice, and the lists
  * stay sorted whole pages. */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/check.h"
 #include "core/frames.h"
+#include "tests/unit/host_stub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MAX_GIVEN 64
+#define MAX_GIVEN    64
+#define MEMORY_BYTES GIB(8) /* that can be zeroed; it need not exist before */
+
+static uint8_t *memory;
 
 static struct frames frames;
 static struct memory_range map[MAX_MEMORY_RANGES];
@@ -86,9 +91,10 @@ static void request(struct input *in) {
     } else if (kind % 4 == 1 && frames_alloc_low(&frames, &at) == ERR_OK) {
         ASSERT(at.v >= PAGE_SIZE && at.v < KIB(640));
         check_given((struct range){at.v, PAGE_SIZE}, &before);
-    } else if (kind % 4 == 2 && frames_alloc(&frames, bytes, &at) == ERR_OK) {
-        ASSERT(at.v % PAGE_SIZE == 0 && at.v >= MIB(1));
-        check_given((struct range){at.v, bytes}, &before);
+    } else if (kind % 4 == 2 && frames_alloc(&frames, bytes % MIB(4), &at) == ERR_OK) {
+        ASSERT(at.v % PAGE_SIZE == 0 && at.v >= MIB(1) && at.v < MEMORY_BYTES);
+        check_given((struct range){at.v, bytes % MIB(4)}, &before);
+        madvise(memory + at.v, bytes % MIB(4), MADV_DONTNEED);
     } else if (kind % 4 == 3 && frames_alloc_pieces(&frames, bytes, pieces, 4, &count) == ERR_OK) {
         for (unsigned i = 0; i < count; i++) {
             bytes -= pieces[i].size < bytes ? pieces[i].size : bytes;
@@ -103,6 +109,11 @@ static void request(struct input *in) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input in = {data, size};
 
+    if (memory == NULL)
+        memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                      -1, 0);
+    ASSERT(memory != MAP_FAILED);
+    stub_phys_set(0, memory, MEMORY_BYTES);
     nr_given = 0;
     map_count = (unsigned)take(&in, 1) % MAX_MEMORY_RANGES;
     for (unsigned i = 0; i < map_count; i++) {

@@ -3,6 +3,7 @@
  * choices on machines as they are sold. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/frames.h"
 #include "tests/unit/host_stub.h"
@@ -14,7 +15,31 @@
 enum { GONE, FREE, OWN, GUEST };
 
 static struct frames frames;
+static uint8_t *machine; /* all of its memory, reserved but not there before it is touched */
+#define MACHINE_BYTES GIB(10)
 static uint8_t model[MODEL_PAGES];
+
+static int setup(void **state) {
+    (void)state;
+    machine =
+        mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(machine, MAP_FAILED);
+    memset(machine, 0xa5, MODEL_PAGES * P);
+    stub_phys_set(0, machine, MACHINE_BYTES);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    return munmap(machine, MACHINE_BYTES);
+}
+
+static bool zeroed(hpa_t at, uint64_t bytes) {
+    for (uint64_t i = 0; i < bytes; i++)
+        if (machine[at.v + i] != 0)
+            return false;
+    return true;
+}
 
 static uint64_t pick(uint64_t below) {
     return (uint64_t)random() % below;
@@ -110,7 +135,8 @@ static void random_alloc(void) {
     hpa_t at;
 
     if (frames_alloc(&frames, pages * P - pick(2), &at) == ERR_OK) {
-        assert_true(at.v >= MIB(1));
+        assert_true(at.v >= MIB(1) && zeroed(at, pages * P));
+        memset(machine + at.v, 0xa5, pages * P);
         model_set((struct range){at.v, pages * P}, FREE, OWN);
     } else {
         assert_false(model_has_room(pages, P));
@@ -201,9 +227,15 @@ static void test_own_frames_from_the_top_below_4g(void **state) {
     assert_int_equal(at.v, 0xbffdf000);
     assert_int_equal(frames_alloc(&frames, P + 1, &at), ERR_OK);
     assert_int_equal(at.v, 0xbffdd000);
-    assert_int_equal(frames_alloc(&frames, GIB(4), &at), ERR_OK);
-    assert_int_equal(at.v, 0x140000000);
-    assert_int_equal(frames.own.count, 3); /* the two below 4 GiB touch */
+    assert_int_equal(frames.own.count, 2); /* the last two touch */
+    assert_int_equal(frames_reserve(&frames, (struct range){MIB(1), GIB(3)}), ERR_OK);
+    assert_int_equal(frames_alloc(&frames, MIB(1), &at), ERR_OK);
+    assert_int_equal(at.v, GIB(9) - MIB(1));
+    stub_phys_set(0, machine, GIB(8));
+    stub_log_clear();
+    assert_int_equal(frames_alloc(&frames, MIB(1), &at), ERR_NO_MEMORY);
+    assert_non_null(strstr(stub_log, "out of reach"));
+    assert_int_equal(frames.own.count, 2);
 }
 
 static void test_pieces_are_few_and_aligned(void **state) {
@@ -339,16 +371,16 @@ static void test_bad_requests(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_own_frames_from_the_top_below_4g),
-        cmocka_unit_test(test_pieces_are_few_and_aligned),
-        cmocka_unit_test(test_refused_pieces_take_nothing),
-        cmocka_unit_test(test_low_page),
-        cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_hostile_map),
-        cmocka_unit_test(test_full_table_is_said),
-        cmocka_unit_test(test_sealed),
-        cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test_setup_teardown(test_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_frames_from_the_top_below_4g, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pieces_are_few_and_aligned, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_pieces_take_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_low_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rounding, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hostile_map, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_table_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,6 +218,12 @@ static int setup_two(void **state) {
     return 0;
 }
 
+/* Change bits of the entry that has this value. */
+static void spoil(uint64_t entry, uint64_t bits) {
+    for (uint64_t *at = (uint64_t *)memory; at < (uint64_t *)(memory + TABLES_BYTES); at++)
+        *at ^= *at == entry ? bits : 0;
+}
+
 static void test_proof_finds_extra_page(void **state) {
     (void)state;
     assert_int_equal(pt_map(&epts[1], MIB(16), hpa(GIB(5)), PAGE_SIZE, PT_READ), ERR_OK);
@@ -225,8 +231,12 @@ static void test_proof_finds_extra_page(void **state) {
 }
 
 static void test_proof_finds_wrong_frame(void **state) {
+    struct pt_leaf leaf;
+
     (void)state;
-    assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, 0), ERR_OK);
+    assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, PT_RW), ERR_OK); /* by itself, to be found */
+    assert_true(pt_lookup(&epts[0], MIB(8), &leaf));
+    spoil(leaf.to.v | 0x33, leaf.to.v | 0x33); /* not mapped */
     expect_offence("partition p0: 0xfdf000 bytes mapped, 0xfe0000");
     assert_int_equal(pt_map(&epts[0], MIB(8), hpa(TABLES_BASE), PAGE_SIZE, PT_RWX), ERR_OK);
     expect_offence("guest address 0x800000, machine address 0xd0000000: mapped, but");
@@ -238,12 +248,6 @@ static void test_proof_finds_page_beyond_region(void **state) {
     (void)state;
     last->bytes -= PAGE_SIZE; /* the map ends in the middle of a 2 MiB page */
     expect_offence("mapped, but");
-}
-
-/* Change bits of the entry that has this value. */
-static void spoil(uint64_t entry, uint64_t bits) {
-    for (uint64_t *at = (uint64_t *)memory; at < (uint64_t *)(memory + TABLES_BYTES); at++)
-        *at ^= *at == entry ? bits : 0;
 }
 
 static void test_proof_finds_attributes(void **state) {
@@ -278,6 +282,7 @@ static void test_proof_finds_shared_frames(void **state) {
 }
 
 static void test_proof_finds_hypervisor(void **state) {
+    static uint8_t spare[PAGE_SIZE];
     hpa_t mine;
 
     (void)state;
@@ -290,7 +295,9 @@ static void test_proof_finds_hypervisor(void **state) {
     add(1, MIB(32), GUEST_LAPIC_BASE); /* reserved, though not RAM */
     expect_offence("shared with the hypervisor");
     setup_two(NULL);
+    stub_phys_set(GIB(3) - PAGE_SIZE, spare, PAGE_SIZE); /* where it is to be */
     assert_int_equal(frames_alloc(&frames, PAGE_SIZE, &mine), ERR_OK);
+    stub_phys_set(TABLES_BASE, memory, sizeof(memory));
     assert_int_equal(guest_layout_prove(&input), ERR_OK);
     add(0, MIB(32), mine.v);
     expect_offence("shared with the hypervisor");

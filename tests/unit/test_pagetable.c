@@ -285,7 +285,6 @@ static void model_change(void) {
     bool map = model[first].attributes == 0;
 
     attributes &= attributes & PT_WRITE ? ~PT_EXEC : ~0u;
-    attributes = !map && random() % 3 == 0 ? 0 : attributes;
     for (uint64_t i = first; i < MODEL_PAGES && pages < most; i++, pages++) {
         if ((model[i].attributes == 0) != map)
             break;
