@@ -20,13 +20,17 @@ enum when_done { DONE_HALT, DONE_POWEROFF, DONE_REBOOT };
 enum on_exit { EXIT_STOP, EXIT_RESTART };
 enum bad_access { BAD_ACCESS_IGNORE, BAD_ACCESS_STOP };
 
-/* Every key, so that a complaint made later can name the line. 0 = not given. */
+/* Every key, so that a complaint made later can name the line. */
 enum config_key {
-    KEY_CPUS,
+    KEY_SYSTEM_CONSOLE, /* of [system] */
+    KEY_PREFIX,
+    KEY_WHEN_DONE,
+    KEY_POLL_INPUT,
+    KEY_CPUS, /* of [partition NAME] */
     KEY_MEMORY,
     KEY_KERNEL,
     KEY_INITRD,
-    KEY_MODULE, /* of several the last */
+    KEY_MODULE,
     KEY_CMDLINE,
     KEY_CONSOLE,
     KEY_ON_EXIT,
@@ -44,11 +48,16 @@ struct config_module {
     unsigned line;
 };
 
+struct config_windows {
+    struct range at[CONFIG_MAX_WINDOWS];
+    unsigned count;
+};
+
 struct partition_config {
     char name[MAX_NAME];
-    unsigned line; /* of the section header */
-    unsigned line_of[KEY_COUNT];
-    uint64_t cpus; /* bit n = core n of the boot log */
+    unsigned line;               /* of the section header */
+    unsigned line_of[KEY_COUNT]; /* 0 = not given */
+    uint64_t cpus;               /* bit n = core n of the boot log */
     uint64_t memory_bytes;
     bool identity;         /* RAM at guest-physical = host-physical, plus a private low MiB */
     char kernel[MAX_NAME]; /* names of modules; "" = not given */
@@ -56,31 +65,26 @@ struct partition_config {
     struct config_module modules[CONFIG_MAX_MODULES];
     unsigned nr_modules;
     char cmdline[MAX_CMDLINE];
-    bool vuart; /* console = vuart */
-    enum on_exit on_exit;
-    enum bad_access bad_access;
-    bool has_load;      /* the kernel is a flat binary */
-    bool load_at_reset; /* load = reset: it ends at 1 MiB, and the vCPU starts at F000:FFF0 */
-    uint64_t load;      /* load = address: where it begins and starts */
-    struct range ports[CONFIG_MAX_WINDOWS]; /* I/O ports granted */
-    unsigned nr_ports;
-    struct range mmio[CONFIG_MAX_WINDOWS]; /* device windows granted, identity-mapped */
-    unsigned nr_mmio;
+    bool vuart;                        /* console = vuart */
+    uint8_t on_exit;                   /* enum on_exit */
+    uint8_t bad_access;                /* enum bad_access */
+    bool has_load;                     /* the kernel is a flat binary */
+    bool load_at_reset;                /* load = reset: it ends at 1 MiB, and the vCPU starts at F000:FFF0 */
+    uint64_t load;                     /* load = address: where it begins and starts */
+    struct config_windows ports, mmio; /* granted: I/O ports; device memory, identity-mapped */
 };
 
 struct system_config {
-    const char *file;      /* name used in messages */
-    uint16_t console_port; /* 0 = console = none */
-    unsigned console_line; /* line of the key, 0 = default */
-    bool prefix;           /* each line with its partition's name in front */
-    unsigned prefix_line;
-    bool poll_input; /* read input by a slow timer where no interrupt pin is known */
-    enum when_done when_done;
+    unsigned line_of[KEY_COUNT]; /* 0 = not given */
+    uint16_t console_port;       /* 0 = console = none */
+    bool prefix;                 /* each line with its partition's name in front */
+    bool poll_input;             /* read input by a slow timer where no interrupt pin is known */
+    uint8_t when_done;           /* enum when_done */
     struct partition_config partitions[MAX_PARTITIONS];
     unsigned nr_partitions;
 };
 
 /* Parse text[0..length) into *out. Complains about every line that is wrong, then returns
- * ERR_MALFORMED if there was any. `file` must outlive *out. Pure; boot CPU only by use. */
-must_check enum err config_parse(const char *text, size_t length, const char *file, struct system_config *out,
+ * ERR_MALFORMED if there was any. Pure but for the log. */
+must_check enum err config_parse(const char *text, size_t length, struct system_config *out,
                                  struct report *report);

@@ -4,65 +4,63 @@
 
 #include "core/str.h"
 
-const char *config_print_cpus(char *to, uint64_t cpus) {
-    size_t used = 0;
+struct config_text config_print_cores(uint64_t cores) {
+    struct config_text text = {""};
+    size_t used = str_format(text.s, sizeof(text.s), count_bits(cores) == 1 ? "core" : "cores");
+    const char *separator = " ";
 
-    to[0] = '\0';
     for (unsigned n = 0; n < MAX_CPUS; n++) {
         unsigned first = n;
 
-        if ((cpus & BIT(n)) == 0)
+        if ((cores & BIT(n)) == 0)
             continue;
-        while (n + 1 < MAX_CPUS && (cpus & BIT(n + 1)) != 0)
+        while (n + 1 < MAX_CPUS && (cores & BIT(n + 1)) != 0)
             n++;
-        used += str_format(to + used, CONFIG_TEXT_BYTES - used, first == n ? "%s%u" : "%s%u-%u",
-                           used == 0 ? "" : ",", first, n);
+        used += str_format(text.s + used, sizeof(text.s) - used, first == n ? "%s%u" : "%s%u-%u", separator,
+                           first, n);
+        separator = ",";
     }
-    return to;
+    return text;
 }
 
-const char *config_print_plural(uint64_t cpus) {
-    return (cpus & (cpus - 1)) == 0 ? "" : "s";
-}
-
-const char *config_print_size(char *to, uint64_t bytes) {
-    static const char *const units[] = {"", "K", "M", "G"};
+struct config_text config_print_size(uint64_t bytes) {
+    static const char units[][2] = {"", "K", "M", "G"};
+    struct config_text text = {""};
     unsigned unit = 0;
 
-    while (bytes != 0 && bytes % 1024 == 0 && unit + 1 < ARRAY_SIZE(units)) {
+    for (; bytes != 0 && bytes % 1024 == 0 && unit + 1 < ARRAY_SIZE(units); unit++)
         bytes /= 1024;
-        unit++;
-    }
-    str_format(to, CONFIG_TEXT_BYTES, "%lu%s", bytes, units[unit]);
-    return to;
+    str_format(text.s, sizeof(text.s), "%lu%s", bytes, units[unit]);
+    return text;
 }
 
-const char *config_print_span(char *to, struct range span) {
-    str_format(to, CONFIG_TEXT_BYTES, span.size == 1 ? "0x%lx" : "0x%lx-0x%lx", span.base,
-               range_end(span) - 1);
-    return to;
+struct config_text config_print_ports(struct range ports) {
+    struct config_text text = {""};
+
+    str_format(text.s, sizeof(text.s), ports.size == 1 ? "0x%lx" : "0x%lx-0x%lx", ports.base,
+               range_end(ports) - 1);
+    return text;
 }
 
-const char *config_print_mmio(char *to, struct range window) {
-    char size[CONFIG_TEXT_BYTES];
+struct config_text config_print_mmio(struct range window) {
+    struct config_text text = {""};
 
-    str_format(to, CONFIG_TEXT_BYTES, "0x%lx+%s", window.base, config_print_size(size, window.size));
-    return to;
+    str_format(text.s, sizeof(text.s), "0x%lx+%s", window.base, config_print_size(window.size).s);
+    return text;
 }
 
 static void print_partition(const struct partition_config *p) {
-    char cpus[CONFIG_TEXT_BYTES], size[CONFIG_TEXT_BYTES];
-    char load[CONFIG_TEXT_BYTES] = "", modules[CONFIG_TEXT_BYTES] = "", devices[CONFIG_TEXT_BYTES] = "";
+    char load[32] = "", modules[32] = "", devices[64] = "";
 
     if (p->has_load)
         str_format(load, sizeof(load), p->load_at_reset ? " at reset" : " at 0x%lx", p->load);
     if (p->nr_modules > 0)
         str_format(modules, sizeof(modules), ", %u modules", p->nr_modules);
-    if (p->nr_ports + p->nr_mmio > 0)
-        str_format(devices, sizeof(devices), ", %u port ranges, %u device windows", p->nr_ports, p->nr_mmio);
-    log_line("partition %s: core%s %s, %s%s, kernel %s%s%s%s%s%s%s%s%s", p->name,
-             config_print_plural(p->cpus), config_print_cpus(cpus, p->cpus),
-             config_print_size(size, p->memory_bytes), p->identity ? " identity" : "", p->kernel, load,
+    if (p->ports.count + p->mmio.count > 0)
+        str_format(devices, sizeof(devices), ", %u port ranges, %u device windows", p->ports.count,
+                   p->mmio.count);
+    log_line("partition %s: %s, %s%s, kernel %s%s%s%s%s%s%s%s%s", p->name, config_print_cores(p->cpus).s,
+             config_print_size(p->memory_bytes).s, p->identity ? " identity" : "", p->kernel, load,
              p->initrd[0] != '\0' ? ", initrd " : "", p->initrd, modules, p->vuart ? ", console" : "",
              devices, p->on_exit == EXIT_RESTART ? ", restarts" : "",
              p->bad_access == BAD_ACCESS_STOP ? ", strict" : "");

@@ -5,16 +5,14 @@
 
 #include "core/config.h"
 
-#define CONFIG_TEXT_BYTES 104 /* the longest: 32 single cores, or two ranges of 64-bit numbers */
+struct config_text {
+    char s[104]; /* the longest: 32 single cores */
+};
 
-/* Each returns `to`, which has CONFIG_TEXT_BYTES. */
-const char *config_print_cpus(char *to, uint64_t cpus);       /* "1-2,4" */
-const char *config_print_size(char *to, uint64_t bytes);      /* in the largest unit that divides it */
-const char *config_print_span(char *to, struct range span);   /* "0x2f8-0x2ff" */
-const char *config_print_mmio(char *to, struct range window); /* "0xfebf0000+64K" */
-
-/* "s" if there is more than one. */
-const char *config_print_plural(uint64_t cpus);
+struct config_text config_print_cores(uint64_t cores); /* "core 4", "cores 0-2,4" */
+struct config_text config_print_size(uint64_t bytes);  /* in the largest unit that divides it */
+struct config_text config_print_ports(struct range ports);
+struct config_text config_print_mmio(struct range window); /* "0xfebf0000+64K" */
 
 /* Log one line a partition. */
 void config_print(const struct system_config *config);

@@ -75,8 +75,8 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
     for (unsigned i = 0; i < count && e == ERR_OK; offset += pieces[i++].size)
         e = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
                              : layout_add_piece(map, pieces[i], offset);
-    for (unsigned i = 0; i < config->nr_mmio && e == ERR_OK; i++)
-        e = layout_add_identity(map, config->mmio[i], REGION_DEVICE);
+    for (unsigned i = 0; i < config->mmio.count && e == ERR_OK; i++)
+        e = layout_add_identity(map, config->mmio.at[i], REGION_DEVICE);
     return e;
 }
 

@@ -6,13 +6,11 @@
 #include "core/host.h"
 #include "core/str.h"
 
-static void log_end_line(char *line, size_t used) {
-    static const char cut[] = "...";
-
-    if (used >= LOG_LINE_MAX - 1) {
-        used = LOG_LINE_MAX - 1;
-        memcpy(line + used - (sizeof(cut) - 1), cut, sizeof(cut) - 1);
-    }
+/* line[0..used) is there already. */
+static void write_line(char *line, size_t used, const char *format, va_list args) {
+    used += str_vformat(line + used, LOG_LINE_MAX - used, format, args);
+    if (used == LOG_LINE_MAX - 1)
+        memcpy(line + used - 3, "...", 3);
     line[used] = '\n';
     host_write(line, used + 1);
 }
@@ -22,20 +20,17 @@ void log_line(const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    log_end_line(line, str_vformat(line, sizeof(line), format, args));
+    write_line(line, 0, format, args);
     va_end(args);
 }
 
-void report_error(struct report *report, const char *file, unsigned line_number, const char *format, ...) {
+void report_error(struct report *report, unsigned number, const char *format, ...) {
     char line[LOG_LINE_MAX];
-    size_t used;
+    size_t used = str_format(line, sizeof(line), number == 0 ? "%s: " : "%s:%u: ", report->file, number);
     va_list args;
 
     report->errors++;
-    used = line_number == 0 ? str_format(line, sizeof(line), "%s: ", file)
-                            : str_format(line, sizeof(line), "%s:%u: ", file, line_number);
     va_start(args, format);
-    used += str_vformat(line + used, sizeof(line) - used, format, args);
+    write_line(line, used, format, args);
     va_end(args);
-    log_end_line(line, used);
 }

@@ -9,11 +9,11 @@
 /* Format one line and hand it to host_write with a newline. Any CPU, any context. */
 void log_line(const char *format, ...) printf_like(1, 2);
 
-/* A list of complaints about one input. Everything wrong is reported before anyone gives up. */
+/* Complaints about one input. Everything wrong is reported before anyone gives up. */
 struct report {
+    const char *file; /* its name in messages */
     unsigned errors;
 };
 
 /* "file:line: message"; line 0 leaves the number out. */
-void report_error(struct report *report, const char *file, unsigned line, const char *format, ...)
-    printf_like(4, 5);
+void report_error(struct report *report, unsigned line, const char *format, ...) printf_like(3, 4);

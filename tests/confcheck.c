@@ -54,14 +54,14 @@ static bool read_argument(char *argument) {
 static int check_file(const char *name, FILE *file) {
     static char text[CONFIG_MAX_BYTES + 1];
     static struct system_config config;
-    struct report report = {0};
+    struct report report = {name, 0};
     size_t bytes = fread(text, 1, sizeof(text), file);
 
     if (ferror(file)) {
         perror(name);
         return 1;
     }
-    if (config_parse(text, bytes, name, &config, &report) != ERR_OK ||
+    if (config_parse(text, bytes, &config, &report) != ERR_OK ||
         config_check(&config, &machine, &report) != ERR_OK) {
         printf("%s: %u error%s\n", name, report.errors, report.errors == 1 ? "" : "s");
         return 1;

@@ -72,11 +72,11 @@ static void read_boot_info(uint64_t at) {
 
 static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
-    struct report report = {0};
+    struct report report = {CONFIG_NAME, 0};
 
     if (m == NULL) {
         refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
-    } else if (config_parse(host_phys(m->at, m->bytes), m->bytes, CONFIG_NAME, &config, &report) != ERR_OK) {
+    } else if (config_parse(host_phys(m->at, m->bytes), m->bytes, &config, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");
     }
@@ -169,7 +169,7 @@ static void start_cores(void) {
 }
 
 static void check_config(void) {
-    struct report report = {0};
+    struct report report = {CONFIG_NAME, 0};
     struct machine machine = {
         .nr_cpus = platform.nr_cpus,
         .online = cores,

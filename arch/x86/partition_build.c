@@ -42,8 +42,8 @@ static enum err build_io_bitmaps(struct partition *p, struct frames *frames) {
         return e;
     bitmap = host_phys(p->io_bitmaps, IO_BITMAP_BYTES);
     memset(bitmap, 0xff, IO_BITMAP_BYTES);
-    for (unsigned i = 0; i < c->nr_ports; i++)
-        for (uint64_t port = c->ports[i].base; port < range_end(c->ports[i]); port++)
+    for (unsigned i = 0; i < c->ports.count; i++)
+        for (uint64_t port = c->ports.at[i].base; port < range_end(c->ports.at[i]); port++)
             bitmap[port / 8] &= (uint8_t)~BIT(port % 8);
     return ERR_OK;
 }

@@ -29,11 +29,11 @@ static void check_partition(const struct partition_config *p) {
         must(memchr(p->modules[i].name, '\0', MAX_NAME) != NULL);
         must(memchr(p->modules[i].args, '\0', MAX_MODULE_ARGS) != NULL);
     }
-    must(p->nr_ports <= CONFIG_MAX_WINDOWS && p->nr_mmio <= CONFIG_MAX_WINDOWS);
-    for (unsigned i = 0; i < p->nr_ports; i++)
-        must(p->ports[i].size > 0 && range_end(p->ports[i]) <= 0x10000);
-    for (unsigned i = 0; i < p->nr_mmio; i++)
-        must(range_contains((struct range){0, CONFIG_MAX_ADDRESS}, p->mmio[i]));
+    must(p->ports.count <= CONFIG_MAX_WINDOWS && p->mmio.count <= CONFIG_MAX_WINDOWS);
+    for (unsigned i = 0; i < p->ports.count; i++)
+        must(p->ports.at[i].size > 0 && range_end(p->ports.at[i]) <= 0x10000);
+    for (unsigned i = 0; i < p->mmio.count; i++)
+        must(range_contains((struct range){0, CONFIG_MAX_ADDRESS}, p->mmio.at[i]));
 }
 
 /* What no accepted system may have. */
@@ -46,11 +46,11 @@ static void check_accepted(void) {
 
         must((p->cpus & cpus) == 0 && p->cpus < 256);
         cpus |= p->cpus;
-        for (unsigned j = 0; j < p->nr_ports; j++)
-            must(!range_overlaps(p->ports[j], (struct range){0xcf8, 8}));
-        for (unsigned j = 0; j < p->nr_mmio; j++) {
-            must(!range_overlaps(p->mmio[j], (struct range){MIB(1), GIB(1)}));
-            must(!range_overlaps(p->mmio[j], (struct range){0xe0000000, MIB(256)}));
+        for (unsigned j = 0; j < p->ports.count; j++)
+            must(!range_overlaps(p->ports.at[j], (struct range){0xcf8, 8}));
+        for (unsigned j = 0; j < p->mmio.count; j++) {
+            must(!range_overlaps(p->mmio.at[j], (struct range){MIB(1), GIB(1)}));
+            must(!range_overlaps(p->mmio.at[j], (struct range){0xe0000000, MIB(256)}));
         }
     }
 }
@@ -95,14 +95,14 @@ static void make_machine(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char text[CONFIG_MAX_BYTES * 2];
     static const struct machine nothing, machine = {8, UINT64_MAX, GIB(4), &boot, &platform};
-    struct report report = {0};
+    struct report report = {"c", 0};
 
     stub_log_clear();
     if (size > CONFIG_MAX_BYTES)
         return -1;
     make_machine();
     size = make_text(text, data, size);
-    if (config_parse(text, size, "c", &config, &report) != ERR_OK) {
+    if (config_parse(text, size, &config, &report) != ERR_OK) {
         must(report.errors > 0);
         return 0;
     }

@@ -20,7 +20,7 @@ BROKEN = {
         cpus = 1
         memory = 900G
         kernel = jitter.elf
-        """, [(2, "this machine has 4 cores (0-3)"), (8, "partition"), (9, "this machine has")]),
+        """, [(2, "this machine has cores 0-3, not cores 4-9"), (8, "shared with partition a"), (9, "this machine has")]),
     "keys": ("""\
         [system]
         consle = com1

@@ -51,11 +51,11 @@ static int setup(void **state) {
 }
 
 static enum err check(const char *text) {
-    struct report report = {0};
+    struct report report = {"c", 0};
     enum err err;
 
     stub_log_clear();
-    err = config_parse(text, strlen(text), "c", &config, &report);
+    err = config_parse(text, strlen(text), &config, &report);
     assert_string_equal(stub_log, "");
     assert_int_equal(err, ERR_OK);
     err = config_check(&config, &machine, &report);
@@ -106,18 +106,18 @@ static void test_nothing_to_run(void **state) {
 static void test_cores(void **state) {
     (void)state;
     bad("[partition a]\nkernel=k\nmemory=8M\ncpus=1-9\n",
-        "c:4: cpus = 1-9: this machine has 4 cores (0-3)\n");
+        "c:4: cpus: this machine has cores 0-3, not cores 4-9\n");
     bad(A B("0-2\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=0-3,9\n",
-        "c:8: cpus = 0-2: core 1 cannot be partition b's, already partition a's (line 4)\n"
-        "c:12: cpus = 0-3,9: this machine has 4 cores (0-3)\n"
-        "c:12: cpus = 0-3,9: core 1 cannot be partition d's, already partition a's (line 4)\n"
-        "c:12: cpus = 0-3,9: cores 0-2 cannot be partition d's, already partition b's (line 8)\n");
+        "c:8: cpus: core 1 cannot be shared with partition a (line 4)\n"
+        "c:12: cpus: this machine has cores 0-3, not core 9\n"
+        "c:12: cpus: core 1 cannot be shared with partition a (line 4)\n"
+        "c:12: cpus: cores 0-2 cannot be shared with partition b (line 8)\n");
     machine.online = 0x9;
-    bad(A B("2-4\n"), "c:4: cpus = 1: core 1 did not start\n"
-                      "c:8: cpus = 2-4: this machine has 4 cores (0-3)\n"
-                      "c:8: cpus = 2-4: core 2 did not start\n");
+    bad(A B("2-4\n"), "c:4: cpus: core 1 did not start\n"
+                      "c:8: cpus: this machine has cores 0-3, not core 4\n"
+                      "c:8: cpus: core 2 did not start\n");
     machine.nr_cpus = 1;
-    bad(A, "c:4: cpus = 1: this machine has 1 core (0)\n");
+    bad(A, "c:4: cpus: this machine has core 0, not core 1\n");
     machine.nr_cpus = 64;
     machine.online = UINT64_MAX;
     good(A B("63\n"));
@@ -126,20 +126,20 @@ static void test_cores(void **state) {
 static void test_modules(void **state) {
     (void)state;
     bad("[partition a]\nkernel=vmlinuz\nmemory=8M\ncpus=1\ninitrd=j\n",
-        "c:2: kernel = vmlinuz: no such module; GRUB loaded mullion.conf, k, i\n"
-        "c:5: initrd = j: no such module; GRUB loaded mullion.conf, k, i\n");
+        "c:2: kernel = vmlinuz: no such module; GRUB loaded mullion.conf k i\n"
+        "c:5: initrd = j: no such module; GRUB loaded mullion.conf k i\n");
     good("[partition a]\nkernel=k\nmemory=4M\ncpus=1\ninitrd=i\n");
     bad("[partition a]\nkernel=k\nmemory=4092K\ncpus=1\ninitrd=i\n",
         "c:3: memory = 4092K: kernel, initrd and modules alone have 4M\n");
     good("[partition a]\nkernel=k\nmemory=8M\ncpus=1\ninitrd=i\nmodule=i\nmodule=k args\n");
     bad("[partition a]\nkernel=k\nmemory=8188K\ncpus=1\ninitrd=i\nmodule=i\nmodule=k args\nmodule=x a=b",
-        "c:8: module = x: no such module; GRUB loaded mullion.conf, k, i\n"
+        "c:8: module = x: no such module; GRUB loaded mullion.conf k i\n"
         "c:3: memory = 8188K: kernel, initrd and modules alone have 8M\n");
     good("[partition a]\nkernel=i\nmemory=3M\ncpus=1\n");
     bad("[partition a]\nkernel=i\nmemory=2M\ncpus=1\n",
         "c:3: memory = 2M: kernel, initrd and modules alone have 3M\n");
     boot.nr_modules = 0;
-    bad(A, "c:2: kernel = k: no such module; GRUB loaded no modules\n");
+    bad(A, "c:2: kernel = k: no such module; GRUB loaded nothing\n");
 }
 
 static void test_module_list_is_cut(void **state) {
@@ -155,17 +155,21 @@ static void test_memory(void **state) {
     (void)state;
     good("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n");
     bad("[partition a]\nkernel=k\nmemory=4194308K\ncpus=1\n" B("2\n"),
-        "c:3: memory = 4194308K: this machine has 4G for partitions\n");
+        "c:3: memory = 4194308K: this machine has 4G for partitions, 4G of them left\n");
     bad("[partition a]\nkernel=k\nmemory=4G\ncpus=1\n" B("2\n"),
-        "c: the partitions want 4104M of memory together; this machine has 4G for them\n");
+        "c:7: memory = 8M: this machine has 4G for partitions, 0 of them left\n");
+    bad("[partition a]\nkernel=k\nmemory=5G\ncpus=1\n" B(
+            "2\n") "[partition d]\nkernel=k\nmemory=4G\ncpus=3\n",
+        "c:3: memory = 5G: this machine has 4G for partitions, 4G of them left\n"
+        "c:11: memory = 4G: this machine has 4G for partitions, 4088M of them left\n");
     machine.free_bytes = MIB(16);
     good(A B("2\n"));
     good("[partition a]\nkernel=k\nmemory=16M\ncpus=1\n");
     good("[partition a]\nkernel=k\nmemory=15M identity\ncpus=1\n");
     bad("[partition a]\nkernel=k\nmemory=16M identity\ncpus=1\n",
-        "c:3: memory = 16M identity: this machine has 16M for partitions\n");
+        "c:3: memory = 16M identity: this machine has 16M for partitions, 16M of them left\n");
     machine.free_bytes = 5000;
-    bad(A, "c:3: memory = 8M: this machine has 5000 for partitions\n");
+    bad(A, "c:3: memory = 8M: this machine has 0 for partitions, 0 of them left\n");
 }
 
 static void test_load(void **state) {
@@ -214,8 +218,7 @@ static void test_console(void **state) {
     good("[system]\nprefix=no\n" A "console=vuart\n" B("2\n"));
     bad("[system]\nprefix=no\n" A "console=vuart\n" B(
             "2\nconsole=vuart\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=3\nconsole=vuart\n",
-        "c:2: prefix = no: partitions a and b both have console = vuart; only names tell their "
-        "lines apart\n");
+        "c:2: prefix = no: 3 partitions have console = vuart; only names tell their lines apart\n");
 }
 
 /* One port or list in partition a. */
@@ -272,9 +275,9 @@ static void test_ports_of_others(void **state) {
         "c:8: ports = 0x3f8: 0x3f8-0x3ff is the partition's own console = vuart\n");
     good("[system]\nconsole=none\n" A "ports=0x3f8\n" B("2\nconsole=vuart\n"));
     bad(A "ports=0x100,0x300-0x30f,0x308,0x320\n" B("2\nports=0x310,0x307-0x309,0x100\n"),
-        "c:5: ports = 0x308: 0x300-0x30f is in the list already\n"
-        "c:10: ports = 0x100: 0x100 is given to partition a in line 5\n"
-        "c:10: ports = 0x307-0x309: 0x300-0x30f is given to partition a in line 5\n");
+        "c:5: ports = 0x308: 0x300-0x30f is given to partition a in line 5\n"
+        "c:10: ports = 0x307-0x309: 0x300-0x30f is given to partition a in line 5\n"
+        "c:10: ports = 0x100: 0x100 is given to partition a in line 5\n");
 }
 
 static void bad_mmio(const char *mmio, const char *what) {
@@ -310,12 +313,12 @@ static void test_machine_windows(void **state) {
 static void test_windows_of_others(void **state) {
     (void)state;
     bad(A "mmio=0xc0000000+8K,0xd0000000+4K,0xc0001000+4K\n" B("2\nmmio=0xc0000000+4K,0xc0002000+4K\n"),
-        "c:5: mmio = 0xc0001000+4K: 0xc0000000+8K is in the list already\n"
+        "c:5: mmio = 0xc0001000+4K: 0xc0000000+8K is given to partition a in line 5\n"
         "c:10: mmio = 0xc0000000+4K: 0xc0000000+8K is given to partition a in line 5\n");
     bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nmmio=0x200000000+4K,0x107fff000+4K,"
         "0xbffff000+4K\n",
-        "c:5: mmio = 0xbffff000+4K: 0x100000+3071M is the partition's own memory\n"
-        "c:5: mmio = 0x107fff000+4K: 0x100000000+128M is the partition's own memory\n");
+        "c:5: mmio = 0x107fff000+4K: 0x100000000+128M is the partition's own memory\n"
+        "c:5: mmio = 0xbffff000+4K: 0x100000+3071M is the partition's own memory\n");
     good("[partition a]\nkernel=k\nmemory=3G identity\ncpus=1\nmmio=0x80000000+4K\n");
 }
 
@@ -324,7 +327,7 @@ static void test_no_machine(void **state) {
     (void)state;
     machine = (struct machine){0};
     good("[partition a]\nkernel=x\ninitrd=y\nmemory=65536G\ncpus=0-63\n");
-    bad(A B("1\n"), "c:8: cpus = 1: core 1 cannot be partition b's, already partition a's (line 4)\n");
+    bad(A B("1\n"), "c:8: cpus: core 1 cannot be shared with partition a (line 4)\n");
 }
 
 int main(void) {

@@ -49,7 +49,7 @@ static struct partition_config *wants(uint64_t bytes, bool identity) {
 }
 
 static void wants_window(uint64_t base, uint64_t size) {
-    config.mmio[config.nr_mmio++] = (struct range){base, size};
+    config.mmio.at[config.mmio.count++] = (struct range){base, size};
 }
 
 /* Build the partition `config` asks for and add it to what is proved. */
@@ -61,7 +61,7 @@ static struct guest_map *build(void) {
     assert_int_equal(pt_init(&epts[i], &pt_ept, 3, &table_frames), ERR_OK);
     assert_int_equal(guest_layout_ept(&epts[i], &maps[i]), ERR_OK);
     input.partitions[i] = (struct proof_partition){names[i], &maps[i], &epts[i]};
-    config.nr_mmio = 0;
+    config.mmio.count = 0;
     return &maps[i];
 }
 
@@ -184,7 +184,7 @@ static void test_build_refuses(void **state) {
     assert_int_equal(guest_layout_build(map, wants(0 - PAGE_SIZE, true), &frames), ERR_NO_MEMORY);
     wants_window(MIB(7), PAGE_SIZE); /* over its own RAM */
     assert_int_equal(guest_layout_build(map, wants(MIB(8), false), &frames), ERR_RANGE);
-    config.nr_mmio = 0;
+    config.mmio.count = 0;
     wants_window(GIB(3), PAGE_SIZE - 1);
     assert_int_equal(guest_layout_build(map, wants(MIB(8), false), &frames), ERR_RANGE);
 }
