@@ -14,35 +14,26 @@ static unsigned escape_length(const uint8_t *text, unsigned count, uint8_t *fina
     bool plain = true;
     unsigned i = 2;
 
-    *final = ESCAPE;
-    if (count < 2)
-        return count;
-    if (text[1] != '[') {
-        *final = 0;
-        return 2;
-    }
+    *final = count < 2 ? ESCAPE : 0;
+    if (count < 2 || text[1] != '[')
+        return count < 2 ? count : 2;
     for (; i < count && text[i] >= 0x20 && text[i] < 0x40; i++)
         plain = plain && text[i] >= '0' && text[i] <= ';';
-    if (i == count)
+    if (i == count) {
+        *final = ESCAPE;
         return count;
+    }
     *final = plain ? text[i] : 0;
     return i + 1;
 }
 
+/* Colours; of the rest, what stays in its line: ESC [ J erases to the end, but with a parameter it
+ * may be the whole screen. */
 static bool keep_sequence(uint8_t final, unsigned length, enum term_keep keep) {
-    switch (final) {
-    case 'm':
-        return true;
-    case 'C':
-    case 'D':
-    case 'K':
-    case ESCAPE:
-        return keep == TERM_EDITING;
-    case 'J': /* ESC [ J erases to the end; with a parameter it may be the whole screen */
-        return keep == TERM_EDITING && length == 3;
-    default:
-        return false;
-    }
+    bool editing =
+        final == 'C' || final == 'D' || final == 'K' || final == ESCAPE || (final == 'J' && length == 3);
+
+    return final == 'm' || (editing && keep == TERM_EDITING);
 }
 
 static bool keep_byte(uint8_t byte, enum term_keep keep) {

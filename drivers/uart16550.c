@@ -12,8 +12,7 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH, FCR = IIR, DIVISOR_LOW = DAT
 #define FCR_ON       0x07 /* enable, clear both, interrupt at the first byte received */
 #define LCR_8N1      0x03
 #define LCR_DIVISOR  0x80
-#define MCR_DTR_RTS  0x03
-#define MCR_OUT2     0x08 /* on a PC this connects the interrupt line */
+#define MCR_ON       0x0b /* DTR, RTS, and OUT2, which on a PC connects the interrupt line */
 #define LSR_RX_READY 0x01
 #define LSR_TX_EMPTY 0x20 /* the FIFO is empty */
 #define LSR_TX_IDLE  0x40 /* and the shift register too */
@@ -25,16 +24,18 @@ static uint16_t uart_port; /* 0 = none */
 static unsigned uart_fifo_bytes;
 static bool uart_stuck; /* the last wait ran out: do not wait again before it sends */
 
+/* Without a port nothing is ever ready. */
 static uint8_t uart_read(unsigned reg) {
-    return cpu_in8((uint16_t)(uart_port + reg));
+    return uart_port != 0 ? cpu_in8((uint16_t)(uart_port + reg)) : 0;
 }
 
 static void uart_write(unsigned reg, uint8_t value) {
-    cpu_out8((uint16_t)(uart_port + reg), value);
+    if (uart_port != 0)
+        cpu_out8((uint16_t)(uart_port + reg), value);
 }
 
 static bool uart_wait(uint8_t lsr_bit) {
-    for (unsigned i = 0; i < WAIT_READS; i++) {
+    for (unsigned i = 0; i < WAIT_READS && uart_port != 0; i++) {
         if ((uart_read(LSR) & lsr_bit) != 0)
             return true;
         cpu_pause();
@@ -60,23 +61,22 @@ bool uart_init(uint16_t port) {
     uart_write(DIVISOR_HIGH, 0);
     uart_write(LCR, LCR_8N1);
     uart_write(FCR, FCR_ON);
-    uart_write(MCR, MCR_DTR_RTS);
+    uart_write(MCR, MCR_ON);
     uart_fifo_bytes = (uart_read(IIR) & IIR_FIFO) == IIR_FIFO ? FIFO_BYTES : 1;
     uart_stuck = false;
     return true;
 }
 
 unsigned uart_tx_room(void) {
-    return uart_port != 0 && (uart_read(LSR) & LSR_TX_EMPTY) != 0 ? uart_fifo_bytes : 0;
+    return (uart_read(LSR) & LSR_TX_EMPTY) != 0 ? uart_fifo_bytes : 0;
 }
 
 void uart_send(uint8_t byte) {
-    if (uart_port != 0)
-        uart_write(DATA, byte);
+    uart_write(DATA, byte);
 }
 
 void uart_put(uint8_t byte) {
-    if (uart_port == 0 || (uart_stuck && uart_tx_room() == 0))
+    if (uart_stuck && uart_tx_room() == 0)
         return;
     uart_stuck = !uart_wait(LSR_TX_EMPTY);
     if (!uart_stuck)
@@ -84,34 +84,21 @@ void uart_put(uint8_t byte) {
 }
 
 void uart_drain(void) {
-    if (uart_port != 0)
-        (void)uart_wait(LSR_TX_IDLE);
+    (void)uart_wait(LSR_TX_IDLE);
 }
 
 bool uart_get(uint8_t *byte) {
-    if (uart_port == 0 || (uart_read(LSR) & LSR_RX_READY) == 0)
+    if ((uart_read(LSR) & LSR_RX_READY) == 0)
         return false;
     *byte = uart_read(DATA);
     return true;
 }
 
-void uart_irq_enable(bool rx, bool tx) {
-    if (uart_port != 0) {
-        uart_write(MCR, rx || tx ? MCR_DTR_RTS | MCR_OUT2 : MCR_DTR_RTS);
-        uart_write(IER, (uint8_t)((rx ? IER_RX : 0) | (tx ? IER_TX : 0)));
-    }
-}
-
 /* The interrupt controller sees edges only, and the line is the OR of all causes: one that comes
  * while another is still pending makes no edge. With all of them off for a moment the line falls;
  * switched on again it rises if anything is pending. */
-void uart_irq_ack(void) {
-    uint8_t enabled;
-
-    if (uart_port != 0) {
-        enabled = uart_read(IER);
-        uart_write(IER, 0);
-        (void)uart_read(IIR);
-        uart_write(IER, enabled);
-    }
+void uart_irq_arm(bool tx) {
+    uart_write(IER, 0);
+    (void)uart_read(IIR);
+    uart_write(IER, (uint8_t)(IER_RX | (tx ? IER_TX : 0)));
 }

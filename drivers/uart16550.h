@@ -21,8 +21,6 @@ void uart_drain(void);
 /* False if nothing was received. */
 bool uart_get(uint8_t *byte);
 
-void uart_irq_enable(bool rx, bool tx);
-
-/* The last act of a handler: whatever is pending by now or comes next makes a new edge. Keep tx
- * enabled only while there is something to send, or an idle transmitter interrupts for ever. */
-void uart_irq_ack(void);
+/* The last act of a handler: interrupt for input and, with tx, for room to send; whatever is pending
+ * by now or comes next makes a new edge. tx with nothing to send: an interrupt for ever. */
+void uart_irq_arm(bool tx);

@@ -15,7 +15,6 @@
 #include "drivers/ioapic.h"
 #include "drivers/uart16550.h"
 
-#define FIFO_BYTES  16
 #define FIFOS_A_GO  4 /* at most per visit: nobody is kept at the console */
 #define RESUME_ROOM (RING_BYTES / 2)
 #define POLL_TICKS  (1u << 22)
@@ -45,10 +44,6 @@ void console_start(uint16_t port) {
 }
 
 static void write_direct(const char *text, size_t bytes) {
-    static const char name[] = "mullion| ";
-
-    for (size_t i = 0; i < sizeof(name) - 1; i++)
-        uart_put((uint8_t)name[i]);
     for (size_t i = 0; i < bytes; i++) {
         if (text[i] == '\n')
             uart_put('\r');
@@ -57,36 +52,36 @@ static void write_direct(const char *text, size_t bytes) {
 }
 
 void host_write(const char *text, size_t bytes) {
-    switch (mode) {
-    case MODE_DIRECT:
-        lock_take(&lock);
-        write_direct(text, bytes);
-        lock_release(&lock);
-        break;
-    case MODE_RINGS:
-        (void)console_log(&console, this_cpu.index, text, bytes); /* drops are counted there */
+    enum mode now = mode;
+
+    if (now == MODE_RINGS) {
+        console_log(&console, this_cpu.index, text, bytes);
         console_service();
-        break;
-    case MODE_PANIC:
-        write_direct(text, bytes);
-        break;
+        return;
     }
+    if (now == MODE_DIRECT)
+        lock_take(&lock);
+    write_direct("mullion| ", 9);
+    write_direct(text, bytes);
+    if (now == MODE_DIRECT)
+        lock_release(&lock);
 }
 
 void console_route(const struct system_config *config, const struct platform *platform) {
-    struct irq_route route;
     unsigned irq = uart_port == COM1_PORT || uart_port == COM3_PORT ? COM1_IRQ : COM2_IRQ;
-    volatile void *page;
+    struct irq_route route;
 
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
-        page = host_phys(platform->ioapics[i].at, PAGE_SIZE);
+        volatile void *page = host_phys(platform->ioapics[i].at, PAGE_SIZE);
+
         if (page != NULL)
             ioapic_mask_all(page);
     }
     if (uart_port == 0)
         return;
     if (platform_isa_route(platform, irq, &route)) {
-        page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
+        volatile void *page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
+
         has_irq = page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
     }
     poll_input = !has_irq && config->poll_input;
@@ -96,18 +91,17 @@ void console_route(const struct system_config *config, const struct platform *pl
     }
 }
 
-void console_launch(const struct system_config *config, uint64_t cores) {
+void console_launch(const struct system_config *config) {
     console_init(&console, config->prefix);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
-        first_cpu[i] = (unsigned)__builtin_ctzll(config->partitions[i].cpus);
-        if (config->partitions[i].vuart)
-            console_add_partition(&console, i, config->partitions[i].name, &tx[i], &rx[i]);
-    }
-    for (uint64_t left = cores; left != 0; left &= left - 1) {
-        unsigned cpu = (unsigned)__builtin_ctzll(left);
+        const struct partition_config *p = &config->partitions[i];
 
-        console_add_log(&console, cpu, &logs[cpu]);
+        first_cpu[i] = (unsigned)__builtin_ctzll(p->cpus);
+        if (p->vuart)
+            console_add(&console, i, p->name, &tx[i], &rx[i]);
     }
+    for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+        console_add(&console, CONSOLE_LOG(cpu), "mullion", &logs[cpu], NULL);
     mode = MODE_RINGS;
     console_service();
 }
@@ -151,30 +145,35 @@ static uint32_t resumed(void) {
     return mask;
 }
 
+/* True: there may be more than the UART has room for. */
+static bool send(void) {
+    for (unsigned go = 0; go < FIFOS_A_GO; go++) {
+        unsigned room = uart_tx_room();
+
+        if (room == 0)
+            return true;
+        for (uint8_t byte; room > 0; room--) {
+            if (!console_next(&console, &byte))
+                return false;
+            uart_send(byte);
+        }
+    }
+    return true;
+}
+
 /* With the lock held. */
 static void move(void) {
-    uint8_t byte, out[FIFO_BYTES];
     uint32_t notify = 0;
-    bool more;
+    uint8_t byte;
 
     while (uart_get(&byte))
         notify |= console_input(&console, byte);
-    for (unsigned go = 0; go < FIFOS_A_GO; go++) {
-        unsigned count = console_pump(&console, out, uart_tx_room());
-
-        for (unsigned i = 0; i < count; i++)
-            uart_send(out[i]);
-        if (count == 0)
-            break;
-    }
-    notify |= resumed();
-    more = console_wants_output(&console);
+    bool more = send();
     if (has_irq) {
-        uart_irq_enable(true, more);
-        uart_irq_ack();
+        uart_irq_arm(more);
         __atomic_store_n(&tx_armed, more, __ATOMIC_RELEASE);
     }
-    kick_partitions(notify);
+    kick_partitions(notify | resumed());
 }
 
 void console_service(void) {
@@ -188,8 +187,8 @@ void console_service(void) {
     }
 }
 
-void console_output(void) {
-    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && console_wants_output(&console))
+void console_output(unsigned partition) {
+    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && ring_used(&tx[partition]) > 0)
         console_service();
 }
 
@@ -205,7 +204,7 @@ uint32_t console_poll_ticks(void) {
 }
 
 void console_partition_stopped(unsigned partition) {
-    console_set_stopped(&console, partition, true);
+    console_stop(&console, partition);
     console_service();
 }
 
@@ -213,7 +212,7 @@ void console_flush(void) {
     uint8_t byte;
 
     lock_take(&lock);
-    while (uart_port != 0 && console_pump(&console, &byte, 1) == 1)
+    while (console_next(&console, &byte))
         uart_put(byte);
     uart_drain();
     lock_release(&lock);

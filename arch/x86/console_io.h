@@ -15,14 +15,14 @@ void console_start(uint16_t port);
  * timer serve the console if the config allows. Boot core, while booting. */
 void console_route(const struct system_config *config, const struct platform *platform);
 
-/* Hand the line to core/console: one source a partition and a CPU. Boot core, before the launch. */
-void console_launch(const struct system_config *config, uint64_t cores);
+/* Hand the line to core/console: one speaker a partition and a CPU. Boot core, before the launch. */
+void console_launch(const struct system_config *config);
 
 struct ring *console_tx_ring(unsigned partition);
 struct ring *console_rx_ring(unsigned partition);
 
-/* A guest has put something into its ring. Any core. */
-void console_output(void);
+/* The partition may have put something into its ring. Any core. */
+void console_output(unsigned partition);
 
 /* The partition's UART has told its guest to wait for room: kick its first core once there is.
  * False if there is already, and then no kick need come. */

@@ -76,5 +76,5 @@ void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_
     update(v);
     lock_release(&p->lock);
     if (target == TRAP_UART)
-        console_output();
+        console_output(p->id);
 }

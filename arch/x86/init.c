@@ -258,7 +258,7 @@ static void seal(void) {
         launch_ticks = cpu_rdtsc() - boot_ticks;
         log_line("%lu KiB in use by the hypervisor, %lu million ticks from entry to launch",
                  own_bytes() >> 10, launch_ticks / 1000000);
-        console_launch(&config, cores);
+        console_launch(&config);
         memory_seal_image();
     }
     smp_barrier();
