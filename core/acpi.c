@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ACPI tables -> struct platform. Reaches memory only through host_phys and looks into no table before its
  * length and checksum are checked; does not interpret AML. */
-#include "core/acpi.h"
+#include "core/platform.h"
 
 #include "core/bytes.h"
 #include "core/host.h"
@@ -253,4 +253,17 @@ enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     if (table_find(root, "MCFG", MCFG_BYTES, &t))
         mcfg_read(t, out);
     return ERR_OK;
+}
+
+bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out) {
+    uint32_t gsi = platform->isa[irq].gsi;
+    bool found = false;
+    for (unsigned i = 0; i < platform->nr_ioapics; i++) {
+        uint32_t base = platform->ioapics[i].gsi_base;
+        if (base <= gsi && (!found || gsi - base < out->pin)) {
+            *out = (struct irq_route){i, gsi - base, platform->isa[irq].active_low};
+            found = true;
+        }
+    }
+    return found;
 }

@@ -2,6 +2,7 @@
 /* What the boot loader told us, in our own words: mb2_parse fills it, nobody else knows multiboot2. */
 #pragma once
 
+#include "core/err.h"
 #include "core/limits.h"
 #include "core/range.h"
 #include "core/str.h"
@@ -29,6 +30,10 @@ struct boot_info {
     uint8_t rsdp[36]; /* copy; rsdp_bytes is 20 (ACPI 1.0), 36 or 0 (none) */
     unsigned rsdp_bytes;
 };
+
+/* Read the multiboot2 information at `info` into *out; only mb2.c knows its layout. On an error the reason is
+ * logged. */
+must_check enum err mb2_parse(hpa_t info, struct boot_info *out);
 
 /* The module of that name, or NULL. */
 static inline const struct module *boot_info_module(const struct boot_info *info, const char *name) {

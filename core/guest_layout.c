@@ -41,37 +41,34 @@ static enum err layout_add_identity(struct guest_map *map, struct range at, enum
     return guest_map_add(map, (struct guest_region){gpa(at.base), hpa(at.base), at.size, kind});
 }
 
-/* The real first megabyte is the firmware's, so an identity guest gets one of its own. */
-static enum err layout_add_low_megabyte(struct guest_map *map, struct frames *frames) {
+/* Memory of its own for what the guest sees at `at`. */
+static enum err layout_add_own(struct guest_map *map, struct frames *frames, struct range at,
+                               enum region_kind kind) {
     struct range piece;
     unsigned count;
-    enum err e = frames_alloc_pieces(frames, GUEST_RAM_BASE, &piece, 1, &count);
-    return e == ERR_OK ? layout_add_piece(map, piece, 0) : e;
-}
-
-/* RESET fetches right below 4 GiB. There a PC has the ROM of which it shows the end below 1 MiB as well. */
-static enum err layout_add_rom(struct guest_map *map, struct frames *frames) {
-    struct range piece;
-    unsigned count;
-    enum err e = frames_alloc_pieces(frames, GUEST_TABLES_BYTES, &piece, 1, &count);
-
+    enum err e = frames_alloc_pieces(frames, at.size, &piece, 1, &count);
     if (e != ERR_OK)
         return e;
-    return guest_map_add(map, (struct guest_region){gpa(GIB(4) - GUEST_TABLES_BYTES), hpa(piece.base),
-                                                    GUEST_TABLES_BYTES, REGION_TABLES});
+    return guest_map_add(map, (struct guest_region){gpa(at.base), hpa(piece.base), at.size, kind});
 }
 
 enum err guest_layout_build(struct guest_map *map, const struct partition_config *config,
                             struct frames *frames) {
+    const struct range tables = {GUEST_TABLES_BASE, GUEST_TABLES_BYTES};
+    const struct range rom = {GIB(4) - GUEST_TABLES_BYTES, GUEST_TABLES_BYTES};
     struct range pieces[MAX_PIECES];
     uint64_t offset = 0;
     unsigned count;
     enum err e = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
     map->count = 0;
+    if (e == ERR_OK && config->identity) /* the real first megabyte is the firmware's */
+        e = layout_add_own(map, frames, (struct range){0, GUEST_LOW_RAM_BYTES}, REGION_RAM);
     if (e == ERR_OK && config->identity)
-        e = layout_add_low_megabyte(map, frames);
+        e = layout_add_own(map, frames, tables, REGION_TABLES);
+    /* RESET fetches right below 4 GiB. There a PC has the ROM of which it shows the end below 1 MiB as well.
+     */
     if (e == ERR_OK && config->load_at_reset)
-        e = layout_add_rom(map, frames);
+        e = layout_add_own(map, frames, rom, REGION_TABLES);
     for (unsigned i = 0; i < count && e == ERR_OK; offset += pieces[i++].size)
         e = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
                              : layout_add_piece(map, pieces[i], offset);

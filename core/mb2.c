@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Multiboot2 boot information -> struct boot_info. Believes no length, count or string end in it; tags it
  * does not know are skipped. */
-#include "core/mb2.h"
+#include "core/boot_info.h"
 
 #include "core/bytes.h"
 #include "core/host.h"

@@ -2,8 +2,8 @@
 /* What ACPI says about the machine: acpi_parse fills it, nobody else knows ACPI's input tables. */
 #pragma once
 
-#include "core/limits.h"
-#include "core/range.h"
+#include "core/boot_info.h"
+#include "core/err.h"
 
 #define ISA_IRQS 16
 
@@ -48,6 +48,11 @@ struct irq_route {
     unsigned pin;    /* of that IOAPIC; whether it has so many only its registers say */
     bool active_low;
 };
+
+/* Read the tables that info->rsdp leads to, through host_phys. What is wrong is logged. Without an RSDP, a
+ * root table or a sound MADT with a usable CPU it fails; any other table that is missing, unmapped or broken
+ * leaves its fields of *out zero. Of two tables with one signature the first counts. */
+must_check enum err acpi_parse(const struct boot_info *info, struct platform *out);
 
 /* Where the ISA interrupt `irq` < ISA_IRQS arrives. False if no IOAPIC serves it. */
 must_check bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/acpi.h"
+#include "core/platform.h"
 #include "tests/unit/host_stub.h"
 
 static struct boot_info info;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/acpi.h"
+#include "core/platform.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 

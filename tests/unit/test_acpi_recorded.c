@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/acpi.h"
+#include "core/platform.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mb2.h"
+#include "core/boot_info.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
