@@ -28,10 +28,7 @@ struct walk {
 static enum err page_fault(const struct walk *w, uint32_t code, struct walk_result *out) {
     const struct guest_paging *p = w->paging;
     bool tells_fetch = ((p->cr4 & CR4_PAE) != 0 && (p->efer & EFER_NXE) != 0) || (p->cr4 & CR4_SMEP) != 0;
-    code |= (w->access & WALK_WRITE) != 0 ? WALK_PF_WRITE : 0;
-    code |= (w->access & WALK_USER) != 0 ? WALK_PF_USER : 0;
-    code |= (w->access & WALK_FETCH) != 0 && tells_fetch ? WALK_PF_FETCH : 0;
-    out->fault_code = code;
+    out->fault_code = code | (w->access & ~(tells_fetch ? 0u : WALK_FETCH));
     return ERR_NOT_FOUND;
 }
 
@@ -133,13 +130,13 @@ enum err guest_walk(const struct guest_map *map, const struct guest_paging *pagi
         if ((entry & ENTRY_PRESENT) == 0)
             return page_fault(&w, 0, out);
         if ((entry & entry_reserved(&w, entry)) != 0)
-            return page_fault(&w, WALK_PF_PRESENT | WALK_PF_RSVD, out);
+            return page_fault(&w, WALK_PRESENT | WALK_RSVD, out);
         rights &= entry ^ ENTRY_NX;
         if (w.level == 1 || entry_is_large(&w, entry))
             break;
     }
     out->at = page_address(&w, entry, linear);
-    return access_allowed(&w, rights) ? ERR_OK : page_fault(&w, WALK_PF_PRESENT, out);
+    return access_allowed(&w, rights) ? ERR_OK : page_fault(&w, WALK_PRESENT, out);
 }
 
 size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *paging, uint64_t linear,

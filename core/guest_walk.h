@@ -5,17 +5,8 @@
 
 #include "core/guest_map.h"
 
-/* access: 0 is a supervisor's data read. */
-#define WALK_WRITE 0x1u
-#define WALK_USER  0x2u
-#define WALK_FETCH 0x4u
-
-/* Page-fault error code ("Page-Fault Exceptions", error code format). */
-#define WALK_PF_PRESENT 0x01u
-#define WALK_PF_WRITE   0x02u
-#define WALK_PF_USER    0x04u
-#define WALK_PF_RSVD    0x08u
-#define WALK_PF_FETCH   0x10u
+/* What an access is (0: a supervisor's data read) and why it fails, as a page-fault error code has it. */
+enum { WALK_PRESENT = 0x01, WALK_WRITE = 0x02, WALK_USER = 0x04, WALK_RSVD = 0x08, WALK_FETCH = 0x10 };
 
 struct guest_paging {
     uint64_t cr0, cr3, cr4, efer, rflags;

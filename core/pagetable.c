@@ -10,36 +10,34 @@
 #define ADDRESS (FRAMES_LIMIT - PAGE_SIZE) /* bits 51:12 of an entry */
 
 _Static_assert(ENTRIES * sizeof(uint64_t) == PAGE_SIZE, "a table is one page");
-_Static_assert(PT_LEVEL_BYTES(1) == PAGE_SIZE, "level 1");
-_Static_assert(PT_LEVEL_BYTES(2) == PAGE_2M, "level 2");
-_Static_assert(PT_LEVEL_BYTES(3) == PAGE_1G, "level 3");
+_Static_assert(PT_LEVEL_BYTES(2) == PAGE_2M && PT_LEVEL_BYTES(3) == PAGE_1G, "big pages");
 _Static_assert(PT_LEVEL_BYTES(PT_LEVELS) * ENTRIES == PT_SPAN, "four levels translate 48 bits");
 
-/* SDM "4-Level Paging and 5-Level Paging". Accessed (bit 5) and dirty (bit 6) are set beforehand, so that the
- * CPU never writes to a table. The PAT bit stays clear: entry 0 of the PAT is write-back, entry 3 (PCD and
- * PWT) uncached. */
+/* SDM "4-Level Paging and 5-Level Paging": supervisor pages, W^X. Accessed and dirty are set beforehand, so
+ * that the CPU never writes to a table. The PAT bit stays clear: as after reset, entry 0 of the PAT is
+ * write-back, entry 3 (PCD and PWT) uncached. */
+enum { HOST_P = 0x01, HOST_W = 0x02, HOST_UC = 0x18, HOST_A = 0x20, HOST_D = 0x40 };
+#define HOST_XD BIT(63)
 const struct pt_format pt_host = {
     .name = "host",
-    .table = BIT(0) | BIT(1) | BIT(5),
-    .leaf = BIT(0) | BIT(5),
+    .table = HOST_P | HOST_W | HOST_A,
     .large = BIT(7),
-    .write = BIT(1) | BIT(6),
-    .no_exec = BIT(63),
-    .type_uc = BIT(3) | BIT(4),
+    .leaf[PT_READ] = HOST_P | HOST_A | HOST_XD,
+    .leaf[PT_RX] = HOST_P | HOST_A,
+    .leaf[PT_RW] = HOST_P | HOST_W | HOST_A | HOST_D | HOST_XD,
+    .leaf[PT_RW | PT_UC] = HOST_P | HOST_W | HOST_UC | HOST_A | HOST_D | HOST_XD,
     .sign_extended = true,
 };
 
 /* SDM "The Extended Page Table Mechanism (EPT)". "Ignore PAT" stays clear: a guest may make its own RAM less
  * cacheable, never a device window more. */
+enum { EPT_R = 0x01, EPT_W = 0x02, EPT_X = 0x04, EPT_UC = 0 << 3, EPT_WB = 6 << 3 };
 const struct pt_format pt_ept = {
     .name = "EPT",
-    .table = BIT(0) | BIT(1) | BIT(2),
+    .table = EPT_R | EPT_W | EPT_X,
     .large = BIT(7),
-    .read = BIT(0),
-    .write = BIT(1),
-    .exec = BIT(2),
-    .type_wb = 6 << 3,
-    .write_exec = true,
+    .leaf[PT_RWX] = EPT_R | EPT_W | EPT_X | EPT_WB,
+    .leaf[PT_RW | PT_UC] = EPT_R | EPT_W | EPT_UC,
 };
 
 static uint64_t *pt_table(hpa_t at) {
@@ -59,22 +57,13 @@ static uint64_t *pt_walk(const struct pagetable *pt, uint64_t from, unsigned *le
     }
 }
 
-static uint64_t pt_encode(const struct pt_format *f, unsigned attributes) {
-    return f->leaf | (attributes & PT_READ ? f->read : 0) | (attributes & PT_WRITE ? f->write : 0) |
-           (attributes & PT_EXEC ? f->exec : f->no_exec) | (attributes & PT_UC ? f->type_uc : f->type_wb);
-}
-
-/* Those that give this very entry; ~0 if none do. From the top, for a host page always has PT_READ. */
+/* The attributes of exactly such a leaf, PT_KINDS if there are none. */
 static unsigned pt_decode(const struct pt_format *f, uint64_t entry) {
-    unsigned attributes = PT_RWX | PT_UC;
-    while (attributes != ~0u && (entry & ~(ADDRESS | f->large)) != pt_encode(f, attributes))
-        attributes--;
+    unsigned attributes = 0;
+    while (attributes < PT_KINDS &&
+           (f->leaf[attributes] == 0 || (entry & ~(ADDRESS | f->large)) != f->leaf[attributes]))
+        attributes++;
     return attributes;
-}
-
-static bool pt_attributes_ok(const struct pt_format *f, unsigned attributes) {
-    return (attributes & ~(PT_RWX | PT_UC)) == 0 && (attributes & PT_READ) != 0 &&
-           (f->write_exec || (attributes & (PT_WRITE | PT_EXEC)) != (PT_WRITE | PT_EXEC));
 }
 
 /* Whole pages inside one half of the address space. */
@@ -114,7 +103,7 @@ static enum err pt_split(struct pagetable *pt, uint64_t *entry, unsigned level) 
 /* With `to`, all of the span must be unused; without, all of it mapped, and it stays where it is. */
 static enum err pt_set(struct pagetable *pt, uint64_t from, const hpa_t *to, uint64_t bytes,
                        unsigned attributes) {
-    if (!pt_attributes_ok(pt->format, attributes))
+    if (attributes >= PT_KINDS || pt->format->leaf[attributes] == 0)
         return pt_refuse(pt, "no such page in this format", from, bytes, attributes);
     if (!pt_span_ok(pt, from, bytes) ||
         (to != NULL && (to->v % PAGE_SIZE != 0 || to->v >= FRAMES_LIMIT || bytes > FRAMES_LIMIT - to->v)))
@@ -132,7 +121,7 @@ static enum err pt_set(struct pagetable *pt, uint64_t from, const hpa_t *to, uin
                 return e;
             continue;
         }
-        *entry = target | pt_encode(pt->format, attributes) | (level > 1 ? pt->format->large : 0);
+        *entry = target | pt->format->leaf[attributes] | (level > 1 ? pt->format->large : 0);
         done += size;
     }
     return ERR_OK;

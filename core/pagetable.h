@@ -15,26 +15,22 @@
 #define PT_RW                 (PT_READ | PT_WRITE)
 #define PT_RX                 (PT_READ | PT_EXEC)
 #define PT_RWX                (PT_RW | PT_EXEC)
+#define PT_KINDS              16
 
 #define PT_LEVELS             4
 #define PT_SPAN               BIT(48)
 #define PT_LEVEL_BYTES(level) (PAGE_SIZE << (9 * ((level)-1))) /* that one entry spans */
 
-/* Bits of an entry; 0 = not in use. `read`, `write`, `exec` are set in a leaf that allows it, `no_exec` in
- * one that does not allow execution; a format has either exec or no_exec. */
+/* Bits of an entry; 0 = not in use. */
 struct pt_format {
     const char *name;
-    uint64_t table; /* entry that points to a table */
-    uint64_t leaf;  /* every leaf */
-    uint64_t large; /* leaf above level 1 */
-    uint64_t read, write, exec, no_exec;
-    uint64_t type_wb, type_uc;
-    bool sign_extended; /* addresses are canonical */
-    bool write_exec;    /* a page may be writable and executable */
+    uint64_t table;          /* entry that points to a table */
+    uint64_t large;          /* in a leaf above level 1 */
+    uint64_t leaf[PT_KINDS]; /* by attributes; 0 = there are no such pages */
+    bool sign_extended;      /* addresses are canonical */
 };
 
-extern const struct pt_format pt_host; /* supervisor pages, W^X, PAT as after reset */
-extern const struct pt_format pt_ept;
+extern const struct pt_format pt_host, pt_ept;
 
 struct pagetable {
     const struct pt_format *format;
@@ -54,7 +50,7 @@ must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format
                             struct frames *frames);
 
 /* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space, attributes
- * the format refuses (no PT_READ; write and execute), or something is mapped there already. After an error a
+ * the format does not have, or something is mapped there already. After an error a
  * part may be mapped. */
 must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes,
                            unsigned attributes);

@@ -53,11 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         .pdptes = {in.pdpte, in.pdpte ^ 0x1000, 0, in.pdpte},
         .phys_bits = 32 + in.access / 8 % 21,
     };
-    enum err err = guest_walk(&map, &p, in.linear, in.access & 7, &r);
+    enum err err = guest_walk(&map, &p, in.linear, in.access & 0x16, &r);
 
     if (err == ERR_OK && r.at.v % PAGE_SIZE != in.linear % PAGE_SIZE)
         abort();
-    if (guest_walk_read(&map, &p, in.linear, in.access & 7, bytes, sizeof(bytes)) > 0 && err != ERR_OK)
+    if (guest_walk_read(&map, &p, in.linear, in.access & 0x16, bytes, sizeof(bytes)) > 0 && err != ERR_OK)
         abort();
     return 0;
 }

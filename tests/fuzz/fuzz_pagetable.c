@@ -33,9 +33,12 @@ static void check_edge(uint64_t from, uint64_t at, uint64_t to, bool moved, unsi
 static void change(struct step s) {
     uint64_t from = ((uint64_t)s.from << (s.shift % 48)) + ((s.what & 8) != 0 ? 0 - BIT(47) : 0);
     uint64_t to = (uint64_t)s.to << (s.shift / 48 % 48), bytes = (uint64_t)s.pages << (s.what >> 4);
+    static const uint8_t kinds[] = {PT_READ, PT_RW, PT_RX, PT_RWX, PT_RW | PT_UC};
     bool map = (s.what & 1) != 0;
     enum err err;
 
+    if (s.attributes < 0x80) /* likely ones more often than not */
+        s.attributes = kinds[s.attributes % sizeof(kinds)];
     bytes = bytes < PAGE_1G ? bytes % MIB(8) : bytes; /* be quick */
     if (bytes > GIB(8))
         return;

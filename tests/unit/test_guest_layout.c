@@ -226,7 +226,7 @@ static void spoil(uint64_t entry, uint64_t bits) {
 
 static void test_proof_finds_extra_page(void **state) {
     (void)state;
-    assert_int_equal(pt_map(&epts[1], MIB(16), hpa(GIB(5)), PAGE_SIZE, PT_READ), ERR_OK);
+    assert_int_equal(pt_map(&epts[1], MIB(16), hpa(GIB(5)), PAGE_SIZE, PT_RWX), ERR_OK);
     expect_offence("partition p1, guest address 0x1000000, machine address 0x140000000: mapped, but");
 }
 
@@ -234,9 +234,10 @@ static void test_proof_finds_wrong_frame(void **state) {
     struct pt_leaf leaf;
 
     (void)state;
-    assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, PT_RW), ERR_OK); /* by itself, to be found */
+    assert_int_equal(pt_protect(&epts[0], MIB(8), PAGE_SIZE, PT_RW | PT_UC),
+                     ERR_OK); /* by itself, to be found */
     assert_true(pt_lookup(&epts[0], MIB(8), &leaf));
-    spoil(leaf.to.v | 0x33, leaf.to.v | 0x33); /* not mapped */
+    spoil(leaf.to.v | 0x03, leaf.to.v | 0x03); /* not mapped */
     expect_offence("partition p0: 0xfdf000 bytes mapped, 0xfe0000");
     assert_int_equal(pt_map(&epts[0], MIB(8), hpa(TABLES_BASE), PAGE_SIZE, PT_RWX), ERR_OK);
     expect_offence("guest address 0x800000, machine address 0xd0000000: mapped, but");
@@ -251,11 +252,14 @@ static void test_proof_finds_page_beyond_region(void **state) {
 }
 
 static void test_proof_finds_attributes(void **state) {
+    struct pt_leaf leaf;
+
     (void)state;
-    assert_int_equal(pt_protect(&epts[1], GIB(3), PAGE_SIZE, PT_RW), ERR_OK);
+    spoil(GIB(3) | 0x83, 6 << 3); /* a window that is cached */
     expect_offence("partition p1, guest address 0xc0000000, machine address 0xc0000000: wrong");
     setup_two(NULL);
-    assert_int_equal(pt_protect(&epts[0], 0xe0000, PAGE_SIZE, PT_RW), ERR_OK);
+    assert_true(pt_lookup(&epts[0], 0xe0000, &leaf));
+    spoil(leaf.to.v | 0x37, BIT(2)); /* not for executing */
     expect_offence("partition p0, guest address 0xe0000");
     setup_two(NULL);
     spoil((GIB(3) | 0x83), BIT(6)); /* "ignore PAT": a bit we never set */

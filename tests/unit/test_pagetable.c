@@ -70,13 +70,13 @@ static void test_ept_bits(void **state) {
     (void)state;
     start(&pt_ept, 3);
     assert_int_equal(pt_map(&pt, GIB(1), hpa(GIB(5)), GIB(1), PT_RWX), ERR_OK);
-    assert_int_equal(pt_map(&pt, MIB(2), hpa(MIB(6)), MIB(2), PT_RW), ERR_OK);
+    assert_int_equal(pt_map(&pt, MIB(2), hpa(MIB(6)), MIB(2), PT_RW | PT_UC), ERR_OK);
     assert_int_equal(pt_map(&pt, 0xfed00000, hpa(0xfed00000), PAGE_SIZE, PT_RW | PT_UC), ERR_OK);
-    assert_int_equal(pt_map(&pt, 0x1000, hpa(0xffffffffff000), PAGE_SIZE, PT_READ), ERR_OK);
+    assert_int_equal(pt_map(&pt, 0x1000, hpa(0xffffffffff000), PAGE_SIZE, PT_RWX), ERR_OK);
     expect_entry(GIB(1), 30, GIB(5) | 0xb7);
-    expect_entry(MIB(2), 21, MIB(6) | 0xb3);
+    expect_entry(MIB(2), 21, MIB(6) | 0x83);
     expect_entry(0xfed00000, 12, 0xfed00003);
-    expect_entry(0x1000, 12, 0xffffffffff031);
+    expect_entry(0x1000, 12, 0xffffffffff037);
     memcpy(&first, memory + (pt.root.v - TABLES_BASE), 8);
     assert_int_equal(first & 0xfff, 7);
 }
@@ -105,7 +105,8 @@ static void test_attributes_come_back(void **state) {
     for (unsigned f = 0; f < 2; f++) {
         start(formats[f], 3);
         for (unsigned a = 0; a < 32; a++) {
-            bool ok = a < 16 && (a & PT_READ) != 0 && (f == 1 || (a & 6) != 6);
+            bool uncached = a == (PT_RW | PT_UC);
+            bool ok = uncached || (f == 1 ? a == PT_RWX : a == PT_READ || a == PT_RW || a == PT_RX);
             uint64_t from = (a + 1) * MIB(4);
 
             assert_int_equal(pt_map(&pt, from, hpa(MIB(2)), MIB(2) + PAGE_SIZE, a), ok ? ERR_OK : ERR_RANGE);
@@ -190,7 +191,7 @@ static void test_map_refuses(void **state) {
         struct pt_leaf leaf;
 
         start(rows[i].format, 3);
-        assert_int_equal(pt_map(&pt, rows[i].from, hpa(rows[i].to), rows[i].bytes, PT_READ), ERR_RANGE);
+        assert_int_equal(pt_map(&pt, rows[i].from, hpa(rows[i].to), rows[i].bytes, PT_RW | PT_UC), ERR_RANGE);
         assert_true(strlen(stub_log) > 0);
         assert_false(next_page(&pt, &cursor, &leaf));
         assert_int_equal(tables(), 1);
@@ -202,7 +203,7 @@ static void test_overlap_refused(void **state) {
     start(&pt_ept, 3);
     assert_int_equal(pt_map(&pt, GIB(1), hpa(GIB(1)), GIB(1), PT_RWX), ERR_OK);
     assert_int_equal(pt_map(&pt, GIB(2), hpa(0), PAGE_SIZE, PT_RWX), ERR_OK);
-    assert_int_equal(pt_map(&pt, GIB(1) + MIB(6), hpa(0), PAGE_SIZE, PT_READ), ERR_RANGE);
+    assert_int_equal(pt_map(&pt, GIB(1) + MIB(6), hpa(0), PAGE_SIZE, PT_RWX), ERR_RANGE);
     assert_int_equal(pt_map(&pt, GIB(1), hpa(GIB(1)), GIB(1), PT_RWX), ERR_RANGE);
     assert_int_equal(pt_map(&pt, GIB(2), hpa(GIB(2)), GIB(1), PT_RWX), ERR_RANGE);
     assert_non_null(strstr(stub_log, "already"));
@@ -222,12 +223,12 @@ static void test_split_keeps_translation(void **state) {
     expect_entry(GIB(1) + MIB(4) + 2 * PAGE_SIZE, 12, (GIB(7) + MIB(4) + 2 * PAGE_SIZE) | 0x63 | BIT(63));
     expect_leaf(GIB(2) - 1, GIB(2) - PAGE_2M, GIB(8) - PAGE_2M, PAGE_2M, PT_RW);
 
-    assert_int_equal(pt_protect(&pt, GIB(1), MIB(4), PT_RX | PT_UC), ERR_OK); /* no split */
+    assert_int_equal(pt_protect(&pt, GIB(1), MIB(4), PT_RW | PT_UC), ERR_OK); /* no split */
     assert_int_equal(tables(), 4);
-    expect_entry(GIB(1) + MIB(2), 21, (GIB(7) + MIB(2)) | 0xb9);
+    expect_entry(GIB(1) + MIB(2), 21, (GIB(7) + MIB(2)) | 0xfb | BIT(63));
     assert_int_equal(pt_protect(&pt, GIB(1), PAGE_SIZE, PT_RWX), ERR_RANGE);
     assert_int_equal(pt_protect(&pt, GIB(1), 0 - PAGE_SIZE, PT_READ), ERR_RANGE); /* wraps */
-    expect_leaf(GIB(1), GIB(1), GIB(7), PAGE_2M, PT_RX | PT_UC);
+    expect_leaf(GIB(1), GIB(1), GIB(7), PAGE_2M, PT_RW | PT_UC);
     assert_int_equal(pt_protect(&pt, GIB(2) - PAGE_SIZE, 2 * PAGE_SIZE, PT_READ), ERR_RANGE);
     assert_non_null(strstr(stub_log, "not mapped"));
 }
@@ -243,7 +244,7 @@ static void test_lookup_outside(void **state) {
     assert_false(pt_lookup(&pt, KERNEL & (BIT(48) - 1), &leaf));
     assert_true(pt_lookup(&pt, KERNEL, &leaf));
     start(&pt_ept, 3);
-    assert_int_equal(pt_map(&pt, 0, hpa(0), PAGE_1G, PT_RW), ERR_OK);
+    assert_int_equal(pt_map(&pt, 0, hpa(0), PAGE_1G, PT_RWX), ERR_OK);
     assert_false(pt_lookup(&pt, BIT(48), &leaf));
     assert_false(pt_lookup(&pt, UINT64_MAX, &leaf));
 }
@@ -254,10 +255,10 @@ static void test_no_memory_is_passed_on(void **state) {
     (void)state;
     start(&pt_ept, 3);
     free->ranges[0].size = 2 * PAGE_SIZE; /* two more tables */
-    assert_int_equal(pt_map(&pt, 0, hpa(0), PAGE_SIZE, PT_READ), ERR_NO_MEMORY);
-    assert_int_equal(pt_map(&pt, PAGE_1G, hpa(0), PAGE_1G, PT_READ), ERR_OK);
-    assert_int_equal(pt_protect(&pt, PAGE_1G, PAGE_2M, PT_RW), ERR_NO_MEMORY);
-    expect_leaf(PAGE_1G, PAGE_1G, 0, PAGE_1G, PT_READ);
+    assert_int_equal(pt_map(&pt, 0, hpa(0), PAGE_SIZE, PT_RWX), ERR_NO_MEMORY);
+    assert_int_equal(pt_map(&pt, PAGE_1G, hpa(0), PAGE_1G, PT_RWX), ERR_OK);
+    assert_int_equal(pt_protect(&pt, PAGE_1G, PAGE_2M, PT_RW | PT_UC), ERR_NO_MEMORY);
+    expect_leaf(PAGE_1G, PAGE_1G, 0, PAGE_1G, PT_RWX);
     stub_phys_set(TABLES_BASE + PAGE_SIZE, memory, PAGE_SIZE);
     free->ranges[0] = (struct range){TABLES_BASE, PAGE_SIZE};
     free->count = 1;
@@ -278,13 +279,13 @@ static uint64_t model_base;
 
 /* Map or change as many pages as are alike from a random one on. */
 static void model_change(void) {
+    static const unsigned kinds[] = {PT_READ, PT_RW, PT_RX, PT_RW | PT_UC};
     uint64_t first = (uint64_t)random() % MODEL_PAGES, pages = 0, most = 1 + (uint64_t)random() % 1200;
     uint64_t from = model_base + first * PAGE_SIZE;
     uint64_t to = GIB(3) + first * PAGE_SIZE + (random() % 4 == 0 ? PAGE_SIZE : 0);
-    unsigned attributes = (unsigned)random() % 16 | PT_READ;
+    unsigned attributes = kinds[random() % 4];
     bool map = model[first].attributes == 0;
 
-    attributes &= attributes & PT_WRITE ? ~PT_EXEC : ~0u;
     for (uint64_t i = first; i < MODEL_PAGES && pages < most; i++, pages++) {
         if ((model[i].attributes == 0) != map)
             break;
