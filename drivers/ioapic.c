@@ -11,52 +11,43 @@
 #define REG_WINDOW   0x10
 #define IOAPIC_VER   0x01
 #define IOAPIC_ENTRY 0x10 /* two 32-bit halves a pin */
-
 #define ENTRY_NMI    0x00400
 #define ENTRY_LOW    0x02000 /* active low */
 #define ENTRY_MASKED 0x10000
 
-static volatile uint32_t *ioapic_reg(volatile void *page, unsigned offset) {
-    return (volatile uint32_t *)page + offset / sizeof(uint32_t);
-}
-
-static void ioapic_write(volatile void *page, unsigned index, uint32_t value) {
-    *ioapic_reg(page, REG_INDEX) = index;
-    *ioapic_reg(page, REG_WINDOW) = value;
+/* Choose a register; it is then behind the window. */
+static volatile uint32_t *ioapic_reg(volatile void *page, unsigned index) {
+    *((volatile uint32_t *)page + REG_INDEX / sizeof(uint32_t)) = index;
+    return (volatile uint32_t *)page + REG_WINDOW / sizeof(uint32_t);
 }
 
 static unsigned ioapic_pins(volatile void *page) {
-    uint32_t version;
-
-    *ioapic_reg(page, REG_INDEX) = IOAPIC_VER;
-    version = *ioapic_reg(page, REG_WINDOW);
+    uint32_t version = *ioapic_reg(page, IOAPIC_VER);
     return version == UINT32_MAX ? 0 : (version >> 16 & 0xff) + 1; /* all ones: nobody there */
 }
 
 void ioapic_mask_all(volatile void *page) {
     unsigned pins = ioapic_pins(page);
-
     for (unsigned pin = 0; pin < pins; pin++)
-        ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
+        *ioapic_reg(page, IOAPIC_ENTRY + 2 * pin) = ENTRY_MASKED;
 }
 
 bool ioapic_route_nmi(volatile void *page, unsigned pin, uint32_t apic_id, bool active_low) {
     if (pin >= ioapic_pins(page) || apic_id >= 0xff) /* 8 bits, all ones = everybody */
         return false;
-    ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
-    ioapic_write(page, IOAPIC_ENTRY + 2 * pin + 1, apic_id << 24);
-    ioapic_write(page, IOAPIC_ENTRY + 2 * pin, ENTRY_NMI | (active_low ? ENTRY_LOW : 0));
+    *ioapic_reg(page, IOAPIC_ENTRY + 2 * pin) = ENTRY_MASKED;
+    *ioapic_reg(page, IOAPIC_ENTRY + 2 * pin + 1) = apic_id << 24;
+    *ioapic_reg(page, IOAPIC_ENTRY + 2 * pin) = ENTRY_NMI | (active_low ? ENTRY_LOW : 0);
     return true;
 }
 
 void pic_disable(void) {
-    static const uint16_t ports[] = {PIC_MASTER, PIC_SLAVE};
-
     for (unsigned i = 0; i < 2; i++) {
-        cpu_out8(ports[i], 0x11);                        /* ICW1: start over, which drops what is pending */
-        cpu_out8((uint16_t)(ports[i] + 1), PIC_VECTORS); /* ICW2: vectors that no exception has */
-        cpu_out8((uint16_t)(ports[i] + 1), i == 0 ? 0x04 : 2u); /* ICW3: slave at pin 2 */
-        cpu_out8((uint16_t)(ports[i] + 1), 0x01);               /* ICW4: 8086 mode */
-        cpu_out8((uint16_t)(ports[i] + 1), 0xff);               /* mask every pin */
+        uint16_t command = i == 0 ? PIC_MASTER : PIC_SLAVE, data = (uint16_t)(command + 1);
+        cpu_out8(command, 0x11);            /* ICW1: start over, which drops what is pending */
+        cpu_out8(data, PIC_VECTORS);        /* ICW2: vectors that no exception has */
+        cpu_out8(data, i == 0 ? 0x04 : 2u); /* ICW3: slave at pin 2 */
+        cpu_out8(data, 0x01);               /* ICW4: 8086 mode */
+        cpu_out8(data, 0xff);               /* mask every pin */
     }
 }

@@ -9,7 +9,6 @@
 #define PM1_SLP_TYP        10 /* "PM1 Control Registers": bits 10 to 12 */
 #define PM1_SLP_TYP_MASK   (7u << PM1_SLP_TYP)
 #define PM1_SLP_EN         (1u << 13)
-
 #define PORT_DELAY         0x80 /* power-on self test codes: reading takes about 1 us */
 #define PORT_RESET_CONTROL 0xcf9
 #define PORT_KEYBOARD      0x64
@@ -24,13 +23,11 @@ static void power_delay(void) {
 }
 
 static void pm1_sleep(uint16_t port, unsigned type) {
-    unsigned value;
-
-    if (port != 0) {
-        value = (cpu_in16(port) & ~(PM1_SLP_TYP_MASK | PM1_SLP_EN)) | (type & 7) << PM1_SLP_TYP;
-        cpu_out16(port, (uint16_t)value); /* in two steps, as some chipsets want it */
-        cpu_out16(port, (uint16_t)(value | PM1_SLP_EN));
-    }
+    if (port == 0)
+        return;
+    unsigned value = (cpu_in16(port) & ~(PM1_SLP_TYP_MASK | PM1_SLP_EN)) | (type & 7) << PM1_SLP_TYP;
+    cpu_out16(port, (uint16_t)value); /* in two steps, as some chipsets want it */
+    cpu_out16(port, (uint16_t)(value | PM1_SLP_EN));
 }
 
 void power_off(const struct platform *platform) {
@@ -44,7 +41,7 @@ void power_off(const struct platform *platform) {
 /* "Reset Register": one byte in memory, I/O or the configuration space of bus 0. */
 static void reset_register(const struct acpi_address *reg, uint8_t value) {
     uint64_t at = reg->address;
-    volatile uint8_t *memory;
+    volatile uint8_t *memory = reg->space == SPACE_MEMORY ? host_phys(hpa(at), 1) : NULL;
 
     if (reg->space == SPACE_IO) {
         cpu_out8((uint16_t)at, value);
@@ -52,7 +49,7 @@ static void reset_register(const struct acpi_address *reg, uint8_t value) {
         cpu_out32(PORT_PCI_ADDRESS, 0x80000000u | (uint32_t)(at >> 32 & 0x1f) << 11 |
                                         (uint32_t)(at >> 16 & 7) << 8 | (uint32_t)(at & 0xfc));
         cpu_out8((uint16_t)(PORT_PCI_DATA + (at & 3)), value);
-    } else if (reg->space == SPACE_MEMORY && (memory = host_phys(hpa(at), 1)) != NULL) {
+    } else if (memory != NULL) {
         *memory = value;
     }
     power_delay();

@@ -5,7 +5,7 @@
 #include "core/platform.h"
 #include "core/types.h"
 
-/* Against the ACPI PM timer, else channel 2 of the 8254; takes about 30 ms. 0 if neither runs. */
+/* Against the ACPI PM timer; takes about 30 ms. 0 if there is none or it stands. */
 uint64_t timer_measure_tsc_khz(const struct platform *platform);
 
 /* Seconds since 1970 by the CMOS clock; 0 if it makes no sense. Boot CPU, once. */

@@ -8,7 +8,6 @@
 #define CPU_PORT(bits, suffix)                                                                               \
     static inline uint##bits##_t cpu_in##bits(uint16_t port) {                                               \
         uint##bits##_t v;                                                                                    \
-                                                                                                             \
         __asm__ volatile("in" suffix " %1, %0" : "=a"(v) : "Nd"(port));                                      \
         return v;                                                                                            \
     }                                                                                                        \
@@ -26,14 +25,12 @@ struct cpuid_regs {
 
 static inline struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf) {
     struct cpuid_regs r;
-
     __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
     return r;
 }
 
 static inline uint64_t cpu_rdtsc(void) {
     uint32_t low, high;
-
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
     return (uint64_t)high << 32 | low;
 }
@@ -41,7 +38,6 @@ static inline uint64_t cpu_rdtsc(void) {
 #define CPU_REGISTER(name)                                                                                   \
     static inline uint64_t cpu_read_##name(void) {                                                           \
         uint64_t v;                                                                                          \
-                                                                                                             \
         __asm__ volatile("mov %%" #name ", %0" : "=r"(v));                                                   \
         return v;                                                                                            \
     }                                                                                                        \
@@ -113,7 +109,6 @@ static inline void cpu_lfence(void) {
 
 static inline uint64_t cpu_xgetbv(uint32_t index) {
     uint32_t low, high;
-
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
     return (uint64_t)high << 32 | low;
 }
@@ -140,7 +135,6 @@ static inline void cpu_rep_stosq(void *to, uint64_t value, size_t words) {
 
 static inline void *cpu_frame_pointer(void) {
     void *p;
-
     __asm__ volatile("mov %%rbp, %0" : "=r"(p));
     return p;
 }
@@ -148,7 +142,6 @@ static inline void *cpu_frame_pointer(void) {
 /* Load an IDT that holds nothing and fault: a triple fault, the last way to reset. */
 _Noreturn static inline void cpu_triple_fault(void) {
     struct table_register none = {0, 0};
-
     cpu_lidt(&none);
     for (;;)
         __asm__ volatile("ud2");

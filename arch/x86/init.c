@@ -150,7 +150,7 @@ static void measure_tsc(void) {
     tsc_khz =
         tsc_khz_choose(tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, l16.eax), timer_measure_tsc_khz(&platform));
     if (tsc_khz == 0)
-        refuse("the speed of the TSC is not known: no ACPI PM timer, no 8254, no CPUID leaf 15H");
+        refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
     log_line("TSC runs at %lu kHz", tsc_khz);
 }
 

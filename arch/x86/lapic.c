@@ -35,13 +35,10 @@ void lapic_write(unsigned reg, uint64_t value) {
 }
 
 void lapic_init(hpa_t page) {
-    uint64_t base = cpu_rdmsr(IA32_APIC_BASE);
+    uint64_t base = cpu_rdmsr(IA32_APIC_BASE) | APIC_BASE_EN;
 
     xapic_page = page;
-    if ((base & APIC_BASE_EN) == 0) {
-        base |= APIC_BASE_EN;
-        cpu_wrmsr(IA32_APIC_BASE, base);
-    }
+    cpu_wrmsr(IA32_APIC_BASE, base); /* x2APIC mode can be entered from xAPIC mode only */
     if ((cpu_cpuid(1, 0).ecx & CPUID_X2APIC) != 0) {
         cpu_wrmsr(IA32_APIC_BASE, base | APIC_BASE_X2APIC);
         lapic_write(APIC_SVR, SVR_ENABLE);
@@ -71,7 +68,6 @@ void lapic_send(uint32_t apic_id, uint64_t low) {
 
 static bool any_bit(unsigned first_reg) {
     uint64_t bits = 0;
-
     for (unsigned r = 0; r < VECTORS / 32; r++)
         bits |= lapic_read(first_reg + r);
     return bits != 0;
@@ -88,19 +84,17 @@ static void lapic_drain(void) {
 }
 
 void lapic_reset(void) {
-    static const uint8_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PMC,
-                                   APIC_LVT_LINT0, APIC_LVT_LINT1,   APIC_LVT_ERROR};
-    unsigned last = (unsigned)(lapic_read(APIC_VERSION) >> 16) & 0xff;
+    static const struct {
+        uint8_t reg, entry; /* there if "Max LVT Entry" is so big */
+    } lvts[] = {{APIC_LVT_TIMER, 0}, {APIC_LVT_LINT0, 0},   {APIC_LVT_LINT1, 0}, {APIC_LVT_ERROR, 0},
+                {APIC_LVT_PMC, 4},   {APIC_LVT_THERMAL, 5}, {APIC_LVT_CMCI, 6}};
+    unsigned last = lapic_read(APIC_VERSION) >> 16 & 0xff;
 
     if ((cpu_cpuid(1, 0).ecx & CPUID_DEADLINE) != 0)
         cpu_wrmsr(IA32_TSC_DEADLINE, 0);
-    for (unsigned i = 0; i < sizeof(lvts); i++) {
-        if ((lvts[i] == APIC_LVT_THERMAL && last < 5) || (lvts[i] == APIC_LVT_PMC && last < 4))
-            continue; /* not there on this CPU ("Max LVT Entry") */
-        lapic_write(lvts[i], LVT_MASKED);
-    }
-    if (last >= 6)
-        lapic_write(APIC_LVT_CMCI, LVT_MASKED);
+    for (unsigned i = 0; i < ARRAY_SIZE(lvts); i++)
+        if (lvts[i].entry <= last)
+            lapic_write(lvts[i].reg, LVT_MASKED);
     lapic_write(APIC_INITIAL_COUNT, 0);
     lapic_write(APIC_DIVIDE, 0);
     lapic_write(APIC_TPR, 0);

@@ -16,24 +16,6 @@ enum {
     IA32_UMWAIT_CONTROL = 0xe1,
     IA32_DEBUGCTL = 0x1d9,
     IA32_PAT = 0x277,
-    IA32_VMX_BASIC = 0x480,
-    IA32_VMX_PINBASED_CTLS = 0x481,
-    IA32_VMX_PROCBASED_CTLS = 0x482,
-    IA32_VMX_EXIT_CTLS = 0x483,
-    IA32_VMX_ENTRY_CTLS = 0x484,
-    IA32_VMX_MISC = 0x485,
-    IA32_VMX_CR0_FIXED0 = 0x486,
-    IA32_VMX_CR0_FIXED1 = 0x487,
-    IA32_VMX_CR4_FIXED0 = 0x488,
-    IA32_VMX_CR4_FIXED1 = 0x489,
-    IA32_VMX_PROCBASED_CTLS2 = 0x48b,
-    IA32_VMX_EPT_VPID_CAP = 0x48c,
-    IA32_VMX_TRUE_PINBASED_CTLS = 0x48d,
-    IA32_VMX_TRUE_PROCBASED_CTLS = 0x48e,
-    IA32_VMX_TRUE_EXIT_CTLS = 0x48f,
-    IA32_VMX_TRUE_ENTRY_CTLS = 0x490,
-    IA32_VMX_VMFUNC = 0x491,
-    IA32_VMX_PROCBASED_CTLS3 = 0x492,
     IA32_TSC_DEADLINE = 0x6e0,
     IA32_X2APIC_BASE = 0x800, /* + register number */
     IA32_XSS = 0xda0,
@@ -55,7 +37,6 @@ enum {
 /* #GP if the CPU has no such MSR: callers know that it has. */
 static inline uint64_t cpu_rdmsr(uint32_t index) {
     uint32_t low, high;
-
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index) : "memory");
     return (uint64_t)high << 32 | low;
 }
