@@ -8,8 +8,6 @@
 #include "boot/layout.h"
 #include "core/check.h"
 #include "core/host.h"
-#include "core/log.h"
-#include "core/str.h"
 
 #define VIEW_MAX  (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
 #define IMAGE_PD  510 /* of the top gigabytes: the image, then the per-CPU pages */
@@ -18,17 +16,12 @@
 #define ADDRESS   UINT64_C(0x000ffffffffff000)
 #define DEVICE_RW (PT_READ | PT_WRITE | PT_UC)
 
-/* What host_phys may point to. */
-struct view {
-    struct range ranges[VIEW_MAX];
-    unsigned count;
-};
-
 struct cpu_memory {
-    struct pagetable sealed; /* for after the seal */
-    hpa_t boot_root;         /* the same, but with all of memory */
-    hpa_t frames;            /* the per-CPU pages */
-    struct view view;
+    struct pagetable sealed;     /* for after the seal */
+    hpa_t boot_root;             /* the same, but with all of memory */
+    hpa_t frames;                /* the per-CPU pages */
+    struct range view[VIEW_MAX]; /* what host_phys may point to after the seal */
+    unsigned view_count;
 };
 
 static hpa_t image_base;
@@ -66,13 +59,17 @@ struct range memory_image_range(void) {
     return (struct range){image_base.v, (uintptr_t)image_end - IMAGE_VIRT};
 }
 
-void *host_phys(hpa_t at, uint64_t bytes) {
-    struct range want = {at.v, bytes};
+unsigned host_cpu(void) {
+    return cpu_read_cr3() == memory_image_phys(boot_pml4).v ? 0 : this_cpu.index;
+}
 
-    if (!sealed)
-        return range_contains((struct range){0, direct_end}, want) ? (void *)(DIRECT_VIRT + at.v) : NULL;
-    for (unsigned i = 0; i < cpus[this_cpu.index].view.count; i++)
-        if (range_contains(cpus[this_cpu.index].view.ranges[i], want))
+void *host_phys(hpa_t at, uint64_t bytes) {
+    const struct range all = {0, direct_end}, want = {at.v, bytes};
+    const struct range *view = sealed ? cpus[this_cpu.index].view : &all;
+    unsigned count = sealed ? cpus[this_cpu.index].view_count : 1;
+
+    for (unsigned i = 0; i < count; i++)
+        if (range_contains(view[i], want))
             return (void *)(DIRECT_VIRT + at.v);
     return NULL;
 }
@@ -89,16 +86,15 @@ static enum err map_image(void) {
     };
     enum err e = ERR_OK;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(parts) && e == ERR_OK; i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(parts) && e == ERR_OK; i++)
         e = pt_map(&boot, (uintptr_t)parts[i].from, memory_image_phys(parts[i].from),
                    (uint64_t)(parts[i].to - parts[i].from), parts[i].attributes);
-    }
     return e;
 }
 
 /* RAM, ACPI tables and what firmware reserves may overlap or share pages in the map, so each page
  * is mapped once, hole by hole. */
-static enum err map_ram(struct range r) {
+static enum err map_direct(struct range r, unsigned attributes) {
     uint64_t at = align_down(r.base, PAGE_SIZE), end = align_up(range_end(r), PAGE_SIZE);
     enum err e = ERR_OK;
 
@@ -109,43 +105,33 @@ static enum err map_ram(struct range r) {
 
         next = next < end ? next : end;
         if (!there)
-            e = pt_map(&boot, DIRECT_VIRT + at, hpa(at), next - at, PT_RW);
+            e = pt_map(&boot, DIRECT_VIRT + at, hpa(at), next - at, attributes);
         at = next;
     }
     return e;
 }
 
-static enum err map_device(hpa_t at) {
-    struct pt_leaf leaf;
-
-    if (at.v == 0 || pt_lookup(&boot, DIRECT_VIRT + at.v, &leaf))
-        return ERR_OK;
-    return pt_map(&boot, DIRECT_VIRT + align_down(at.v, PAGE_SIZE), hpa(align_down(at.v, PAGE_SIZE)),
-                  PAGE_SIZE, DEVICE_RW);
-}
-
-static unsigned biggest_page(void) {
-    return (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2;
+static enum err init_table(struct pagetable *pt) {
+    return pt_init(pt, &pt_host, (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2, frames);
 }
 
 enum err memory_init(struct frames *f, const struct boot_info *info, const struct platform *platform) {
-    enum err e;
-
     frames = f;
-    e = pt_init(&boot, &pt_host, biggest_page(), frames);
+    enum err e = init_table(&boot);
     if (e == ERR_OK)
         e = map_image();
     for (unsigned i = 0; i < info->nr_memory && e == ERR_OK; i++) {
-        if (info->memory[i].kind == MEMORY_RAM) {
-            e = map_ram(info->memory[i].range);
-            if (range_end(info->memory[i].range) > direct_end)
-                direct_end = range_end(info->memory[i].range);
+        const struct memory_range *m = &info->memory[i];
+        if (m->kind == MEMORY_RAM) {
+            e = map_direct(m->range, PT_RW);
+            if (range_end(m->range) > direct_end)
+                direct_end = range_end(m->range);
         }
     }
     if (e == ERR_OK)
-        e = map_device(platform->lapic);
+        e = map_direct((struct range){platform->lapic.v, PAGE_SIZE}, DEVICE_RW);
     for (unsigned i = 0; i < platform->nr_ioapics && e == ERR_OK; i++)
-        e = map_device(platform->ioapics[i].at);
+        e = map_direct((struct range){platform->ioapics[i].at.v, PAGE_SIZE}, DEVICE_RW);
     return e;
 }
 
@@ -153,20 +139,12 @@ static uint64_t *table_at(uint64_t entry) {
     return host_phys(hpa(entry & ADDRESS), PAGE_SIZE);
 }
 
-/* The image's tables are shared by all CPUs, so that the seal needs to change them only once. */
-static void share_image(struct cpu_memory *m) {
-    const uint64_t *boot_top = table_at(table_at(boot.root.v)[TOP_SLOT]);
-    uint64_t *top = table_at(table_at(m->sealed.root.v)[TOP_SLOT]);
-
-    top[IMAGE_PD] = boot_top[IMAGE_PD];
-}
-
 static enum err map_percpu(struct cpu_memory *m) {
     uint64_t at = m->frames.v;
     enum err e = ERR_OK;
 
     for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages) && e == ERR_OK; i++) {
-        e = pt_map(&m->sealed, percpu_pages[i].virt, hpa(at), percpu_pages[i].bytes, PT_READ | PT_WRITE);
+        e = pt_map(&m->sealed, percpu_pages[i].virt, hpa(at), percpu_pages[i].bytes, PT_RW);
         at += percpu_pages[i].bytes;
     }
     return e;
@@ -174,9 +152,7 @@ static enum err map_percpu(struct cpu_memory *m) {
 
 enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     struct cpu_memory *m = &cpus[cpu];
-    struct percpu *data;
-    uint64_t *boot_root;
-    enum err e = pt_init(&m->sealed, &pt_host, biggest_page(), frames);
+    enum err e = init_table(&m->sealed);
 
     if (e == ERR_OK)
         e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, &m->frames);
@@ -186,14 +162,15 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
         e = map_percpu(m);
     if (e != ERR_OK)
         return e;
-    share_image(m);
-    boot_root = table_at(m->boot_root.v);
-    memset(boot_root, 0, PAGE_SIZE);
-    boot_root[DIRECT_SLOT] = table_at(boot.root.v)[DIRECT_SLOT];
-    boot_root[TOP_SLOT] = table_at(m->sealed.root.v)[TOP_SLOT];
 
-    data = host_phys(m->frames, PERCPU_FRAMES * PAGE_SIZE);
-    memset(data, 0, PERCPU_FRAMES * PAGE_SIZE);
+    /* The image's tables are shared by all CPUs, so that the seal needs to change them only once. */
+    const uint64_t *shared = table_at(boot.root.v), *own = table_at(m->sealed.root.v);
+    table_at(own[TOP_SLOT])[IMAGE_PD] = table_at(shared[TOP_SLOT])[IMAGE_PD];
+    uint64_t *boot_root = table_at(m->boot_root.v);
+    boot_root[DIRECT_SLOT] = shared[DIRECT_SLOT];
+    boot_root[TOP_SLOT] = own[TOP_SLOT];
+
+    struct percpu *data = host_phys(m->frames, PERCPU_FRAMES * PAGE_SIZE);
     data->index = cpu;
     data->apic_id = apic_id;
     data->vmxon_region = hpa(m->frames.v + (PERCPU_FRAMES - 2) * PAGE_SIZE);
@@ -210,14 +187,11 @@ enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) 
     struct cpu_memory *m = &cpus[cpu];
     uint64_t from = align_down(range.base, PAGE_SIZE), to = align_up(range_end(range), PAGE_SIZE);
 
-    for (unsigned i = 0; i < m->view.count; i++)
-        if (range_contains(m->view.ranges[i], range))
+    for (unsigned i = 0; i < m->view_count; i++)
+        if (range_contains(m->view[i], range))
             return ERR_OK; /* a module may be given more than once */
-    if (m->view.count == VIEW_MAX) {
-        log_line("core %u: more than %u pieces of memory to keep in view", cpu, VIEW_MAX);
-        return ERR_FULL;
-    }
-    m->view.ranges[m->view.count++] = range;
+    ASSERT(m->view_count < VIEW_MAX);
+    m->view[m->view_count++] = range;
     return pt_map(&m->sealed, DIRECT_VIRT + from, hpa(from), to - from, attributes);
 }
 
@@ -230,8 +204,4 @@ void memory_seal_image(void) {
 
 void memory_seal_cpu(void) {
     cpu_write_cr3(this_cpu.sealed_cr3);
-}
-
-bool memory_has_percpu(void) {
-    return cpu_read_cr3() != memory_image_phys(boot_pml4).v;
 }

@@ -8,29 +8,25 @@
 #include "core/frames.h"
 #include "core/pagetable.h"
 #include "core/platform.h"
-#include "core/types.h"
 
 /* Until memory_init: the bootstrap tables, which map the first 4 GiB. Boot CPU, first of all. */
 void memory_start(hpa_t image_base);
 
-/* Physical address of something in the image. */
+/* Physical address of something in the image, and the frames the image fills. */
 hpa_t memory_image_phys(const void *symbol);
-
-/* The range of frames the image fills. */
 struct range memory_image_range(void);
 
 /* Build the tables of the boot: the image W^X, all RAM and the interrupt controllers' registers at
- * DIRECT_VIRT; no longer the bootstrap tables. Boot CPU, not yet in use on return. */
+ * DIRECT_VIRT. Boot CPU; not in use before it enters memory_cpu_cr3(0). */
 must_check enum err memory_init(struct frames *frames, const struct boot_info *info,
                                 const struct platform *platform);
 
-/* Frames and tables of one CPU, its struct percpu filled with index and APIC id. Boot CPU. */
+/* Frames and tables of one CPU, its struct percpu filled with index and APIC id; and the CR3 with
+ * which it starts. Boot CPU. */
 must_check enum err memory_cpu_build(unsigned cpu, uint32_t apic_id);
-
-/* CR3 with which a CPU starts. */
 uint64_t memory_cpu_cr3(unsigned cpu);
 
-/* Let that CPU go on seeing [base, base + size) after the seal. Boot CPU, before the seal. */
+/* Let that CPU go on seeing `range` after the seal. Boot CPU, before the seal. */
 must_check enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes);
 
 /* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it. */
@@ -38,6 +34,3 @@ void memory_seal_image(void);
 
 /* Leave the tables of the boot for this CPU's own. */
 void memory_seal_cpu(void);
-
-/* Is `this_cpu` there? False on the bootstrap tables. */
-bool memory_has_percpu(void);

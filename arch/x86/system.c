@@ -7,6 +7,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/vmx_cpu.h"
+#include "core/host.h"
 #include "core/log.h"
 #include "drivers/power.h"
 #include "drivers/timer_ref.h"
@@ -24,6 +25,10 @@ void system_init(const struct system_config *c, const struct platform *p, uint64
     start_time = timer_read_clock();
     start_tsc = cpu_rdtsc();
     running = c->nr_partitions;
+}
+
+uint64_t host_now(void) {
+    return cpu_rdtsc();
 }
 
 uint64_t system_time(void) {
