@@ -39,7 +39,7 @@ HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -m
             -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
             -fno-optimize-sibling-calls -MMD -MP $(WARN)
-HV_LD    := -nostdlib -static -Wl,-T,linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
@@ -57,6 +57,10 @@ $(BUILD)/hv/%.S.o: %.S Makefile | $(TO_BUILD)
 	@echo "  AS   $@"
 	$(Q)$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c $< -o $@
 
+$(BUILD)/linker.ld: linker.ld boot/layout.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -E -P -x c -I. $< -o $@
+
 # The image carries its own symbol table, so that a panic names functions: linked once with an
 # empty table to learn the addresses (the table comes last in .rodata and moves nothing before
 # it), once with the real one.
@@ -65,7 +69,7 @@ $(BUILD)/symbols-empty.S: tests/rig/symbols.py | $(TO_BUILD)
 	@echo "  GEN  $@"
 	$(Q)$(PYTHON) $< < /dev/null > $@
 
-$(BUILD)/mullion-nosyms.elf: $(HV_OBJ) $(BUILD)/symbols-empty.S linker.ld
+$(BUILD)/mullion-nosyms.elf: $(HV_OBJ) $(BUILD)/symbols-empty.S $(BUILD)/linker.ld
 	@echo "  LD   $@"
 	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols-empty.S
 
@@ -73,7 +77,7 @@ $(BUILD)/symbols.S: $(BUILD)/mullion-nosyms.elf tests/rig/symbols.py
 	@echo "  GEN  $@"
 	$(Q)nm -n $< | $(PYTHON) tests/rig/symbols.py > $@
 
-$(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S linker.ld
+$(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S $(BUILD)/linker.ld
 	@echo "  LD   $@"
 	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
 

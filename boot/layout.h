@@ -4,11 +4,11 @@
 
 /* clang-format off */
 
-/* The image: linked here, loaded by GRUB wherever there is room (2 MiB aligned, below 4 GiB). */
+/* The image: linked here, loaded by GRUB wherever there is room below 4 GiB. The bootstrap tables map
+ * one 2 MiB page of it. */
 #define IMAGE_VIRT       0xffffffff80000000
 #define IMAGE_LINK_PHYS  0x1000000
 #define IMAGE_ALIGN      0x200000
-#define IMAGE_MAX        0x400000 /* what the bootstrap tables map */
 
 /* Private to each CPU: the same addresses everywhere, other frames behind them. A page that is not
  * named here is not mapped: that is what guards the stacks. */
@@ -20,6 +20,8 @@
 #define PERCPU_NMI_TOP   (PERCPU_VIRT + 0x7000)
 #define PERCPU_FAULT     (PERCPU_VIRT + 0x8000) /* IST 2: every fault of our own ends here */
 #define PERCPU_FAULT_TOP (PERCPU_VIRT + 0x9000)
+
+#define BOOT_STACK_BYTES 0x2000 /* of the boot core, until it has the above */
 
 /* Physical memory that this CPU may touch, at DIRECT_VIRT + hpa. */
 #define DIRECT_VIRT      0xffff800000000000

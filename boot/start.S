@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From GRUB's 32-bit entry to boot_main in long mode at the linked address. Runs wherever the image
- * was loaded: EBP holds the load address, every symbol is reached by its offset in the image. */
+/* From GRUB's 32-bit entry on the boot core, and from real mode on every other, to C in long mode at
+ * the linked address. Runs wherever the image was loaded: EBP holds the load address, every symbol is
+ * reached by its offset in the image. */
 #include "boot/layout.h"
 
 #define OFFSET(sym)  ((sym) - IMAGE_VIRT)
 #define MB2_BOOTED   0x36d76289
-
 #define PTE_PW       0x003 /* present, writable */
 #define PTE_LARGE_PW 0x083
 #define CR4_PAE      0x20
 #define CR0_PG_WP    0x80010000
 #define MSR_EFER     0xc0000080
 #define EFER_LME_NXE 0x900
-#define CPUID_LM     (1 << 29)
-#define CPUID_NX     (1 << 20)
+#define CPUID_LM_NX  (1 << 29 | 1 << 20)
 
     .section .text.start, "ax"
     .code32
@@ -28,18 +27,22 @@ start32:
     call 1f
 1:  pop %ebp
     sub $OFFSET(1b), %ebp
-    lea OFFSET(boot_stack_top)(%ebp), %esp
     mov %ebx, %edi
-
     mov $0x80000000, %eax
     cpuid
     cmp $0x80000001, %eax
     jb 8f
     mov $0x80000001, %eax
     cpuid
-    and $(CPUID_LM | CPUID_NX), %edx
-    cmp $(CPUID_LM | CPUID_NX), %edx
-    jne 8f
+    not %edx
+    test $CPUID_LM_NX, %edx
+    jnz 8f
+
+    /* What both ways up use and holds physical addresses. */
+    add %ebp, OFFSET(ap_image)(%ebp)
+    add %ebp, OFFSET(ap_gdtr + 2)(%ebp)
+    add %ebp, OFFSET(ap_jump)(%ebp)
+    add %ebp, OFFSET(jump64)(%ebp)
 
     /* Bootstrap tables: the first 4 GiB at 0 and at DIRECT_VIRT, the image at IMAGE_VIRT. */
     xor %ecx, %ecx
@@ -50,23 +53,15 @@ start32:
     inc %ecx
     cmp $2048, %ecx
     jne 2b
-
-    xor %ecx, %ecx
     lea OFFSET(boot_pd_low + PTE_PW)(%ebp), %eax
+    xor %ecx, %ecx
 3:  mov %eax, OFFSET(boot_pdpt_low)(%ebp,%ecx,8)
     add $0x1000, %eax
     inc %ecx
     cmp $4, %ecx
     jne 3b
-
-    xor %ecx, %ecx
     lea PTE_LARGE_PW(%ebp), %eax
-4:  mov %eax, OFFSET(boot_pd_image)(%ebp,%ecx,8)
-    add $IMAGE_ALIGN, %eax
-    inc %ecx
-    cmp $(IMAGE_MAX / IMAGE_ALIGN), %ecx
-    jne 4b
-
+    mov %eax, OFFSET(boot_pd_image)(%ebp)
     lea OFFSET(boot_pd_image + PTE_PW)(%ebp), %eax
     mov %eax, OFFSET(boot_pdpt_high + 8 * 510)(%ebp)
     lea OFFSET(boot_pdpt_low + PTE_PW)(%ebp), %eax
@@ -74,29 +69,22 @@ start32:
     mov %eax, OFFSET(boot_pml4 + 8 * DIRECT_SLOT)(%ebp)
     lea OFFSET(boot_pdpt_high + PTE_PW)(%ebp), %eax
     mov %eax, OFFSET(boot_pml4 + 8 * 511)(%ebp)
+    lgdt OFFSET(ap_gdtr)(%ebp)
 
-    mov %cr4, %eax
-    or $CR4_PAE, %eax
+/* Every core. EDI: the multiboot information, 0 on an AP, where INIT has cleared it. */
+long_mode:
+    mov $CR4_PAE, %eax
     mov %eax, %cr4
     lea OFFSET(boot_pml4)(%ebp), %eax
     mov %eax, %cr3
     mov $MSR_EFER, %ecx
-    rdmsr
-    or $EFER_LME_NXE, %eax
+    mov $EFER_LME_NXE, %eax
+    xor %edx, %edx
     wrmsr
     mov %cr0, %eax
     or $CR0_PG_WP, %eax
     mov %eax, %cr0
-
-    /* A descriptor-table register image on the stack, its base where we run now. */
-    lea OFFSET(boot_gdt)(%ebp), %eax
-    push %eax
-    pushw $(boot_gdt_end - boot_gdt - 1)
-    lgdt (%esp)
-    lea OFFSET(start64)(%ebp), %eax
-    push $SEL_CODE64
-    push %eax
-    lret
+    ljmpl *%cs:OFFSET(jump64)(%ebp)
 
 8:  lea OFFSET(no_long_mode)(%ebp), %esi
     mov $0x3f8, %edx
@@ -110,18 +98,44 @@ start32:
 
     .code64
 start64:
-    mov %ebp, %esi /* second argument; EDI still holds the first */
-    mov %edi, %edi
     movabs $1f, %rax
     jmp *%rax
-1:  lgdt boot_gdtr
-    mov $SEL_DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
+1:  mov $SEL_DATA, %eax /* an IRET pops SS */
     mov %eax, %ss
+    test %edi, %edi
+    jz ap_high
+    mov %edi, %edi /* the upper half is undefined until written */
+    mov %ebp, %esi
     mov $boot_stack_top, %rsp
     xor %ebp, %ebp
     call boot_main
+
+/* Which of smp_entries is this? Its APIC id says; then its tables and its stack are known. */
+    .globl ap_high
+ap_high:
+    xor %eax, %eax
+    cpuid
+    cmp $0xb, %eax
+    jb 1f
+    mov $0xb, %eax
+    xor %ecx, %ecx
+    cpuid
+    test %ebx, %ebx
+    jnz 2f
+1:  mov $1, %eax
+    cpuid
+    mov %ebx, %edx
+    shr $24, %edx
+2:  xor %ecx, %ecx
+3:  cmp smp_entry_count(%rip), %ecx
+    jae 5f
+    mov %ecx, %eax
+    shl $4, %eax
+    cmp %edx, smp_entries(%rax)
+    je 4f
+    inc %ecx
+    jmp 3b
+4:  mov smp_entries + 8(%rax), %rdi
 
 /* cpu_enter(cr3): leave the boot stack for this CPU's own tables and stack. */
     .globl cpu_enter
@@ -130,25 +144,51 @@ cpu_enter:
     mov $PERCPU_STACK_TOP, %rsp
     xor %ebp, %ebp
     call cpu_main
+5:  hlt
+    jmp 5b
+
+/* An AP's first steps, from SIPI (real mode, CS = page): smp.c copies them below 1 MiB. All APs may
+ * be here at the same time: nothing is written. */
+    .data
+    .globl ap_start, ap_end
+    .code16
+ap_start:
+    mov %cs, %ax
+    mov %ax, %ds
+    mov ap_image - ap_start, %ebp
+    lgdtl ap_gdtr - ap_start
+    mov %cr0, %eax
+    or $1, %eax
+    mov %eax, %cr0
+    ljmpl *(ap_jump - ap_start)
+ap_image:
+    .long 0
+ap_jump:
+    .long OFFSET(long_mode)
+    .short SEL_CODE32
+ap_gdtr:
+    .short boot_gdt_end - boot_gdt - 1
+    .long OFFSET(boot_gdt)
+ap_end:
+jump64:
+    .long OFFSET(start64)
+    .short SEL_CODE64
 
     .section .rodata.boot, "a"
     .balign 8
-    .globl boot_gdt, boot_gdtr
+    .globl boot_gdt, boot_gdt_end
 boot_gdt:
     .quad 0
     .quad 0x00af9b000000ffff /* SEL_CODE64 */
     .quad 0x00cf93000000ffff /* SEL_DATA */
     .quad 0x00cf9b000000ffff /* SEL_CODE32 */
 boot_gdt_end:
-boot_gdtr:
-    .short boot_gdt_end - boot_gdt - 1
-    .quad boot_gdt
 no_long_mode:
     .asciz "mullion| this CPU cannot run Mullion: no 64-bit mode with NX\r\n"
 
     .section .bss.tables, "aw", @nobits
     .balign 4096
-    .globl boot_pml4, boot_pdpt_low
+    .globl boot_pml4
 boot_pml4:      .skip 4096
 boot_pdpt_low:  .skip 4096
 boot_pdpt_high: .skip 4096
@@ -157,7 +197,7 @@ boot_pd_low:    .skip 4 * 4096
 
     .section .bss.stack, "aw", @nobits
     .balign 4096
-    .skip 8192
+    .skip BOOT_STACK_BYTES
     .globl boot_stack_top
 boot_stack_top:
     .section .note.GNU-stack, "", @progbits

@@ -35,6 +35,7 @@
 #define CPUID7_SMEP         BIT(7)
 #define CPUID7_SMAP         BIT(20)
 #define CPUID7_UMIP         BIT(2)
+#define CPUID_EXTENDED      0x80000000u
 #define CPUID_INVARIANT     0x80000007u
 #define CPUID_INVARIANT_EDX BIT(8)
 
@@ -48,7 +49,6 @@ static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
 
 static uint64_t different; /* cores that are not like the boot core, atomic */
 static unsigned failed;    /* partitions that could not be loaded, atomic */
-static uint64_t launch_ticks;
 
 void boot_main(uint64_t multiboot_info, uint64_t image_base);
 _Noreturn void cpu_main(void);
@@ -57,10 +57,8 @@ _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 /* Something is wrong and has been said: nothing has been started. */
 _Noreturn static void refuse(const char *why) {
     log_line("%s: nothing was started", why);
-    if (config.when_done == DONE_POWEROFF) {
-        console_flush();
-        power_off(&platform);
-    }
+    if (config.when_done == DONE_POWEROFF)
+        system_end(&platform, DONE_POWEROFF);
     system_halt();
 }
 
@@ -83,9 +81,23 @@ static void read_config(void) {
         console_start(config.console_port);
 }
 
+/* Core 0 is the one we run on, wherever the MADT lists it. */
+static void boot_core_first(void) {
+    uint32_t id = lapic_id();
+    unsigned at = 0;
+
+    while (at < platform.nr_cpus && platform.apic_ids[at] != id)
+        at++;
+    if (at == platform.nr_cpus) {
+        log_line("the boot core has APIC id %u, which the MADT does not list", id);
+        refuse("the firmware's list of cores cannot be used");
+    }
+    memmove(&platform.apic_ids[1], &platform.apic_ids[0], at * sizeof(platform.apic_ids[0]));
+    platform.apic_ids[0] = id;
+}
+
 static void init_frames(void) {
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
-
     if (e == ERR_OK)
         e = frames_reserve(&frames, memory_image_range());
     for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++)
@@ -94,25 +106,8 @@ static void init_frames(void) {
         refuse("the memory map cannot be used");
 }
 
-/* Core 0 is the one we run on, wherever the MADT lists it. */
-static void boot_core_first(void) {
-    uint32_t id = lapic_id();
-
-    for (unsigned i = 0; i < platform.nr_cpus; i++) {
-        if (platform.apic_ids[i] == id) {
-            for (; i > 0; i--)
-                platform.apic_ids[i] = platform.apic_ids[i - 1];
-            platform.apic_ids[0] = id;
-            return;
-        }
-    }
-    log_line("the boot core has APIC id %u, which the MADT does not list", id);
-    refuse("the firmware's list of cores cannot be used");
-}
-
 static void init_memory(void) {
     enum err e = memory_init(&frames, &info, &platform);
-
     for (unsigned i = 0; i < platform.nr_cpus && e == ERR_OK; i++)
         e = memory_cpu_build(i, platform.apic_ids[i]);
     if (e != ERR_OK)
@@ -139,16 +134,16 @@ void boot_main(uint64_t multiboot_info, uint64_t image_base) {
     cpu_enter(memory_cpu_cr3(0));
 }
 
-static void measure_tsc(void) {
-    struct cpuid_regs l15 = {0}, l16 = {0};
-    uint32_t max = cpu_cpuid(0, 0).eax;
+/* All zeros where this CPU has no such leaf. */
+static struct cpuid_regs cpuid_or_zero(uint32_t leaf) {
+    return cpu_cpuid(leaf & CPUID_EXTENDED, 0).eax >= leaf ? cpu_cpuid(leaf, 0) : (struct cpuid_regs){0};
+}
 
-    if (max >= 0x15)
-        l15 = cpu_cpuid(0x15, 0);
-    if (max >= 0x16)
-        l16 = cpu_cpuid(0x16, 0);
-    tsc_khz =
-        tsc_khz_choose(tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, l16.eax), timer_measure_tsc_khz(&platform));
+static void measure_tsc(void) {
+    struct cpuid_regs l15 = cpuid_or_zero(0x15);
+    uint64_t claimed = tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, cpuid_or_zero(0x16).eax);
+
+    tsc_khz = tsc_khz_choose(claimed, timer_measure_tsc_khz(&platform));
     if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
     log_line("TSC runs at %lu kHz", tsc_khz);
@@ -197,13 +192,13 @@ static void boot_system(void) {
     vcpu_bitmaps_init();
     system_init(&config, &platform, tsc_khz);
     console_route(&config, &platform);
-    smp_release();
+    smp_release(cores);
 }
 
 /* CR4 bits for our own protection and the one that lets us set a guest's XCR0; caches on, whatever
  * the firmware left. */
 static void cpu_features(void) {
-    struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpu_cpuid(7, 0);
+    struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpuid_or_zero(7);
     uint64_t cr4 = cpu_read_cr4();
 
     cr4 |= (l1.edx & CPUID1_MCE) != 0 ? CR4_MCE : 0; /* without it a machine check is a shutdown */
@@ -216,25 +211,21 @@ static void cpu_features(void) {
     cpu_wrmsr(IA32_PAT, PAT_RESET); /* what our page tables assume */
 }
 
-static bool invariant_tsc(void) {
-    return cpu_cpuid(0x80000000, 0).eax >= CPUID_INVARIANT &&
-           (cpu_cpuid(CPUID_INVARIANT, 0).edx & CPUID_INVARIANT_EDX) != 0;
-}
-
 /* This core's part in building: its vCPU, and, by the first core of a partition, its images. */
 static void prepare_vcpu(void) {
+    bool invariant_tsc = (cpuid_or_zero(CPUID_INVARIANT).edx & CPUID_INVARIANT_EDX) != 0;
     struct vcpu *v = partitions_vcpu(this_cpu.index);
 
     this_cpu.vcpu = v;
     if (v == NULL)
         return;
-    if (vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc()) != ERR_OK) {
-        __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
-    } else if (v->index == 0) {
+    enum err e = vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc);
+    if (e == ERR_OK && v->index == 0) {
         devices_reset(v->partition);
-        if (partition_load(v->partition) != ERR_OK)
-            __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
+        e = partition_load(v->partition);
     }
+    if (e != ERR_OK)
+        __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
 }
 
 /* What the hypervisor keeps for itself: image, tables, per-core pages; not the modules. */
@@ -254,9 +245,8 @@ static void seal(void) {
     if (this_cpu.index == 0) {
         if (failed != 0)
             refuse("not every partition could be loaded");
-        launch_ticks = cpu_rdtsc() - boot_ticks;
         log_line("%lu KiB in use by the hypervisor, %lu million ticks from entry to launch",
-                 own_bytes() >> 10, launch_ticks / 1000000);
+                 own_bytes() >> 10, (cpu_rdtsc() - boot_ticks) / 1000000);
         console_launch(&config);
         memory_seal_image();
     }

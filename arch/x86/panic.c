@@ -4,8 +4,6 @@
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/dump.h"
-#include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
@@ -13,6 +11,7 @@
 #include "boot/layout.h"
 #include "core/host.h"
 #include "core/log.h"
+#include "core/range.h"
 #include "core/str.h"
 
 #define FRAMES_MAX 24
@@ -28,32 +27,31 @@ extern const char symbols_names[];
 extern const char image_start[], text_end[];
 extern const char boot_stack_top[];
 
-static unsigned panic_cpu; /* 1 + index of the first core to panic, 0 = none */
+static bool panicked; /* atomic */
 
 static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
-    unsigned low = 0, high = symbols_count;
+    unsigned after = 0; /* the first symbol behind `offset` */
 
-    while (low < high) { /* the last symbol at or before `offset` */
-        unsigned middle = (low + high) / 2;
-
-        if (symbols_table[middle].offset <= offset)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0 || address >= (uintptr_t)text_end) {
+    while (after < symbols_count && symbols_table[after].offset <= offset)
+        after++;
+    if (after == 0 || offset >= (uint64_t)(text_end - image_start))
         log_line("  %016lx", address);
-        return;
-    }
-    log_line("  %016lx %s+0x%lx", address, symbols_names + symbols_table[low - 1].name,
-             offset - symbols_table[low - 1].offset);
+    else
+        log_line("  %016lx %s+0x%lx", address, symbols_names + symbols_table[after - 1].name,
+                 offset - symbols_table[after - 1].offset);
 }
 
 static bool on_a_stack(uint64_t frame) {
-    return (frame & 7) == 0 &&
-           ((frame >= PERCPU_STACK && frame <= PERCPU_FAULT_TOP - 16) ||
-            (frame >= (uintptr_t)boot_stack_top - 2 * PAGE_SIZE && frame <= (uintptr_t)boot_stack_top - 16));
+    const struct range stacks[] = {{PERCPU_STACK, PERCPU_STACK_TOP - PERCPU_STACK},
+                                   {PERCPU_NMI, PERCPU_NMI_TOP - PERCPU_NMI},
+                                   {PERCPU_FAULT, PERCPU_FAULT_TOP - PERCPU_FAULT},
+                                   {(uintptr_t)boot_stack_top - BOOT_STACK_BYTES, BOOT_STACK_BYTES}};
+    bool on = false;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++)
+        on |= range_contains(stacks[i], (struct range){frame, 2 * sizeof(uint64_t)});
+    return on && frame % sizeof(uint64_t) == 0;
 }
 
 static void print_backtrace(uint64_t rip, uint64_t frame) {
@@ -61,19 +59,13 @@ static void print_backtrace(uint64_t rip, uint64_t frame) {
     print_symbol(rip);
     for (unsigned i = 0; i < FRAMES_MAX && on_a_stack(frame); i++) {
         const uint64_t *link = (const uint64_t *)frame;
-
-        if (link[1] == 0)
-            break;
         print_symbol(link[1] - 1); /* the call, not what follows it */
-        if (link[0] <= frame)
-            break;
-        frame = link[0];
+        frame = link[0] > frame ? link[0] : 0;
     }
 }
 
 static void print_frame(const struct trap_frame *f) {
     const uint64_t *r = f->gpr;
-
     log_line("RIP %016lx RSP %016lx RFLAGS %08lx CS %04lx", f->rip, f->rsp, f->rflags, f->cs);
     log_line("RAX %016lx RBX %016lx RCX %016lx RDX %016lx", r[0], r[3], r[1], r[2]);
     log_line("RSI %016lx RDI %016lx RBP %016lx R8  %016lx", r[6], r[7], r[5], r[8]);
@@ -82,26 +74,12 @@ static void print_frame(const struct trap_frame *f) {
     log_line("CR0 %08lx CR3 %016lx CR4 %08lx", cpu_read_cr0(), cpu_read_cr3(), cpu_read_cr4());
 }
 
-/* True for the first core to come; a fault while it tells its story ends it. */
-static bool panic_claim(void) {
-    unsigned none = 0;
-
-    return __atomic_compare_exchange_n(&panic_cpu, &none, host_cpu() + 1, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_ACQUIRE);
-}
-
-bool panic_elsewhere(void) {
-    unsigned cpu = __atomic_load_n(&panic_cpu, __ATOMIC_ACQUIRE);
-
-    return cpu != 0 && cpu != host_cpu() + 1;
-}
-
 void panic_at(const struct trap_frame *frame, const char *format, ...) {
     char text[LOG_LINE_MAX];
     va_list args;
 
-    if (!panic_claim())
-        system_halt(); /* the first one tells the story */
+    if (__atomic_exchange_n(&panicked, true, __ATOMIC_ACQ_REL))
+        system_halt(); /* the first core tells the story; a fault while it does ends it */
     smp_stop_others();
     console_panic();
     va_start(args, format);
@@ -123,7 +101,5 @@ void host_panic(const char *file, int line, const char *what) {
 }
 
 void vmx_instruction_failed(const char *instruction, uint64_t operand) {
-    /* The error number can be read only if there is a current VMCS; VMREAD failing again here
-     * would end in panic_claim above. */
     panic_at(NULL, "%s failed, operand 0x%lx", instruction, operand);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Application processors: start, release, barrier, kick. What runs on them is decided elsewhere. */
+/* The other cores: start, release, meet, kick, stop. What runs on them is decided elsewhere. */
 #include "arch/x86/smp.h"
 
 #include "arch/x86/cpu.h"
@@ -8,82 +8,67 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
 #include "core/host.h"
-#include "core/log.h"
 #include "core/str.h"
 
-#define AP_WAIT_MS 500
+#define AP_WAIT_MS   500
+#define STOP_WAIT_MS 100
 
-/* Read by ap.S: 16 bytes each. */
+/* Read by start.S: 16 bytes each. */
 struct smp_entry {
     uint32_t apic_id;
     uint32_t reserved;
     uint64_t cr3;
 };
-_Static_assert(sizeof(struct smp_entry) == 16, "ap.S");
+_Static_assert(sizeof(struct smp_entry) == 16, "start.S");
 
 struct smp_entry smp_entries[MAX_CPUS] __attribute__((section(".bss.sealed")));
 uint32_t smp_entry_count __attribute__((section(".bss.sealed")));
 static uint64_t ticks_per_us __attribute__((section(".bss.sealed")));
 
 static uint64_t arrived;  /* mask of the cores that have come */
-static uint64_t accepted; /* those that came in time: all others stay out of everything */
+static uint64_t accepted; /* those that were released: all others stay out of everything */
 static bool released;
-static uint32_t barrier_count, barrier_round;
+static uint32_t met;     /* arrivals at barriers, of all cores and all barriers */
+static unsigned stopper; /* 1 + the core that has stopped all others, 0 = none */
+static uint64_t stopped; /* mask of those that have seen it */
 
-extern const uint8_t ap_start[], ap_end[], ap_fix_gdt[], ap_fix_jump32[], ap_fix_jump64[], ap_cr3[];
-extern const uint8_t boot_pml4[];
+extern const uint8_t ap_start[], ap_end[]; /* start.S */
 
 static void wait_us(uint64_t us) {
     uint64_t end = cpu_rdtsc() + us * ticks_per_us;
-
     while ((int64_t)(cpu_rdtsc() - end) < 0)
         cpu_pause();
 }
 
-static void fix_word(uint8_t *page, const uint8_t *at, uint32_t add) {
-    uint32_t v;
-
-    memcpy(&v, page + (at - ap_start), sizeof(v));
-    v += add;
-    memcpy(page + (at - ap_start), &v, sizeof(v));
+/* Until all of `mask` is set in *cores, or for that long. */
+static void wait_for_cores(const uint64_t *cores, uint64_t mask, unsigned ms) {
+    for (; ms > 0 && (__atomic_load_n(cores, __ATOMIC_ACQUIRE) & mask) != mask; ms--)
+        wait_us(1000);
 }
 
-static void place_trampoline(hpa_t at) {
-    uint8_t *page = host_phys(at, PAGE_SIZE);
-
-    memcpy(page, ap_start, (size_t)(ap_end - ap_start));
-    fix_word(page, ap_fix_gdt, (uint32_t)at.v);
-    fix_word(page, ap_fix_jump32, (uint32_t)at.v);
-    fix_word(page, ap_fix_jump64, (uint32_t)at.v);
-    fix_word(page, ap_cr3, (uint32_t)memory_image_phys(boot_pml4).v);
-}
-
-static void send_to_others(const struct platform *platform, uint64_t low) {
-    for (unsigned i = 1; i < platform->nr_cpus; i++)
-        lapic_send(platform->apic_ids[i], low);
+static void send(uint64_t cores, uint64_t low) {
+    for (; cores != 0; cores &= cores - 1)
+        lapic_send(smp_entries[__builtin_ctzll(cores)].apic_id, low);
 }
 
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
 uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz) {
-    uint64_t all = platform->nr_cpus == 64 ? ~UINT64_C(0) : BIT(platform->nr_cpus) - 1;
+    uint64_t all = ~UINT64_C(0) >> (64 - platform->nr_cpus), others = all & ~UINT64_C(1);
     uint64_t sipi = ICR_SIPI | ICR_ASSERT | page.v >> 12;
 
     ticks_per_us = tsc_khz / 1000 + 1;
     for (unsigned i = 0; i < platform->nr_cpus; i++)
         smp_entries[i] = (struct smp_entry){platform->apic_ids[i], 0, memory_cpu_cr3(i)};
     smp_entry_count = platform->nr_cpus;
-    place_trampoline(page);
+    memcpy(host_phys(page, PAGE_SIZE), ap_start, (size_t)(ap_end - ap_start));
     __atomic_store_n(&arrived, 1, __ATOMIC_RELEASE);
-
-    send_to_others(platform, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+    send(others, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
     wait_us(10000);
-    send_to_others(platform, sipi);
+    send(others, sipi);
     wait_us(200);
-    send_to_others(platform, sipi);
-    for (unsigned ms = 0; ms < AP_WAIT_MS && __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) != all; ms++)
-        wait_us(1000);
-    accepted = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
-    return accepted;
+    send(others, sipi);
+    wait_for_cores(&arrived, all, AP_WAIT_MS);
+    return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
 }
 
 void smp_arrived(void) {
@@ -96,30 +81,22 @@ bool smp_wait_released(void) {
     return (accepted & BIT(this_cpu.index)) != 0;
 }
 
-static uint32_t core_count(void) {
-    return count_bits(accepted);
-}
-
-void smp_release(void) {
+void smp_release(uint64_t cores) {
+    accepted = cores;
     __atomic_store_n(&released, true, __ATOMIC_RELEASE);
-    for (uint64_t left = accepted & ~UINT64_C(1); left != 0; left &= left - 1)
-        smp_kick((unsigned)__builtin_ctzll(left));
+    send(accepted & ~UINT64_C(1), ICR_NMI | ICR_ASSERT);
 }
 
 void smp_barrier(void) {
-    uint32_t round = __atomic_load_n(&barrier_round, __ATOMIC_ACQUIRE);
+    uint32_t all = count_bits(accepted);
+    uint32_t full = (__atomic_fetch_add(&met, 1, __ATOMIC_ACQ_REL) / all + 1) * all;
 
-    if (__atomic_add_fetch(&barrier_count, 1, __ATOMIC_ACQ_REL) == core_count()) {
-        __atomic_store_n(&barrier_count, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&barrier_round, round + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    while (__atomic_load_n(&barrier_round, __ATOMIC_ACQUIRE) == round)
+    while (__atomic_load_n(&met, __ATOMIC_ACQUIRE) < full)
         cpu_pause();
 }
 
 void smp_kick(unsigned cpu) {
-    lapic_send(smp_entries[cpu].apic_id, ICR_NMI | ICR_ASSERT);
+    send(BIT(cpu), ICR_NMI | ICR_ASSERT);
 }
 
 uint32_t smp_apic_id(unsigned cpu) {
@@ -129,6 +106,16 @@ uint32_t smp_apic_id(unsigned cpu) {
 void smp_stop_others(void) {
     uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(host_cpu());
 
-    for (; others != 0; others &= others - 1)
-        smp_kick((unsigned)__builtin_ctzll(others));
+    __atomic_store_n(&stopper, host_cpu() + 1, __ATOMIC_RELEASE);
+    send(others, ICR_NMI | ICR_ASSERT);
+    wait_for_cores(&stopped, others, STOP_WAIT_MS);
+}
+
+bool smp_must_stop(void) {
+    unsigned by = __atomic_load_n(&stopper, __ATOMIC_ACQUIRE);
+    return by != 0 && by != host_cpu() + 1;
+}
+
+void smp_stopped(void) {
+    __atomic_fetch_or(&stopped, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
 }

@@ -4,7 +4,6 @@
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/vmx_cpu.h"
 #include "core/host.h"
@@ -35,33 +34,6 @@ uint64_t system_time(void) {
     return start_time + (cpu_rdtsc() - start_tsc) / tsc_hz;
 }
 
-static const char *cause_name(enum stop_cause cause) {
-    switch (cause) {
-    case STOP_ASKED:
-        return "stopped, as it asked";
-    case STOP_RESET:
-        return "stopped, at its reset";
-    default:
-        return "stopped, crashed";
-    }
-}
-
-/* The other cores are parked, or have nothing that could be lost: caches are coherent, so that one
- * WBINVD here does for them too. */
-_Noreturn static void end_machine(void) {
-    console_flush();
-    vmx_cpu_off();
-    if (config->when_done == DONE_POWEROFF) {
-        power_off(platform);
-        log_line("power-off does not work here; halted");
-    } else {
-        power_reset(platform);
-        cpu_triple_fault();
-    }
-    console_flush();
-    system_halt();
-}
-
 /* Nothing that was refused or absorbed goes without a number. */
 static void log_counters(const struct partition *p) {
     uint64_t exits = 0, msrs = 0, ports = 0, accesses = 0;
@@ -77,20 +49,43 @@ static void log_counters(const struct partition *p) {
 }
 
 void system_partition_stopped(const struct partition *p) {
+    static const char *const causes[] = {
+        [STOP_ASKED] = "as it asked", [STOP_RESET] = "at its reset", [STOP_CRASHED] = "crashed"};
     static const char *const then[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
 
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
     log_counters(p);
-    log_line("%s: %s", p->config->name, cause_name(p->cause));
+    log_line("%s: stopped, %s", p->config->name, causes[p->cause]);
     console_partition_stopped(p->id);
     if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     log_line("all partitions have stopped, %u of them not by their own wish: %s", crashed,
              then[config->when_done]);
     if (config->when_done != DONE_HALT)
-        end_machine();
+        system_end(platform, config->when_done);
+}
+
+void system_end(const struct platform *p, enum when_done how) {
+    console_flush();
+    smp_stop_others();
+    vmx_cpu_off();
+    if (how == DONE_POWEROFF) {
+        power_off(p);
+        log_line("power-off does not work here; halted");
+    } else {
+        power_reset(p);
+        cpu_triple_fault();
+    }
+    console_flush();
+    system_halt();
+}
+
+void system_stop_core(void) {
+    vmx_cpu_off();
+    smp_stopped();
+    system_halt();
 }
 
 void system_halt(void) {

@@ -11,9 +11,15 @@ void system_init(const struct system_config *config, const struct platform *plat
 /* Seconds since 1970, from the machine's clock at boot and the TSC. Any CPU. */
 uint64_t system_time(void);
 
-/* All vCPUs of `p` are parked for good. Does what when_done says if it was the last one; returns
- * otherwise, and when the machine is to stay as it is. On the core of its last vCPU. */
+/* All vCPUs of `p` are parked for good, on the core of the last one. Does what when_done says if it
+ * was the last partition; returns otherwise, and when the machine is to stay as it is. */
 void system_partition_stopped(const struct partition *p);
+
+/* Stop all cores, then end the machine in that way. Any CPU. */
+_Noreturn void system_end(const struct platform *platform, enum when_done how);
+
+/* Stop this core for good, because another one ends the machine: out of VMX, where INIT is blocked. */
+_Noreturn void system_stop_core(void);
 
 /* Halt this core for good. */
 _Noreturn void system_halt(void);

@@ -2,67 +2,33 @@
 /* The 32 exception vectors of the hypervisor itself: each stub makes the same frame, struct
  * trap_frame, and calls trap_handle. The hypervisor takes no interrupts. */
 
-    .text
-    .macro STUB vector has_code
-trap_stub_\vector:
-    .if \has_code == 0
-    push $0
-    .endif
-    push $\vector
-    jmp trap_common
-    .balign 16
-    .endm
+#define WITH_ERROR_CODE 0x60227d00 /* vectors 8, 10 to 14, 17, 21, 29, 30 */
 
+    .text
     .balign 16
     .globl trap_stubs
 trap_stubs:
-    .altmacro
-    .set v, 0
+    .set vector, 0
     .rept 32
-    .if (v == 8) || (v == 10) || (v == 11) || (v == 12) || (v == 13) || (v == 14) || (v == 17) || (v == 21) || (v == 29) || (v == 30)
-    STUB %v, 1
-    .else
-    STUB %v, 0
+    .if (WITH_ERROR_CODE >> vector & 1) == 0
+    push $0
     .endif
-    .set v, v + 1
+    push $vector
+    jmp trap_common
+    .balign 16
+    .set vector, vector + 1
     .endr
 
 trap_common:
     cld
-    push %r15
-    push %r14
-    push %r13
-    push %r12
-    push %r11
-    push %r10
-    push %r9
-    push %r8
-    push %rdi
-    push %rsi
-    push %rbp
-    push %rsp
-    push %rbx
-    push %rdx
-    push %rcx
-    push %rax
+    .irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rsp, rbx, rdx, rcx, rax
+    push %\register
+    .endr
     mov %rsp, %rdi
     call trap_handle
-    pop %rax
-    pop %rcx
-    pop %rdx
-    pop %rbx
-    pop %rbp
-    pop %rbp
-    pop %rsi
-    pop %rdi
-    pop %r8
-    pop %r9
-    pop %r10
-    pop %r11
-    pop %r12
-    pop %r13
-    pop %r14
-    pop %r15
+    .irp register, rax, rcx, rdx, rbx, rbp /* the slot of RSP */, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+    pop %\register
+    .endr
     add $16, %rsp
     iretq
 

@@ -6,15 +6,19 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/system.h"
+#include "arch/x86/vmx_exit.h"
 #include "boot/layout.h"
 #include "core/str.h"
 
-#define VECTOR_NMI 2
-#define VECTOR_GP  13
-#define GATES      256
-#define EXCEPTIONS 32
-#define STUB_BYTES 16
+#define GATES          256
+#define EXCEPTIONS     32
+#define STUB_BYTES     16
+#define GATE_INTERRUPT 0x8e00
+#define IST_NMI        1
+#define IST_FAULT      2
+#define TSS_AVAILABLE  (UINT64_C(0x89) << 40)
 
 struct idt_gate { /* "64-Bit IDT Gate Descriptors" */
     uint16_t offset0;
@@ -26,45 +30,30 @@ struct idt_gate { /* "64-Bit IDT Gate Descriptors" */
 };
 _Static_assert(sizeof(struct idt_gate) == 16, "gate size by the SDM");
 
-#define GATE_INTERRUPT 0x8e00
-#define IST_NMI        1
-#define IST_FAULT      2
-
-/* The first IDT has no stacks to switch to yet: IST 0 until the boot core has its TSS. */
 static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
+extern const uint64_t boot_gdt[], boot_gdt_end[];
 extern const uint8_t trap_stubs[], trap_drop_interrupt[], vmx_enter[], vmx_enter_window[],
     vmx_enter_window_end[], cpu_wait_kick_end[], trap_read_msr_at[], trap_read_msr_fault[];
 
 void trap_handle(struct trap_frame *frame);
 
-static unsigned ist_of(unsigned vector) {
-    if (vector >= EXCEPTIONS)
-        return 0;
-    return vector == VECTOR_NMI ? IST_NMI : IST_FAULT;
-}
-
-static void fill_idt(bool with_stacks) {
-    for (unsigned v = 0; v < GATES; v++) {
-        uint64_t at =
-            v < EXCEPTIONS ? (uintptr_t)trap_stubs + v * STUB_BYTES : (uintptr_t)trap_drop_interrupt;
-
-        idt[v] = (struct idt_gate){
-            .offset0 = (uint16_t)at,
-            .selector = SEL_CODE64,
-            .ist_type = (uint16_t)(GATE_INTERRUPT | (with_stacks ? ist_of(v) : 0)),
-            .offset16 = (uint16_t)(at >> 16),
-            .offset32 = (uint32_t)(at >> 32),
-        };
-    }
-}
-
 static void load_idt(void) {
     cpu_lidt(&(struct table_register){sizeof(idt) - 1, (uintptr_t)idt});
 }
 
+/* No gate switches stacks yet: there is no TSS before trap_load. */
 void trap_init(void) {
-    fill_idt(false);
+    for (unsigned v = 0; v < GATES; v++) {
+        uintptr_t at = (uintptr_t)(v < EXCEPTIONS ? trap_stubs + v * STUB_BYTES : trap_drop_interrupt);
+        idt[v] = (struct idt_gate){
+            .offset0 = (uint16_t)at,
+            .selector = SEL_CODE64,
+            .ist_type = GATE_INTERRUPT,
+            .offset16 = (uint16_t)(at >> 16),
+            .offset32 = (uint32_t)(at >> 32),
+        };
+    }
     load_idt();
 }
 
@@ -72,36 +61,33 @@ uint64_t trap_idt_base(void) {
     return (uintptr_t)idt;
 }
 
-/* "TSS Descriptor in 64-bit mode": 16 bytes, type 9 (available). */
-static void gdt_set_tss(uint64_t *slot, uint64_t base, uint64_t limit) {
-    slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
-    slot[1] = base >> 32;
-}
-
 void trap_load(void) {
-    static const uint64_t flat[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff};
     struct percpu *c = &this_cpu;
+    uint64_t tss = (uintptr_t)&c->tss;
 
-    memcpy(c->gdt, flat, sizeof(flat));
-    gdt_set_tss(&c->gdt[SEL_TSS / 8], (uintptr_t)&c->tss, sizeof(c->tss) - 1);
+    /* "TSS Descriptor in 64-bit mode": 16 bytes. */
+    memcpy(c->gdt, boot_gdt, (uintptr_t)boot_gdt_end - (uintptr_t)boot_gdt);
+    c->gdt[SEL_TSS / 8] =
+        (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | TSS_AVAILABLE | (tss >> 24 & 0xff) << 56;
+    c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
     c->tss.ist[IST_NMI - 1] = PERCPU_NMI_TOP;
     c->tss.ist[IST_FAULT - 1] = PERCPU_FAULT_TOP;
     c->tss.io_map_base = sizeof(c->tss);
-
     cpu_lgdt(&(struct table_register){sizeof(c->gdt) - 1, (uintptr_t)c->gdt});
+    cpu_ltr(SEL_TSS);
     if (c->index == 0)
-        fill_idt(true);
+        for (unsigned v = 0; v < EXCEPTIONS; v++)
+            idt[v].ist_type |= v == VECTOR_NMI ? IST_NMI : IST_FAULT;
     load_idt();
     cpu_lldt(0);
-    cpu_ltr(SEL_TSS);
     cpu_clear_segments();
 }
 
 /* A CPU past its last look at `kicked` would forget this NMI until it next exits or wakes, which
  * may be never: send it back to the look, or out of its wait. */
 static void nmi_handle(struct trap_frame *frame) {
-    if (panic_elsewhere())
-        system_halt();
+    if (smp_must_stop())
+        system_stop_core();
     this_cpu.kicked = 1;
     if (frame->rip >= (uintptr_t)vmx_enter_window && frame->rip < (uintptr_t)vmx_enter_window_end)
         frame->rip = (uintptr_t)vmx_enter;
@@ -117,14 +103,11 @@ void trap_handle(struct trap_frame *frame) {
         "22",  "23",  "24",  "25",  "26",  "27",  "28",  "29",  "30",  "31",
     };
 
-    if (frame->vector == VECTOR_NMI) {
+    if (frame->vector == VECTOR_NMI)
         nmi_handle(frame);
-        return;
-    }
-    if (frame->vector == VECTOR_GP && frame->rip == (uintptr_t)trap_read_msr_at) {
+    else if (frame->vector == VECTOR_GP && frame->rip == (uintptr_t)trap_read_msr_at)
         frame->rip = (uintptr_t)trap_read_msr_fault;
-        return;
-    }
-    panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
-             frame->error_code, cpu_read_cr2());
+    else
+        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
+                 frame->error_code, cpu_read_cr2());
 }

@@ -23,15 +23,11 @@ uint64_t trap_idt_base(void);
 /* RDMSR of a register that CPUID does not announce: false if this CPU does not have it. */
 must_check bool trap_read_msr(uint32_t index, uint64_t *value);
 
-/* Halt until this CPU is kicked (smp_kick), or return at once if it has been since the last look.
- */
+/* Halt until this CPU is kicked (smp_kick); returns at once if it has been since the last look. */
 void cpu_wait_kick(void);
 
 /* NMI that arrived as a VM exit: run its handler and end the blocking of further NMIs. */
 void trap_run_nmi(void);
-
-/* Has another core panicked? Then this one has to halt. */
-bool panic_elsewhere(void);
 
 /* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here stops all
  * others by NMI, prints where, the registers and a symbolised backtrace, and halts. */

@@ -56,8 +56,10 @@ void vmx_cpu_on(void) {
 }
 
 void vmx_cpu_off(void) {
-    vmx_clear(this_cpu.vmcs);
-    vmx_off();
-    cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);
+    if ((cpu_read_cr4() & CR4_VMXE) != 0) {
+        vmx_clear(this_cpu.vmcs);
+        vmx_off();
+        cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);
+    }
     cpu_wbinvd();
 }

@@ -22,7 +22,8 @@ bool vmx_same_as_boot(void);
 /* Fixed bits, IA32_FEATURE_CONTROL, VMXON. Each CPU. */
 void vmx_cpu_on(void);
 
-/* Write back caches and leave VMX operation, before power-off or reset. Each CPU. */
+/* Leave VMX operation, if this core is in it, and write back caches: before power-off or reset. Each
+ * CPU. */
 void vmx_cpu_off(void);
 
 /* CPUID in the form core/ wants it. */
