@@ -39,7 +39,7 @@ start32:
     jnz 8f
 
     /* What both ways up use and holds physical addresses. */
-    add %ebp, OFFSET(ap_image)(%ebp)
+    add %ebp, OFFSET(boot_image_phys)(%ebp)
     add %ebp, OFFSET(ap_gdtr + 2)(%ebp)
     add %ebp, OFFSET(ap_jump)(%ebp)
     add %ebp, OFFSET(jump64)(%ebp)
@@ -105,7 +105,6 @@ start64:
     test %edi, %edi
     jz ap_high
     mov %edi, %edi /* the upper half is undefined until written */
-    mov %ebp, %esi
     mov $boot_stack_top, %rsp
     xor %ebp, %ebp
     call boot_main
@@ -150,18 +149,18 @@ cpu_enter:
 /* An AP's first steps, from SIPI (real mode, CS = page): smp.c copies them below 1 MiB. All APs may
  * be here at the same time: nothing is written. */
     .data
-    .globl ap_start, ap_end
+    .globl ap_start, ap_end, boot_image_phys
     .code16
 ap_start:
     mov %cs, %ax
     mov %ax, %ds
-    mov ap_image - ap_start, %ebp
+    mov boot_image_phys - ap_start, %ebp
     lgdtl ap_gdtr - ap_start
     mov %cr0, %eax
     or $1, %eax
     mov %eax, %cr0
     ljmpl *(ap_jump - ap_start)
-ap_image:
+boot_image_phys:
     .long 0
 ap_jump:
     .long OFFSET(long_mode)

@@ -4,7 +4,6 @@
 #include "drivers/power.h"
 
 #include "arch/x86/cpu.h"
-#include "core/host.h"
 
 #define PM1_SLP_TYP        10 /* "PM1 Control Registers": bits 10 to 12 */
 #define PM1_SLP_TYP_MASK   (7u << PM1_SLP_TYP)
@@ -14,8 +13,6 @@
 #define PORT_KEYBOARD      0x64
 #define KEYBOARD_BUSY      0x02
 #define KEYBOARD_RESET     0xfe
-#define PORT_PCI_ADDRESS   0xcf8
-#define PORT_PCI_DATA      0xcfc
 
 static void power_delay(void) {
     for (unsigned i = 0; i < 100000; i++)
@@ -38,26 +35,12 @@ void power_off(const struct platform *platform) {
     }
 }
 
-/* "Reset Register": one byte in memory, I/O or the configuration space of bus 0. */
-static void reset_register(const struct acpi_address *reg, uint8_t value) {
-    uint64_t at = reg->address;
-    volatile uint8_t *memory = reg->space == SPACE_MEMORY ? host_phys(hpa(at), 1) : NULL;
-
-    if (reg->space == SPACE_IO) {
-        cpu_out8((uint16_t)at, value);
-    } else if (reg->space == SPACE_PCI) {
-        cpu_out32(PORT_PCI_ADDRESS, 0x80000000u | (uint32_t)(at >> 32 & 0x1f) << 11 |
-                                        (uint32_t)(at >> 16 & 7) << 8 | (uint32_t)(at & 0xfc));
-        cpu_out8((uint16_t)(PORT_PCI_DATA + (at & 3)), value);
-    } else if (memory != NULL) {
-        *memory = value;
-    }
-    power_delay();
-}
-
 void power_reset(const struct platform *platform) {
-    if (platform->reset_reg.address != 0)
-        reset_register(&platform->reset_reg, platform->reset_value);
+    /* "Reset Register": in memory it would be out of our sight by now, in bus 0's it is the next one. */
+    if (platform->reset_reg.address != 0 && platform->reset_reg.space == SPACE_IO) {
+        cpu_out8((uint16_t)platform->reset_reg.address, platform->reset_value);
+        power_delay();
+    }
     cpu_out8(PORT_RESET_CONTROL, 0x02); /* a hard reset is meant */
     cpu_out8(PORT_RESET_CONTROL, 0x06); /* now */
     power_delay();

@@ -73,13 +73,9 @@ static inline void cpu_ltr(uint16_t selector) {
     __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
 }
 
-static inline void cpu_lldt(uint16_t selector) {
-    __asm__ volatile("lldt %0" : : "r"(selector));
-}
-
-/* DS, ES, FS, GS: null. In 64-bit mode the hypervisor uses none of them. */
-static inline void cpu_clear_segments(void) {
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
+/* Run the NMI handler; its IRET ends the blocking of NMIs that one left which came as a VM exit. */
+static inline void cpu_int_nmi(void) {
+    __asm__ volatile("int $2" : : : "memory");
 }
 
 static inline void cpu_hlt(void) {
@@ -131,12 +127,6 @@ static inline void cpu_rep_stosb(void *to, int value, size_t bytes) {
 
 static inline void cpu_rep_stosq(void *to, uint64_t value, size_t words) {
     __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(value) : "memory");
-}
-
-static inline void *cpu_frame_pointer(void) {
-    void *p;
-    __asm__ volatile("mov %%rbp, %0" : "=r"(p));
-    return p;
 }
 
 /* Load an IDT that holds nothing and fault: a triple fault, the last way to reset. */

@@ -3,7 +3,6 @@
 #include "arch/x86/event.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_exit.h"
@@ -115,7 +114,7 @@ enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit
     (void)v;
     (void)regs;
     if ((event & EVENT_TYPE) == TYPE_NMI) {
-        trap_run_nmi();
+        cpu_int_nmi();
         return VERDICT_RESUME;
     }
     switch (event & 0xff) {

@@ -50,7 +50,7 @@ static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
 static uint64_t different; /* cores that are not like the boot core, atomic */
 static unsigned failed;    /* partitions that could not be loaded, atomic */
 
-void boot_main(uint64_t multiboot_info, uint64_t image_base);
+void boot_main(uint64_t multiboot_info);
 _Noreturn void cpu_main(void);
 _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 
@@ -115,12 +115,11 @@ static void init_memory(void) {
 }
 
 /* start.S comes here, on the boot stack and the bootstrap tables. */
-void boot_main(uint64_t multiboot_info, uint64_t image_base) {
+void boot_main(uint64_t multiboot_info) {
     boot_ticks = cpu_rdtsc();
-    memory_start(hpa(image_base));
     trap_init();
     console_start(DEFAULT_PORT);
-    log_line("Mullion, loaded at 0x%lx", image_base);
+    log_line("Mullion, loaded at 0x%lx", memory_image_range().base);
     read_boot_info(multiboot_info);
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");

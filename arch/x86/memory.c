@@ -24,15 +24,15 @@ struct cpu_memory {
     unsigned view_count;
 };
 
-static hpa_t image_base;
 static struct frames *frames __attribute__((section(".bss.sealed")));
 static struct pagetable boot __attribute__((section(".bss.sealed")));
 static struct cpu_memory cpus[MAX_CPUS] __attribute__((section(".bss.sealed")));
-static uint64_t direct_end __attribute__((section(".bss.sealed")));
+static uint64_t direct_end = BOOT_MAP_END; /* of what is mapped until the seal */
 static bool sealed;
 
 extern const char image_start[], text_end[], rodata_end[], sealed_start[], sealed_end[];
 extern const char boot_stack_guard[], boot_pml4[], image_end[];
+extern const uint32_t boot_image_phys; /* where the image was loaded: start.S */
 
 /* The pages of one CPU, in the order in which their frames lie. */
 static const struct {
@@ -46,17 +46,12 @@ static const struct {
 };
 #define PERCPU_FRAMES 7 /* the pages above, the VMXON region, the VMCS */
 
-void memory_start(hpa_t base) {
-    image_base = base;
-    direct_end = BOOT_MAP_END;
-}
-
 hpa_t memory_image_phys(const void *symbol) {
-    return hpa((uintptr_t)symbol - IMAGE_VIRT + image_base.v);
+    return hpa((uintptr_t)symbol - IMAGE_VIRT + boot_image_phys);
 }
 
 struct range memory_image_range(void) {
-    return (struct range){image_base.v, (uintptr_t)image_end - IMAGE_VIRT};
+    return (struct range){boot_image_phys, (uintptr_t)image_end - IMAGE_VIRT};
 }
 
 unsigned host_cpu(void) {

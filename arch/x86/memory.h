@@ -9,15 +9,13 @@
 #include "core/pagetable.h"
 #include "core/platform.h"
 
-/* Until memory_init: the bootstrap tables, which map the first 4 GiB. Boot CPU, first of all. */
-void memory_start(hpa_t image_base);
-
 /* Physical address of something in the image, and the frames the image fills. */
 hpa_t memory_image_phys(const void *symbol);
 struct range memory_image_range(void);
 
-/* Build the tables of the boot: the image W^X, all RAM and the interrupt controllers' registers at
- * DIRECT_VIRT. Boot CPU; not in use before it enters memory_cpu_cr3(0). */
+/* Build the tables of the boot, instead of the bootstrap tables, which map the first 4 GiB: the image W^X,
+ * all RAM and the interrupt controllers' registers at DIRECT_VIRT. Boot CPU; not in use before it enters
+ * memory_cpu_cr3(0). */
 must_check enum err memory_init(struct frames *frames, const struct boot_info *info,
                                 const struct platform *platform);
 

@@ -90,7 +90,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...) {
         print_frame(frame);
         print_backtrace(frame->rip, frame->gpr[5]);
     } else {
-        print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)cpu_frame_pointer());
+        print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0));
     }
     log_line("the machine is stopped");
     system_halt();

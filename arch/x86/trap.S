@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 32 exception vectors of the hypervisor itself: each stub makes the same frame, struct
- * trap_frame, and calls trap_handle. The hypervisor takes no interrupts. */
+/* The 256 vectors of the hypervisor itself: each stub makes the same frame, struct trap_frame, and
+ * calls trap_handle. */
 
 #define WITH_ERROR_CODE 0x60227d00 /* vectors 8, 10 to 14, 17, 21, 29, 30 */
 
@@ -9,8 +9,8 @@
     .globl trap_stubs
 trap_stubs:
     .set vector, 0
-    .rept 32
-    .if (WITH_ERROR_CODE >> vector & 1) == 0
+    .rept 256
+    .if vector >= 32 || (WITH_ERROR_CODE >> (vector & 31) & 1) == 0
     push $0
     .endif
     push $vector
@@ -47,21 +47,6 @@ trap_read_msr_fault:
     xor %eax, %eax
     ret
 
-/* Any interrupt vector: only lapic_reset lets one in, to be rid of it. Ends it at the local APIC. */
-    .globl trap_drop_interrupt
-trap_drop_interrupt:
-    push %rax
-    push %rcx
-    push %rdx
-    mov $0x80b, %ecx /* x2APIC EOI */
-    xor %eax, %eax
-    xor %edx, %edx
-    wrmsr
-    pop %rdx
-    pop %rcx
-    pop %rax
-    iretq
-
 /* Halt until this CPU is kicked, or return at once if it has been. An NMI inside makes it return
  * (trap.c), so that one just before the HLT is not lost. */
     .globl cpu_wait_kick, cpu_wait_kick_end
@@ -71,12 +56,5 @@ cpu_wait_kick:
     hlt
 cpu_wait_kick_end:
     movb $0, this_cpu
-    ret
-
-/* Run the NMI handler for an NMI that arrived as a VM exit; its IRET ends the NMI blocking that
- * the exit left behind. */
-    .globl trap_run_nmi
-trap_run_nmi:
-    int $2
     ret
     .section .note.GNU-stack, "", @progbits

@@ -5,12 +5,14 @@
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/lapic.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/vmx_exit.h"
 #include "boot/layout.h"
 #include "core/str.h"
+#include "core/vlapic.h"
 
 #define GATES          256
 #define EXCEPTIONS     32
@@ -33,8 +35,8 @@ _Static_assert(sizeof(struct idt_gate) == 16, "gate size by the SDM");
 static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
 extern const uint64_t boot_gdt[], boot_gdt_end[];
-extern const uint8_t trap_stubs[], trap_drop_interrupt[], vmx_enter[], vmx_enter_window[],
-    vmx_enter_window_end[], cpu_wait_kick_end[], trap_read_msr_at[], trap_read_msr_fault[];
+extern const uint8_t trap_stubs[], vmx_enter[], vmx_enter_window[], vmx_enter_window_end[],
+    cpu_wait_kick_end[], trap_read_msr_at[], trap_read_msr_fault[];
 
 void trap_handle(struct trap_frame *frame);
 
@@ -45,7 +47,7 @@ static void load_idt(void) {
 /* No gate switches stacks yet: there is no TSS before trap_load. */
 void trap_init(void) {
     for (unsigned v = 0; v < GATES; v++) {
-        uintptr_t at = (uintptr_t)(v < EXCEPTIONS ? trap_stubs + v * STUB_BYTES : trap_drop_interrupt);
+        uintptr_t at = (uintptr_t)trap_stubs + v * STUB_BYTES;
         idt[v] = (struct idt_gate){
             .offset0 = (uint16_t)at,
             .selector = SEL_CODE64,
@@ -79,8 +81,6 @@ void trap_load(void) {
         for (unsigned v = 0; v < EXCEPTIONS; v++)
             idt[v].ist_type |= v == VECTOR_NMI ? IST_NMI : IST_FAULT;
     load_idt();
-    cpu_lldt(0);
-    cpu_clear_segments();
 }
 
 /* A CPU past its last look at `kicked` would forget this NMI until it next exits or wakes, which
@@ -105,9 +105,11 @@ void trap_handle(struct trap_frame *frame) {
 
     if (frame->vector == VECTOR_NMI)
         nmi_handle(frame);
+    else if (frame->vector >= EXCEPTIONS)
+        lapic_write(APIC_EOI, 0); /* an interrupt: only lapic_reset lets one in, to be rid of it */
     else if (frame->vector == VECTOR_GP && frame->rip == (uintptr_t)trap_read_msr_at)
         frame->rip = (uintptr_t)trap_read_msr_fault;
     else
-        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
+        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector],
                  frame->error_code, cpu_read_cr2());
 }

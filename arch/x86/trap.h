@@ -26,9 +26,6 @@ must_check bool trap_read_msr(uint32_t index, uint64_t *value);
 /* Halt until this CPU is kicked (smp_kick); returns at once if it has been since the last look. */
 void cpu_wait_kick(void);
 
-/* NMI that arrived as a VM exit: run its handler and end the blocking of further NMIs. */
-void trap_run_nmi(void);
-
 /* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here stops all
  * others by NMI, prints where, the registers and a symbolised backtrace, and halts. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...) printf_like(2, 3);

@@ -80,7 +80,7 @@ def test_panic_stops_every_core(lab):
     none, as the emulator saw it to the end of a run that goes on for a while."""
     config = partition("first", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
     guests = os.path.join(TOP, "build/guests")
-    kernel = patch(os.path.join(lab.directory, "all.elf"), "exit_string_io",
+    kernel = patch(os.path.join(lab.directory, "all.elf"), "exit_string",
                    lambda old: PROLOGUE + b"\x0f\x0b" + old[len(PROLOGUE) + 2:])
     image = os.path.join(lab.directory, "all.iso")
     make_iso(image, config, {name: os.path.join(guests, name) for name in ("machine.elf", "jitter.elf")},
