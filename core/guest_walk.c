@@ -39,25 +39,16 @@ static uint64_t bits_from(unsigned first, unsigned end) {
 /* Where the walk starts; false: at nothing, that is a page fault at once. */
 static bool walk_start(struct walk *w, uint64_t linear) {
     const struct guest_paging *p = w->paging;
-    uint64_t pdpte = p->pdptes[linear >> 30 & 3]; /* PAE: no rights in these */
-    w->wide = (p->cr4 & CR4_PAE) != 0;
-    w->level = 2;
-    if (!w->wide) {
-        w->large_most = (p->cr4 & CR4_PSE) != 0 ? 2 : 1;
-        w->table = p->cr3 & ADDRESS_32;
-        return true;
-    }
-    w->reserved = bits_from(p->phys_bits, 52) | ((p->efer & EFER_NXE) != 0 ? 0 : ENTRY_NX);
-    if ((p->efer & EFER_LMA) != 0) {
-        w->level = 4;
-        w->large_most = 3;
-        w->table = p->cr3 & ENTRY_ADDRESS;
-        return true;
-    }
-    w->large_most = 2;
-    w->reserved |= bits_from(52, 63);
-    w->table = pdpte & ENTRY_ADDRESS;
-    return (pdpte & ENTRY_PRESENT) != 0;
+    bool wide = (p->cr4 & CR4_PAE) != 0, four = wide && (p->efer & EFER_LMA) != 0;
+    uint64_t pdpte = p->pdptes[linear >> 30 & 3]; /* PAE paging: there are no rights in these */
+    w->wide = wide;
+    w->level = four ? 4 : 2;
+    w->large_most = four ? 3 : wide || (p->cr4 & CR4_PSE) != 0 ? 2 : 1;
+    w->table = wide && !four ? pdpte & ENTRY_ADDRESS : p->cr3 & (wide ? ENTRY_ADDRESS : ADDRESS_32);
+    if (wide)
+        w->reserved = bits_from(p->phys_bits, 52) | (four ? 0 : bits_from(52, 63)) |
+                      ((p->efer & EFER_NXE) != 0 ? 0 : ENTRY_NX);
+    return !wide || four || (pdpte & ENTRY_PRESENT) != 0;
 }
 
 static unsigned level_shift(const struct walk *w) {
