@@ -45,12 +45,11 @@ static enum err list_set(struct frames_list *list, struct range r, bool in) {
     return ERR_OK;
 }
 
-/* The whole pages of r; `touched`: and those it has a part of. */
+/* The whole pages of r; `touched`: and those it has a part of. Of an empty range there are none. */
 static struct range pages(struct range r, bool touched) {
     struct range c = range_clip(r, 0, FRAMES_LIMIT);
-    bool outward = touched && c.size > 0;
-    uint64_t base = outward ? align_down(c.base, PAGE_SIZE) : align_up(c.base, PAGE_SIZE);
-    uint64_t end = outward ? align_up(range_end(c), PAGE_SIZE) : align_down(range_end(c), PAGE_SIZE);
+    uint64_t base = touched ? align_down(c.base, PAGE_SIZE) : align_up(c.base, PAGE_SIZE);
+    uint64_t end = touched ? align_up(range_end(c), PAGE_SIZE) : align_down(range_end(c), PAGE_SIZE);
     return (struct range){base, base < end ? end - base : 0};
 }
 

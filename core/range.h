@@ -28,7 +28,7 @@ static inline bool range_overlaps(struct range a, struct range b) {
            b.base < range_end(a);
 }
 
-/* The part of r in [low, high); a range that wraps reaches to high. */
+/* The part of r in [low, high); a range that wraps reaches to high. Empty: at high. */
 static inline struct range range_clip(struct range r, uint64_t low, uint64_t high) {
     uint64_t base = r.base < low ? low : r.base;
     uint64_t end = !range_valid(r) || range_end(r) > high ? high : range_end(r);

@@ -259,6 +259,18 @@ static void test_pieces_are_few_and_aligned(void **state) {
     assert_true(p[2].base == MIB(514) && p[2].size == MIB(4) + P);
 }
 
+/* At a multiple of 1 GiB only if that costs no further piece. */
+static void test_whole_before_aligned(void **state) {
+    const struct memory_range map = {{GIB(1) + PAGE_2M, GIB(2)}, MEMORY_RAM};
+    struct range p[2];
+    unsigned n;
+
+    (void)state;
+    assert_int_equal(frames_init(&frames, &map, 1), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(1) + MIB(512), p, 2, &n), ERR_OK);
+    assert_true(n == 1 && p[0].base == GIB(1) + PAGE_2M);
+}
+
 static void test_refused_pieces_take_nothing(void **state) {
     struct frames before;
     struct range p[4];
@@ -294,9 +306,9 @@ static void test_low_page(void **state) {
 static void test_rounding(void **state) {
     const struct memory_range map[] = {
         {{MIB(1) + 1, 3 * P}, MEMORY_RAM}, /* two whole pages */
-        {{MIB(2), P / 2}, MEMORY_RAM},     {{MIB(2) + P / 2, P / 2}, MEMORY_RAM},
-        {{MIB(4), 8 * P}, MEMORY_RAM},     {{MIB(4) + 2 * P - 1, 2}, MEMORY_NVS},
-        {{MIB(4) + 6 * P, 0}, MEMORY_BAD},
+        {{MIB(2), P / 2}, MEMORY_RAM},         {{MIB(2) + P / 2, P / 2}, MEMORY_RAM},
+        {{MIB(4), 8 * P}, MEMORY_RAM},         {{MIB(4) + 2 * P - 1, 2}, MEMORY_NVS},
+        {{MIB(4) + 6 * P + 1, 0}, MEMORY_BAD},
     };
 
     (void)state;
@@ -374,6 +386,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_frames_from_the_top_below_4g, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pieces_are_few_and_aligned, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_whole_before_aligned, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_pieces_take_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_low_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rounding, setup, teardown),
