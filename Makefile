@@ -15,7 +15,7 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wframe-larger-than=1024 -Werror \
+WARN := -Wall -Wextra -Wno-unused-parameter -Wconversion -Wshadow -Wvla -Wframe-larger-than=1024 -Werror \
         -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith
 
 # ---- Debian packages: tests/packages.txt names them, each step installs what it misses ----------

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest can ask of the hypervisor by VMCALL at CPL 0: number in RAX, result in RAX. The
- * numbers are the guests' interface too and never change their meaning. */
+/* Hypercalls (core/hypercall_abi.h): the answer, or what is left to do for it. */
 #pragma once
 
+#include "core/hypercall_abi.h"
 #include "core/partition.h"
 
-#define HYPERCALL_VERSION 0 /* -> version of this interface, 1 */
-#define HYPERCALL_EXITS   1 /* -> VM exits of this vCPU since it was first started, this one too */
-#define HYPERCALL_STOP    2 /* stop this partition; does not return */
-#define HYPERCALL_RESTART 3 /* stop it and, if its config says so, start it afresh */
-#define HYPERCALL_ENOSYS  (UINT64_MAX - 37) /* -38, as on Linux */
+enum hypercall_act {
+    HYPERCALL_DONE,
+    HYPERCALL_TO_STOP,    /* stop the partition as one that asked for it, */
+    HYPERCALL_TO_RESTART, /* or as one that was reset */
+    HYPERCALL_TO_WRITE,   /* put bytes on the console; the result is how many */
+    HYPERCALL_TO_WAIT,    /* sleep until the guest's TSC is RBX */
+    HYPERCALL_TO_TRACE,   /* single-step RBX instructions */
+};
 
-/* *cause other than STOP_NONE: the partition stops. */
-uint64_t hypercall(const struct vcpu *v, uint64_t number, enum stop_cause *cause);
+/* Value for RAX; *act says what the caller, on the vCPU's core, has to do besides. */
+uint64_t hypercall(const struct vcpu *v, uint64_t number, uint64_t rbx, uint64_t rcx,
+                   enum hypercall_act *act);

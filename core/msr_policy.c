@@ -51,7 +51,7 @@ static const struct row {
     {0x179, 0x179, VALUE, GP, 0, "MCG_CAP: no banks; machine checks are ours"},
     {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
     {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
-    {0x1d9, 0x1d9, PASS, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
+    {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
     {0x250, 0x250, STATE, STATE, 0, "MTRR_FIX64K: reads back; EPT decides the memory type"},
     {0x258, 0x259, STATE, STATE, 1, "MTRR_FIX16K"},
     {0x268, 0x26f, STATE, STATE, 3, "MTRR_FIX4K"},

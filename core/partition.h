@@ -16,7 +16,7 @@
 #include "core/vlapic.h"
 #include "core/vuart.h"
 
-#define VCPU_EXIT_REASONS 86
+#define VCPU_EXIT_REASONS 87 /* 0 to 85 have names; the last counts all others */
 
 /* General registers in the order of their numbers in an instruction. The exit stub pushes them. */
 struct guest_regs {
@@ -37,7 +37,9 @@ struct vcpu {
     unsigned index; /* in the partition = the guest's APIC id */
     unsigned cpu;   /* the core it is pinned to */
     bool waits_for_sipi;
-    uint32_t pending; /* VCPU_PENDING_*, atomic */
+    uint32_t pending;        /* VCPU_PENDING_*, atomic */
+    uint32_t held_interrupt; /* vector the guest gets at its interrupt window */
+    uint64_t trace_left;     /* instructions still to be single-stepped */
 
     struct vlapic lapic;
     struct msr_state msrs;

@@ -14,17 +14,19 @@ typedef uint64_t rdmsr_fn(uint32_t index);
 enum vmx_word { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_TERTIARY, VMX_EXIT, VMX_ENTRY, VMX_WORDS };
 
 /* The controls that code sets, clears or asks for after start-up. All others: vmx_ctl.c. */
-#define PIN_PREEMPTION_TIMER (UINT32_C(1) << 6)
-#define PRIMARY_TERTIARY     (UINT32_C(1) << 17)
-#define PRIMARY_NMI_WINDOW   (UINT32_C(1) << 22)
-#define SECONDARY_RDTSCP     (UINT32_C(1) << 3)
-#define SECONDARY_INVPCID    (UINT32_C(1) << 12)
-#define SECONDARY_ENCLS      (UINT32_C(1) << 15)
-#define SECONDARY_XSAVES     (UINT32_C(1) << 20)
-#define SECONDARY_USER_WAIT  (UINT32_C(1) << 26)
-#define SECONDARY_ENCLV      (UINT32_C(1) << 28)
-#define SECONDARY_TIMEOUT    (UINT32_C(1) << 31)
-#define ENTRY_IA32E_GUEST    (UINT32_C(1) << 9)
+#define PIN_PREEMPTION_TIMER     (UINT32_C(1) << 6)
+#define PRIMARY_INTERRUPT_WINDOW (UINT32_C(1) << 2)
+#define PRIMARY_TERTIARY         (UINT32_C(1) << 17)
+#define PRIMARY_NMI_WINDOW       (UINT32_C(1) << 22)
+#define PRIMARY_MTF              (UINT32_C(1) << 27)
+#define SECONDARY_RDTSCP         (UINT32_C(1) << 3)
+#define SECONDARY_INVPCID        (UINT32_C(1) << 12)
+#define SECONDARY_ENCLS          (UINT32_C(1) << 15)
+#define SECONDARY_XSAVES         (UINT32_C(1) << 20)
+#define SECONDARY_USER_WAIT      (UINT32_C(1) << 26)
+#define SECONDARY_ENCLV          (UINT32_C(1) << 28)
+#define SECONDARY_TIMEOUT        (UINT32_C(1) << 31)
+#define ENTRY_IA32E_GUEST        (UINT32_C(1) << 9)
 
 /* In this order they are read: each after those it depends on. */
 /* clang-format off */

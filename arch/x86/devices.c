@@ -78,3 +78,14 @@ void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_
     if (target == TRAP_UART)
         console_output(p->id);
 }
+
+unsigned devices_console_write(struct vcpu *v, uint64_t text, unsigned bytes) {
+    unsigned taken = 0;
+
+    lock_take(&v->partition->lock); /* the ring has one producer: whoever holds this */
+    for (; taken < bytes && ring_room(v->partition->uart.tx) > 0; taken++)
+        (void)ring_put(v->partition->uart.tx, (uint8_t)(text >> 8 * taken));
+    lock_release(&v->partition->lock);
+    console_output(v->partition->id);
+    return taken;
+}

@@ -16,3 +16,6 @@ void devices_service(struct vcpu *v);
  * or an aligned 32-bit register of the IOAPIC, `at` its offset in the page. Elsewhere: all ones, nothing. */
 uint32_t devices_read(struct vcpu *v, enum trap_target target, unsigned at);
 void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_t value);
+
+/* Bytes of `text`, lowest first, that found room in the console's ring. */
+unsigned devices_console_write(struct vcpu *v, uint64_t text, unsigned bytes);

@@ -5,19 +5,9 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
-#include "arch/x86/vmx_exit.h"
+#include "core/event.h"
+#include "core/log.h"
 #include "core/vmx_ctl.h"
-
-/* "Format of the VM-Entry Interruption-Information Field"; the vectoring field is the same. */
-#define EVENT_VALID        BIT(31)
-#define EVENT_ERROR        BIT(11)
-#define EVENT_TYPE         0x700u
-#define TYPE_NMI           0x200u
-#define TYPE_EXCEPTION     0x300u
-#define TYPE_SOFT_INT      0x400u
-#define TYPE_PRIV_INT      0x500u
-#define TYPE_SOFT_EXC      0x600u
-#define EVENT_UNDEFINED    BIT(12) /* in the vectoring field; must be 0 when injected */
 
 #define BLOCKING_STI_MOVSS 3u
 #define BLOCKING_NMI       8u
@@ -43,83 +33,143 @@ void event_advance(uint32_t length) {
     vmcs_write(VMCS_GUEST_RIP, next);
     if ((blocking & BLOCKING_STI_MOVSS) != 0)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
-    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) == 0)
-        return;
-    if (length != 0) /* between iterations it stays, lest a breakpoint on the instruction hits again */
+    if ((rflags & RFLAGS_RF) != 0 &&
+        length != 0) /* between iterations it stays, lest a breakpoint hits again */
         vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0)
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
 }
 
 void event_inject(uint8_t vector, bool has_error, uint32_t error) {
-    uint32_t event = (uint32_t)EVENT_VALID | TYPE_EXCEPTION | vector;
+    uint32_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
 
     /* In real mode exceptions have no error code, and entry refuses one. */
     if (has_error && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0) {
-        event |= EVENT_ERROR;
+        event |= EVENT_ERROR_CODE;
         vmcs_write(VMCS_ENTRY_ERROR_CODE, error);
     }
     vmcs_write(VMCS_ENTRY_INTERRUPT, event);
 }
 
-void event_inject_nmi(void) {
-    vmcs_write(VMCS_ENTRY_INTERRUPT, (uint32_t)EVENT_VALID | TYPE_NMI | VECTOR_NMI);
-}
-
-void event_redeliver(void) {
-    uint32_t event = vmcs_read(VMCS_IDT_VECTORING), type = event & EVENT_TYPE;
-
-    if ((event & EVENT_VALID) == 0)
-        return;
-    if (type == TYPE_SOFT_INT || type == TYPE_PRIV_INT || type == TYPE_SOFT_EXC)
-        vmcs_write(VMCS_ENTRY_LENGTH, vmcs_read(VMCS_EXIT_LENGTH));
-    if ((event & EVENT_ERROR) != 0)
-        vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_IDT_ERROR_CODE));
-    if (type == TYPE_NMI) {
-        uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_NMI);
-    }
-    vmcs_write(VMCS_ENTRY_INTERRUPT, event & ~(uint32_t)EVENT_UNDEFINED);
-}
-
-void event_nmi_window(bool open) {
+void event_exit_when(uint32_t control, bool on) {
     uint32_t primary = vmcs_read(VMCS_PRIMARY_CONTROLS);
 
-    vmcs_write(VMCS_PRIMARY_CONTROLS, open ? primary | PRIMARY_NMI_WINDOW : primary & ~PRIMARY_NMI_WINDOW);
+    vmcs_write(VMCS_PRIMARY_CONTROLS, on ? primary | control : primary & ~control);
 }
 
-enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)regs;
-    (void)info;
-    event_nmi_window(false);
-    if ((__atomic_fetch_and(&v->pending, ~VCPU_PENDING_NMI, __ATOMIC_ACQ_REL) & VCPU_PENDING_NMI) != 0)
-        event_inject_nmi();
+static void block_nmis(bool block) {
+    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, block ? blocking | BLOCKING_NMI : blocking & ~BLOCKING_NMI);
+}
+
+static void redeliver(uint32_t event) {
+    uint32_t type = event & EVENT_TYPE;
+
+    if (type == EVENT_SOFT_INT || type == EVENT_PRIV_EXC || type == EVENT_SOFT_EXC)
+        vmcs_write(VMCS_ENTRY_LENGTH, vmcs_read(VMCS_EXIT_LENGTH));
+    if ((event & EVENT_ERROR_CODE) != 0)
+        vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_IDT_ERROR_CODE));
+    if (type == EVENT_NMI)
+        block_nmis(false); /* its delivery blocks them again */
+    vmcs_write(VMCS_ENTRY_INTERRUPT, event & ~EVENT_NMI_UNBLOCKED);
+}
+
+/* An interrupt that the local APIC has already handed over, or an NMI: nobody would send it again. */
+static void hold(struct vcpu *v, uint32_t event) {
+    if ((event & EVENT_TYPE) == EVENT_NMI) {
+        block_nmis(false);
+        __atomic_fetch_or(&v->pending, VCPU_PENDING_NMI, __ATOMIC_ACQ_REL);
+        event_exit_when(PRIMARY_NMI_WINDOW, true);
+    } else {
+        v->held_interrupt = event & EVENT_VECTOR;
+        event_exit_when(PRIMARY_INTERRUPT_WINDOW, true);
+    }
+}
+
+enum verdict event_settle(struct vcpu *v, struct exit_info *info, enum verdict verdict) {
+    uint32_t first = vmcs_read(VMCS_IDT_VECTORING);
+
+    if (verdict == VERDICT_RESUME && (first & EVENT_VALID) != 0)
+        redeliver(first);
+    if (verdict != VERDICT_INJECT)
+        return verdict;
+    switch (event_meet(first, info->vector)) {
+    case EVENT_SECOND:
+        break;
+    case EVENT_SECOND_THEN_HELD:
+        hold(v, first);
+        break;
+    case EVENT_DOUBLE_FAULT:
+        info->vector = VECTOR_DF;
+        info->has_error = true;
+        info->error = 0;
+        break;
+    case EVENT_TRIPLE_FAULT:
+        return exit_stop(info, STOP_CRASHED, "triple fault");
+    }
+    return VERDICT_INJECT;
+}
+
+enum verdict exit_interrupt_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    event_exit_when(PRIMARY_INTERRUPT_WINDOW, false);
+    vmcs_write(VMCS_ENTRY_INTERRUPT, EVENT_VALID | EVENT_INTERRUPT | v->held_interrupt);
     return VERDICT_RESUME;
 }
 
-/* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. */
-static enum verdict reinject_debug(struct exit_info *info) {
-    uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
+enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    event_exit_when(PRIMARY_NMI_WINDOW, false);
+    if ((__atomic_fetch_and(&v->pending, ~VCPU_PENDING_NMI, __ATOMIC_ACQ_REL) & VCPU_PENDING_NMI) != 0)
+        vmcs_write(VMCS_ENTRY_INTERRUPT, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
+    return VERDICT_RESUME;
+}
 
+/* Single-stepping, asked for by HYPERCALL_TRACE. */
+enum verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    log_line("%s: vCPU %u at 0x%lx", v->partition->config->name, v->index, vmcs_read(VMCS_GUEST_RIP));
+    if (v->trace_left <= 1)
+        event_exit_when(PRIMARY_MTF, false);
+    v->trace_left--;
+    return VERDICT_RESUME;
+}
+
+static bool steps_instructions(void) {
+    return (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0 &&
+           (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0;
+}
+
+/* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. */
+static enum verdict reinject_debug(struct exit_info *info, uint32_t event) {
+    uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
+    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+    info->vector = VECTOR_DB;
+    if ((event & EVENT_TYPE) == EVENT_PRIV_EXC) { /* INT1: its #DB returns behind it and sets nothing */
+        vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_LENGTH));
+        return VERDICT_INJECT;
+    }
     cpu_write_db6((cpu_read_db6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
-    info->vector = VECTOR_DB;
+    /* Entry insists that the step is pending where TF meets a shadow ("Checks on Guest Non-Register State").
+     */
+    if ((blocking & BLOCKING_STI_MOVSS) != 0 && steps_instructions())
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
     return VERDICT_INJECT;
 }
 
 enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint32_t event = vmcs_read(VMCS_EXIT_INTERRUPT);
 
-    (void)v;
-    (void)regs;
-    if ((event & EVENT_TYPE) == TYPE_NMI) {
+    if ((event & EVENT_TYPE) == EVENT_NMI) {
         cpu_int_nmi();
         return VERDICT_RESUME;
     }
-    switch (event & 0xff) {
+    /* An IRET that faults has ended the blocking of NMIs already, and will be run again. */
+    if ((event & EVENT_NMI_UNBLOCKED) != 0 && (vmcs_read(VMCS_IDT_VECTORING) & EVENT_VALID) == 0)
+        block_nmis(true);
+    switch (event & EVENT_VECTOR) {
     case VECTOR_DB:
-        return reinject_debug(info);
+        return reinject_debug(info, event);
     case VECTOR_AC:
         info->vector = VECTOR_AC;
         info->has_error = true; /* the error code of #AC is always 0 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exits of instructions about the CPU itself: CPUID, MSRs, control registers, XSETBV, caches,
- * hypercalls. Moves values between the VMCS and core/'s policies. */
+/* Exits of instructions about the CPU itself: CPUID, MSRs, control registers, XSETBV, caches.
+ * Moves values between the VMCS and core/'s policies. */
 #include "arch/x86/apic_access.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest.h"
@@ -9,7 +9,6 @@
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
-#include "core/hypercall.h"
 
 #define X2APIC_FIRST  0x800
 #define X2APIC_LAST   0x8ff
@@ -25,7 +24,6 @@ static uint64_t cr4_view(const struct vcpu *v) {
 }
 
 enum verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)info;
     uint32_t leaf = (uint32_t)regs->rax, out[4];
     struct cpuid_live live = {0};
     if (cpuid_is_live(leaf)) {
@@ -51,6 +49,10 @@ static enum msr_verdict read_msr(struct vcpu *v, uint32_t index, uint64_t *value
     enum msr_verdict verdict = msr_read(&v->msrs, index, value);
     if (verdict != MSR_ARCH)
         return verdict;
+    if (index == IA32_DEBUGCTL) { /* seen in the VMCS where the MSR itself is missing */
+        *value = vmcs_read(VMCS_GUEST_DEBUGCTL);
+        return MSR_DONE;
+    }
     if (!v->lapic.tsc_deadline) /* IA32_TSC_DEADLINE it is, which this CPU does not have */
         return MSR_GP;
     *value = cpu_rdmsr(IA32_TSC_DEADLINE) == 0 ? 0 : v->msrs.deadline; /* has fired? */
@@ -172,16 +174,5 @@ enum verdict exit_xsetbv(struct vcpu *v, struct guest_regs *regs, struct exit_in
  * without a device that reads memory behind the caches' back neither has an effect a guest could
  * miss, so both do nothing. */
 enum verdict exit_cache(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
-    (void)info;
     return VERDICT_NEXT;
-}
-
-enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    enum stop_cause cause = STOP_NONE;
-    if (guest_cpl() != 0)
-        return exit_inject_ud(info);
-    regs->rax = hypercall(v, regs->rax, &cause);
-    return cause == STOP_NONE ? VERDICT_NEXT : exit_stop(info, cause, NULL);
 }

@@ -85,27 +85,33 @@ static void zero_host_msrs(void) {
         cpu_wrmsr(IA32_XSS, 0);
 }
 
-/* All that a guest can have left in this core and that no VMCS field holds. */
-static void reset_core(struct vcpu *v) {
-    uint64_t microcode = 0, arch_caps = 0;
-
-    zero_host_msrs();
+/* What RESET and INIT have in common, "Processor State After Reset". */
+static void init_core(struct vcpu *v) {
+    lapic_reset();
+    memset(vcpu_regs(), 0, sizeof(struct guest_regs));
+    vcpu_regs()->rdx = cpu_cpuid(1, 0).eax;
+    v->trace_left = 0;
     cpu_write_db0(0);
     cpu_write_db1(0);
     cpu_write_db2(0);
     cpu_write_db3(0);
     cpu_write_db6(DR6_RESET);
     cpu_write_cr2(0);
+}
+
+/* All that a guest can have left in this core and that no VMCS field holds. */
+static void reset_core(struct vcpu *v) {
+    uint64_t microcode = 0, arch_caps = 0;
+
+    zero_host_msrs();
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         cpu_xsetbv(0, XCR0_RESET);
-    lapic_reset();
     vlapic_reset(&v->lapic, v->index, v->index == 0, host_has_deadline());
     (void)!trap_read_msr(IA32_BIOS_SIGN_ID, &microcode);
     if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0)
         arch_caps = cpu_rdmsr(IA32_ARCH_CAPABILITIES);
     msr_state_init(&v->msrs, microcode, arch_caps);
-    memset(vcpu_regs(), 0, sizeof(struct guest_regs));
-    vcpu_regs()->rdx = cpu_cpuid(1, 0).eax; /* "Processor State After Reset" */
+    init_core(v);
     vmcs_setup(v);
     vcpu_choose_msr_bitmap(v);
 }
@@ -169,10 +175,8 @@ static void take_init(struct vcpu *v) {
     if (v->index == 0) /* the boot CPU goes to the reset vector, which resets */
         vcpu_stop(v, STOP_RESET);
     vlapic_init_signal(&v->lapic);
-    lapic_reset();
-    memset(vcpu_regs(), 0, sizeof(struct guest_regs));
-    vcpu_regs()->rdx = cpu_cpuid(1, 0).eax;
-    vmcs_setup(v);
+    init_core(v);
+    vmcs_set_init(v, (vmcs_read(VMCS_CR0_SHADOW) & (CR0_CD | CR0_NW)) | CR0_ET);
     vcpu_choose_msr_bitmap(v);
     v->waits_for_sipi = true;
 }
@@ -201,7 +205,7 @@ void vcpu_kicked(void) {
         cpu_wait_kick();
     }
     if ((__atomic_load_n(&v->pending, __ATOMIC_ACQUIRE) & VCPU_PENDING_NMI) != 0)
-        event_nmi_window(true);
+        event_exit_when(PRIMARY_NMI_WINDOW, true);
     devices_service(v);
 }
 
@@ -220,16 +224,6 @@ void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
             continue;
         smp_kick(to->cpu);
     }
-}
-
-/* The slow timer of the core that serves the console, where no interrupt can. */
-enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
-    (void)info;
-    vmcs_write(VMCS_PREEMPTION_TIMER, console_poll_ticks());
-    console_service();
-    return VERDICT_RESUME;
 }
 
 void vcpu_run(void) {

@@ -128,8 +128,9 @@ static void write_control_registers(const struct vcpu *v, uint64_t cr0, uint64_t
     vmcs_write(VMCS_CR4_SHADOW, cr4);
 }
 
-static void write_guest_reset(const struct vcpu *v) {
-    write_control_registers(v, CR0_RESET, 0);
+void vmcs_set_init(const struct vcpu *v, uint64_t cr0) {
+    write_controls(v);
+    write_control_registers(v, cr0, 0);
     vmcs_write(VMCS_GUEST_CR3, 0);
     write_data_segments(0, 0, LIMIT_64K, RIGHTS_DATA16);
     write_segment(SEG_CS, 0xf000, 0xffff0000, LIMIT_64K, RIGHTS_CODE16);
@@ -143,16 +144,21 @@ static void write_guest_reset(const struct vcpu *v) {
     vmcs_write(VMCS_GUEST_RSP, 0);
     vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_RESET);
     vmcs_write(VMCS_GUEST_DR7, DR7_RESET);
-    vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
     vmcs_write(VMCS_GUEST_EFER, 0);
+    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+    vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+    vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+    vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
+}
+
+/* What RESET sets and INIT leaves alone, and what no guest sees. */
+static void write_guest_reset(void) {
+    vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
     vmcs_write(VMCS_GUEST_PAT, PAT_RESET);
     vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
     vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
     vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
-    vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
-    vmcs_write(VMCS_GUEST_ACTIVITY, 0);
     vmcs_write(VMCS_GUEST_SMBASE, 0);
-    vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
     vmcs_write(VMCS_LINK_POINTER, NO_LINK);
 }
 
@@ -160,10 +166,9 @@ void vmcs_setup(const struct vcpu *v) {
     vmx_clear(this_cpu.vmcs);
     vmx_load(this_cpu.vmcs);
     this_cpu.launched = 0;
-    write_controls(v);
     write_host();
-    write_guest_reset(v);
-    vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
+    write_guest_reset();
+    vmcs_set_init(v, CR0_RESET);
     vmx_invept(INVALIDATE_SINGLE, v->partition->ept_pointer);
 }
 

@@ -28,41 +28,28 @@ _Static_assert(sizeof(struct guest_regs) == GUEST_REGS_BYTES, "vmx_exit.S");
 #define BLOCKING_NMI           8u
 
 static enum verdict exit_undefined(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
     return exit_inject_ud(info);
 }
 
 static enum verdict exit_gp(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
     return exit_inject_gp(info);
 }
 
 static enum verdict exit_triple_fault(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
     return exit_stop(info, STOP_CRASHED, "triple fault");
 }
 
 static enum verdict exit_task_switch(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
     return exit_stop(info, STOP_CRASHED, "hardware task switch, which is not supported");
 }
 
 /* INIT signals, which nobody of ours sends, and bus locks: the exit counter shows them. */
 static enum verdict exit_counted(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
-    (void)info;
     return VERDICT_RESUME;
 }
 
 /* The guest has kept events away for too long, with no exit in between, and has been interrupted. */
 static enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    (void)v;
-    (void)regs;
     if ((info->qualification & NOTIFY_CONTEXT_INVALID) != 0)
         return exit_stop(info, STOP_CRASHED, "endless instruction, the state of which is lost");
     if ((info->qualification & NOTIFY_IRET_UNBLOCKED) != 0)
@@ -82,7 +69,7 @@ static const struct {
     [4] = {NULL, "SIPI", 0},
     [5] = {NULL, "I/O SMI", 0},
     [6] = {NULL, "other SMI", 0},
-    [7] = {NULL, "interrupt window", 0},
+    [7] = {exit_interrupt_window, "interrupt window", 0},
     [8] = {exit_nmi_window, "NMI window", 0},
     [9] = {exit_task_switch, "task switch", HAS_QUALIFICATION},
     [10] = {exit_cpuid, "CPUID", HAS_LENGTH},
@@ -111,7 +98,7 @@ static const struct {
     [33] = {NULL, "entry failure: guest state", HAS_QUALIFICATION},
     [34] = {NULL, "entry failure: MSR loading", HAS_QUALIFICATION},
     [36] = {exit_undefined, "MWAIT", 0},
-    [37] = {NULL, "monitor trap flag", 0},
+    [37] = {exit_monitor_trap, "monitor trap flag", 0},
     [39] = {exit_undefined, "MONITOR", 0},
     [40] = {NULL, "PAUSE", 0},
     [41] = {NULL, "entry failure: machine check", HAS_QUALIFICATION},
@@ -162,16 +149,15 @@ const char *exit_reason_name(uint32_t reason) {
 }
 
 static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    unsigned flags;
-
     if (info->reason >= VCPU_EXIT_REASONS || rows[info->reason].handle == NULL)
         return exit_stop(info, STOP_CRASHED, "an exit that must not happen");
-    flags = rows[info->reason].flags;
+    unsigned flags = rows[info->reason].flags;
     if ((flags & HAS_LENGTH) != 0)
         info->length = vmcs_read(VMCS_EXIT_LENGTH);
     if ((flags & HAS_QUALIFICATION) != 0)
         info->qualification = vmcs_read(VMCS_QUALIFICATION);
-    return rows[info->reason].handle(v, regs, info);
+    enum verdict verdict = rows[info->reason].handle(v, regs, info);
+    return (flags & HAS_VECTORING) != 0 ? event_settle(v, info, verdict) : verdict;
 }
 
 void vmx_exit(struct guest_regs *regs);
@@ -201,8 +187,6 @@ void vmx_exit(struct guest_regs *regs) {
         event_inject(info.vector, info.has_error, info.error);
         break;
     case VERDICT_RESUME:
-        if ((rows[info.reason].flags & HAS_VECTORING) != 0)
-            event_redeliver();
         break;
     case VERDICT_STOP:
         dump_guest(v, regs, &info);

@@ -18,6 +18,7 @@ enum {
     VECTOR_DB = 1,
     VECTOR_NMI = 2,
     VECTOR_UD = 6,
+    VECTOR_DF = 8,
     VECTOR_SS = 12,
     VECTOR_GP = 13,
     VECTOR_PF = 14,
@@ -56,11 +57,11 @@ static inline enum verdict exit_stop(struct exit_info *info, enum stop_cause cau
 }
 
 /* exit_cpu.c */
-exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache, exit_vmcall;
+exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache;
+/* exit_hypercall.c */
+exit_fn exit_vmcall, exit_preemption_timer;
 /* event.c */
-exit_fn exit_exception, exit_nmi_window;
-/* vcpu.c */
-exit_fn exit_preemption_timer;
+exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap;
 /* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
 exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);

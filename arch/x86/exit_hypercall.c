@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VMCALL: carries out what core/hypercall decides; and the VMX-preemption timer, which ends a guest's wait
+ * and is core 0's slow look at the console where the UART has no interrupt. */
+#include "arch/x86/console_io.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/devices.h"
+#include "arch/x86/event.h"
+#include "arch/x86/guest.h"
+#include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_cpu.h"
+#include "core/hypercall.h"
+
+#define ACTIVITY_ACTIVE 0u
+#define ACTIVITY_HLT    1u
+#define MISC_HLT        BIT(6) /* IA32_VMX_MISC: activity state HLT is supported */
+
+static void set_timer(uint64_t count) {
+    uint32_t pin = vmcs_read(VMCS_PIN_CONTROLS) & ~PIN_PREEMPTION_TIMER;
+
+    vmcs_write(VMCS_PIN_CONTROLS, count != 0 ? pin | PIN_PREEMPTION_TIMER : pin);
+    if (count != 0)
+        vmcs_write(VMCS_PREEMPTION_TIMER, count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
+}
+
+/* Halted as by HLT, but with a timer, which runs in that state too. */
+static uint64_t wait_until(uint64_t tsc) {
+    int64_t left = (int64_t)(tsc - cpu_rdtsc());
+
+    if (!vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER) || (vmx_caps.raw[CAP_MISC] & MISC_HLT) == 0)
+        return (uint64_t)HYPERCALL_ENOSYS;
+    if (left > 0) {
+        set_timer(((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1);
+        vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+    }
+    return 0;
+}
+
+static uint64_t trace(struct vcpu *v, uint64_t instructions) {
+    if (!vmx_can_set(&vmx_caps, VMX_PRIMARY, PRIMARY_MTF))
+        return (uint64_t)HYPERCALL_ENOSYS;
+    v->trace_left = instructions;
+    event_exit_when(PRIMARY_MTF, instructions != 0);
+    return 0;
+}
+
+enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    enum hypercall_act act;
+
+    if (guest_cpl() != 0)
+        return exit_inject_ud(info);
+    regs->rax = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);
+    switch (act) {
+    case HYPERCALL_DONE:
+        break;
+    case HYPERCALL_TO_STOP:
+        return exit_stop(info, STOP_ASKED, NULL);
+    case HYPERCALL_TO_RESTART:
+        return exit_stop(info, STOP_RESET, NULL);
+    case HYPERCALL_TO_WRITE:
+        regs->rax = devices_console_write(v, regs->rbx, (unsigned)regs->rcx);
+        break;
+    case HYPERCALL_TO_WAIT:
+        regs->rax = wait_until(regs->rbx);
+        break;
+    case HYPERCALL_TO_TRACE:
+        regs->rax = trace(v, regs->rbx);
+        break;
+    }
+    return VERDICT_NEXT;
+}
+
+enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+    set_timer(console_poll_ticks());
+    console_service();
+    return VERDICT_RESUME;
+}
