@@ -32,6 +32,14 @@ $(GUEST)/%.elf: $(GUEST)/obj/guests/%.c.o $(GUEST_LIB) guests/lib/guest.ld
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
 
+# Many tests in one guest.
+GUEST_ELFS += $(GUEST)/rows.elf
+ROWS       := $(patsubst %,$(GUEST)/obj/%.o,$(wildcard guests/rows/*.c guests/rows/*.S))
+$(GUEST)/rows.elf: $(ROWS) $(GUEST_LIB) guests/lib/guest.ld
+	@echo "  LD   $@"
+	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
+	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
+
 # A flat binary: code and data, nothing around it.
 $(GUEST)/flat.bin: $(GUEST)/obj/guests/flat.S.o
 	@echo "  BIN  $@"

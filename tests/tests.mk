@@ -50,7 +50,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(HEADERS) \
-           $(sort $(wildcard guests/*.c guests/*.h tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.c))
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.c))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
 .PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts

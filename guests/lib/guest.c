@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small run-time of our bare-metal guests, entered from start.S in 64-bit mode with interrupts
- * off. One CPU. */
+ * off. */
 #include "guests/lib/guest.h"
 
 #include "core/str.h"
@@ -23,18 +23,41 @@ struct __attribute__((packed)) table_register {
     const void *base;
 };
 
-extern const uint8_t guest_stubs[];
-extern const uint8_t guest_catch_landing[];
-extern uint64_t guest_catch_rsp;
+/* What a CPU has for itself, at GS:0. */
+struct guest_percpu {
+    uint64_t catch_rsp; /* start.S knows that it comes first */
+    unsigned index;
+    struct guest_fault fault;
+    void (*volatile code)(void *); /* to call; NULL when done */
+    void *arg;
+    volatile bool up;
+};
+
+extern const uint8_t guest_stubs[], guest_ap_page[], guest_ap_page_end[];
+extern const uint8_t guest_catch_landing[], guest_user_return[];
+extern uint8_t guest_stack_top[], guest_user_stack_top[];
+extern uint64_t guest_gdt[];
 bool guest_catch_raw(void (*code)(void *), void *arg);
+void guest_user_raw(void *call);
 void guest_start(uint32_t magic, const uint32_t *info);
+void guest_ap_start(unsigned index);
 void guest_trap(struct guest_frame *frame);
 
 static struct idt_gate guest_idt[256];
 static void (*guest_handlers[256])(const struct guest_frame *frame);
-static struct guest_fault guest_last_fault;
-static const char *guest_line = "";
+static struct guest_percpu guest_cpus[GUEST_MAX_CPUS];
+static uint32_t guest_tss[26]; /* RSP0 is in words 1 and 2 */
+static char guest_line[1024];
 static unsigned guest_ok, guest_failed;
+
+#define MSR_GS_BASE   0xC0000101u
+#define VECTOR_RETURN 0x81 /* by which user code comes back */
+#define AP_STATE      0xF00
+#define AP_TICKS      50000000
+
+static struct guest_percpu *guest_this(void) {
+    return (struct guest_percpu *)rdmsr(MSR_GS_BASE);
+}
 
 /* ---- What the compiler calls by itself ---- */
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
@@ -153,15 +176,22 @@ static uint64_t guest_cr2(void) {
 }
 
 void guest_trap(struct guest_frame *frame) {
-    guest_last_fault = (struct guest_fault){frame->vector, frame->error, frame->rip, guest_cr2()};
+    struct guest_percpu *this = guest_this();
+
     if (guest_handlers[frame->vector] != NULL) {
         guest_handlers[frame->vector](frame);
-    } else if (frame->vector < 32 && guest_catch_rsp != 0) {
+        return;
+    }
+    this->fault = (struct guest_fault){frame->vector, frame->error, frame->rip, guest_cr2()};
+    if ((frame->vector < 32 || frame->vector == VECTOR_RETURN) && this->catch_rsp != 0) {
         frame->rip = (uint64_t)guest_catch_landing;
-        frame->rsp = guest_catch_rsp;
+        frame->rsp = this->catch_rsp;
+        frame->cs = 0x08;
+        frame->ss = 0x10;
+        frame->rflags = 2;
     } else {
-        guest_print("guest: unexpected vector %lu, error 0x%lx, rip 0x%lx, cr2 0x%lx\n", frame->vector,
-                    frame->error, frame->rip, guest_last_fault.cr2);
+        guest_print("guest: CPU %u: unexpected vector %lu, error 0x%lx, rip 0x%lx, cr2 0x%lx\n", this->index,
+                    frame->vector, frame->error, frame->rip, this->fault.cr2);
         guest_die(); /* so that somebody notices: the partition stops */
     }
 }
@@ -170,29 +200,94 @@ bool guest_catch(void (*code)(void *), void *arg, struct guest_fault *fault) {
     bool caught = guest_catch_raw(code, arg);
 
     if (caught)
-        *fault = guest_last_fault;
+        *fault = guest_this()->fault;
     return caught;
+}
+
+uint64_t guest_fault_of(void (*code)(void *), void *arg) {
+    struct guest_fault fault;
+
+    return guest_catch(code, arg, &fault) ? fault.vector : GUEST_NO_FAULT;
+}
+
+struct guest_user_call {
+    void (*code)(void *);
+    void *arg;
+};
+
+bool guest_catch_user(void (*code)(void *), void *arg, struct guest_fault *fault) {
+    struct guest_user_call call = {code, arg};
+
+    return guest_catch(guest_user_raw, &call, fault) && fault->vector != VECTOR_RETURN;
+}
+
+struct guest_msr {
+    uint32_t index;
+    uint64_t value;
+};
+
+static void guest_do_rdmsr(void *arg) {
+    struct guest_msr *msr = arg;
+
+    msr->value = rdmsr(msr->index);
+}
+
+static void guest_do_wrmsr(void *arg) {
+    const struct guest_msr *msr = arg;
+
+    wrmsr(msr->index, msr->value);
+}
+
+uint64_t guest_rdmsr(uint32_t index, uint64_t *value) {
+    struct guest_msr msr = {index, 0};
+    uint64_t vector = guest_fault_of(guest_do_rdmsr, &msr);
+
+    *value = msr.value;
+    return vector;
+}
+
+uint64_t guest_wrmsr(uint32_t index, uint64_t value) {
+    struct guest_msr msr = {index, value};
+
+    return guest_fault_of(guest_do_wrmsr, &msr);
 }
 
 void guest_on_irq(unsigned vector, void (*handler)(const struct guest_frame *frame)) {
     guest_handlers[vector & 255] = handler;
 }
 
-static void guest_traps_init(void) {
+static void guest_traps_load(unsigned cpu) {
     struct table_register idtr = {sizeof(guest_idt) - 1, guest_idt};
 
+    guest_cpus[cpu].index = cpu;
+    wrmsr(MSR_GS_BASE, (uint64_t)&guest_cpus[cpu]);
+    __asm__ volatile("lidt %0" : : "m"(idtr));
+}
+
+/* Where user code's exceptions find a kernel stack: CPU 0's, below what it is using meanwhile. */
+static void guest_tss_init(void) {
+    uint64_t at = (uint64_t)guest_tss, rsp0 = (uint64_t)guest_stack_top - 0x1000;
+
+    guest_tss[1] = (uint32_t)rsp0;
+    guest_tss[25] = sizeof(guest_tss) << 16; /* no I/O bitmap */
+    guest_gdt[8] = (sizeof(guest_tss) - 1) | (at & 0xFFFFFF) << 16 | UINT64_C(0x89) << 40;
+    __asm__ volatile("ltr %w0" : : "r"(0x40));
+}
+
+static void guest_traps_init(void) {
     for (unsigned i = 0; i < 256; i++) {
         uint64_t stub = (uint64_t)(guest_stubs + 16 * i);
 
         guest_idt[i] = (struct idt_gate){
             .offset_0 = (uint16_t)stub,
             .selector = 0x08,
-            .type = 0x8E00,
+            .type = i == VECTOR_RETURN ? 0xEE00 : 0x8E00,
             .offset_16 = (uint16_t)(stub >> 16),
             .offset_32 = (uint32_t)(stub >> 32),
         };
     }
-    __asm__ volatile("lidt %0" : : "m"(idtr));
+    guest_traps_load(0);
+    guest_tss_init();
 }
 
 /* ---- Time and the local APIC ---- */
@@ -211,6 +306,104 @@ bool guest_x2apic_on(void) {
     wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BIT(11) | BIT(10));
     wrmsr(MSR_X2APIC + 0xF, 0x1FF); /* SVR: enabled, spurious vector 255 */
     return true;
+}
+
+static bool guest_in_x2apic(void) {
+    return (rdmsr(MSR_APIC_BASE) & BIT(10)) != 0;
+}
+
+static volatile uint32_t *guest_xapic(unsigned reg) {
+    return (volatile uint32_t *)(UINT64_C(0xFEE00000) + reg * 16);
+}
+
+uint32_t guest_apic_read(unsigned reg) {
+    return guest_in_x2apic() ? (uint32_t)rdmsr(MSR_X2APIC + reg) : *guest_xapic(reg);
+}
+
+void guest_apic_write(unsigned reg, uint32_t value) {
+    if (guest_in_x2apic())
+        wrmsr(MSR_X2APIC + reg, value);
+    else
+        *guest_xapic(reg) = value;
+}
+
+void guest_ipi(uint32_t apic_id, uint32_t low) {
+    if (guest_in_x2apic()) {
+        wrmsr(MSR_X2APIC + APIC_ICR, (uint64_t)apic_id << 32 | low);
+    } else {
+        *guest_xapic(APIC_ICR + 1) = apic_id << 24;
+        *guest_xapic(APIC_ICR) = low;
+    }
+}
+
+/* ---- Other CPUs ---- */
+unsigned guest_cpu(void) {
+    return guest_this()->index;
+}
+
+unsigned guest_nr_cpus(void) {
+    return cpuid(1, 0).ebx >> 16 & 0xFF;
+}
+
+/* An AP, from start.S. */
+void guest_ap_start(unsigned index) {
+    struct guest_percpu *this = &guest_cpus[index];
+
+    guest_traps_load(index);
+    this->catch_rsp = 0;
+    this->code = NULL;
+    this->up = true;
+    for (;;) {
+        while (this->code == NULL)
+            __builtin_ia32_pause();
+        this->code(this->arg);
+        this->code = NULL;
+    }
+}
+
+static bool guest_spin_until(const volatile bool *flag, uint64_t ticks) {
+    uint64_t end = rdtsc() + ticks;
+
+    while (!*flag && rdtsc() < end)
+        __builtin_ia32_pause();
+    return *flag;
+}
+
+const struct guest_state *guest_cpu_state(uint32_t page) {
+    return (const struct guest_state *)(uint64_t)(page + AP_STATE);
+}
+
+void guest_cpu_stop(unsigned cpu) {
+    guest_ipi(cpu, ICR_INIT);
+    guest_cpus[cpu].up = false;
+    for (volatile unsigned i = 0; i < 10000; i++) /* the target's kick is on its way */
+        ;
+    guest_cpus[cpu].up = false;
+}
+
+bool guest_cpu_start(unsigned cpu, uint32_t page) {
+    if (cpu >= guest_nr_cpus() || cpu >= GUEST_MAX_CPUS)
+        return false;
+    guest_cpu_stop(cpu);
+    memcpy((void *)(uint64_t)page, guest_ap_page, (size_t)(guest_ap_page_end - guest_ap_page));
+    guest_ipi(cpu, ICR_SIPI | page >> 12);
+    return guest_spin_until(&guest_cpus[cpu].up, AP_TICKS);
+}
+
+bool guest_cpu_run(unsigned cpu, void (*code)(void *), void *arg) {
+    if (!guest_cpus[cpu].up && !guest_cpu_start(cpu, GUEST_TRAMPOLINE))
+        return false;
+    guest_cpus[cpu].arg = arg;
+    guest_cpus[cpu].code = code;
+    return true;
+}
+
+bool guest_cpu_wait(unsigned cpu, uint64_t ticks) {
+    uint64_t end = rdtsc() + ticks;
+
+    while (guest_cpus[cpu].code != NULL && rdtsc() < end)
+        __builtin_ia32_pause();
+    return guest_cpus[cpu].code == NULL;
 }
 
 /* ---- Hypercalls ---- */
@@ -232,6 +425,20 @@ bool guest_hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t *result) 
         return false;
     *result = call.rax;
     return true;
+}
+
+uint64_t guest_counter(uint64_t which) {
+    uint64_t value = 0;
+
+    guest_hypercall(HYPERCALL_COUNTER, which, 0, &value);
+    return value;
+}
+
+uint64_t guest_exits(void) {
+    uint64_t value = 0;
+
+    guest_hypercall(HYPERCALL_EXITS, 0, 0, &value);
+    return value;
 }
 
 void guest_stop(void) {
@@ -265,7 +472,8 @@ void guest_start(uint32_t magic, const uint32_t *info) {
     guest_serial_init();
     guest_traps_init();
     if (magic == MB1_EAX && (info[0] & MB1_CMDLINE) != 0)
-        guest_line = (const char *)(uint64_t)info[4];
+        (void)str_copy(guest_line, sizeof(guest_line), (const char *)(uint64_t)info[4],
+                       str_length((const char *)(uint64_t)info[4]));
     guest_main();
     guest_stop();
 }

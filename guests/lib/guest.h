@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a small bare-metal guest needs: printing, its command line, traps, MSRs, ports, hypercalls
- * and expectations. Depends on nothing of the hypervisor but its number-to-text code. */
+/* What a small bare-metal guest needs: printing, its command line, traps, MSRs, ports, other CPUs, user mode,
+ * hypercalls and expectations. Depends on nothing of the hypervisor but its number-to-text code. */
 #pragma once
 
+#include "core/hypercall_abi.h"
 #include "core/types.h"
 
 /* ---- One function an instruction ---- */
@@ -77,8 +78,20 @@ struct guest_fault {
     uint64_t vector, error, rip, cr2;
 };
 
-/* Call code(arg); true if an exception ended it, which *fault then describes. Does not nest. */
+#define GUEST_NO_FAULT UINT64_MAX
+
+/* Call code(arg); true if an exception ended it, which *fault then describes. Does not nest. Each CPU. */
 bool guest_catch(void (*code)(void *), void *arg, struct guest_fault *fault);
+
+/* The vector that code(arg) ends with, GUEST_NO_FAULT if it returns. */
+uint64_t guest_fault_of(void (*code)(void *), void *arg);
+
+/* The same at CPL 3 with IOPL 0, on a stack of its own. CPU 0. */
+bool guest_catch_user(void (*code)(void *), void *arg, struct guest_fault *fault);
+
+/* RDMSR and WRMSR that may fault: the vector, or GUEST_NO_FAULT. */
+uint64_t guest_rdmsr(uint32_t msr, uint64_t *value);
+uint64_t guest_wrmsr(uint32_t msr, uint64_t value);
 
 /* Handler of an interrupt vector, 32 to 255; runs with interrupts off and sends no EOI itself. */
 void guest_on_irq(unsigned vector, void (*handler)(const struct guest_frame *frame));
@@ -87,13 +100,50 @@ void guest_on_irq(unsigned vector, void (*handler)(const struct guest_frame *fra
 uint64_t guest_tsc_hz(void); /* by CPUID 15H and 16H; 0 = they do not say */
 bool guest_x2apic_on(void);  /* false: the CPU has none */
 
-/* ---- Hypercalls: number in RAX, arguments in RBX and RCX, result in RAX, as KVM has them ---- */
-#define HYPERCALL_EXITS  1 /* VM exits of this vCPU so far, this one too */
-#define HYPERCALL_STOP   2 /* stop the partition; does not return */
-#define HYPERCALL_ENOSYS (-38)
+/* The local APIC in whichever mode it is; register = offset / 16. */
+#define APIC_EOI  0x0Bu
+#define APIC_ICR  0x30u
+#define ICR_INIT  0x4500u
+#define ICR_SIPI  0x4600u
+#define ICR_NMI   0x4400u
+#define ICR_FIXED 0x4000u
+uint32_t guest_apic_read(unsigned reg);
+void guest_apic_write(unsigned reg, uint32_t value);
+void guest_ipi(uint32_t apic_id, uint32_t low); /* low half of the ICR */
+
+/* ---- Other CPUs, numbered by APIC id ---- */
+#define GUEST_MAX_CPUS   8
+#define GUEST_TRAMPOLINE 0x7000u /* page the others start in, unless a test wants another */
+
+/* What a CPU finds in its registers at its first instruction. */
+struct guest_state {
+    uint32_t eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t cr0, cr2, cr3, cr4, dr0, dr1, dr2, dr3, dr6, dr7, efer, eflags;
+    uint16_t cs, ds, es, ss, fs, gs, gdt_limit, idt_limit;
+    uint32_t gdt_base, idt_base;
+};
+extern struct guest_state guest_entry_state; /* CPU 0's, as the loader left it */
+
+unsigned guest_cpu(void);
+unsigned guest_nr_cpus(void);
+
+/* INIT and one SIPI to that page, below 640 KiB; false if the CPU does not come. */
+bool guest_cpu_start(unsigned cpu, uint32_t page);
+const struct guest_state *guest_cpu_state(uint32_t page); /* as the last CPU to start there found it */
+void guest_cpu_stop(unsigned cpu);                        /* INIT: waits for a SIPI again */
+
+/* Let a CPU call code(arg), starting it if need be; guest_cpu_wait: has it returned within that many ticks?
+ */
+bool guest_cpu_run(unsigned cpu, void (*code)(void *), void *arg);
+bool guest_cpu_wait(unsigned cpu, uint64_t ticks);
+
+/* ---- Hypercalls: see core/hypercall_abi.h ---- */
 
 /* False if VMCALL faults (there is no hypervisor) or the hypervisor does not know the number. */
 bool guest_hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t *result);
+
+uint64_t guest_counter(uint64_t which); /* HYPERCALL_COUNTER_* */
+uint64_t guest_exits(void);             /* of this vCPU; the call itself is one */
 
 /* ---- Expectations: "ok NAME" or "FAIL file:line NAME" ---- */
 void guest_expect(bool good, const char *name, const char *file, int line);

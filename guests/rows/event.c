@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens around an instruction that exits (trap flag, shadows, breakpoints), and NMIs. */
+#include "guests/rows/rows.h"
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_RF BIT(16)
+#define DR6_B0    BIT(0)
+#define DR6_B1    BIT(1)
+#define DR6_BS    BIT(14)
+#define DR6_RESET UINT64_C(0xFFFF0FF0)
+#define VECTOR    0x42
+
+static struct {
+    uint64_t rip[8], dr6[8];
+    volatile unsigned count;
+} seen;
+
+static void see(const struct guest_frame *frame) {
+    uint64_t dr6;
+
+    __asm__ volatile("mov %%db6, %0" : "=r"(dr6));
+    if (seen.count < ARRAY_SIZE(seen.rip)) {
+        seen.rip[seen.count] = frame->rip;
+        seen.dr6[seen.count] = dr6;
+    }
+    seen.count++;
+}
+
+/* Once: then steps no further, and a breakpoint on the instruction at hand lets it run. */
+static void on_debug(const struct guest_frame *frame) {
+    struct guest_frame *back = (struct guest_frame *)frame;
+
+    see(frame);
+    back->rflags = (frame->rflags & ~RFLAGS_TF) | RFLAGS_RF;
+    __asm__ volatile("mov %0, %%db6" : : "r"(DR6_RESET));
+}
+
+static void on_interrupt(const struct guest_frame *frame) {
+    see(frame);
+    guest_apic_write(APIC_EOI, 0);
+}
+
+static void single_step(void) {
+    uint64_t after;
+
+    guest_on_irq(1, on_debug);
+    seen.count = 0;
+    __asm__ volatile("pushfq; orl $0x100, (%%rsp); popfq; cpuid\n"
+                     "1: lea 1b(%%rip), %0"
+                     : "=&r"(after)
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx", "memory");
+    EXPECT("V044 V034 X08 a step over CPUID ends behind it", seen.count == 1 && seen.rip[0] == after);
+    EXPECT("V044 X01 with DR6.BS", seen.dr6[0] == (DR6_RESET | DR6_BS));
+    guest_on_irq(1, NULL);
+}
+
+static void sti_shadow(void) {
+    uint64_t after;
+
+    guest_on_irq(VECTOR, on_interrupt);
+    guest_apic_write(0x0F, 0x1FF);
+    seen.count = 0;
+    guest_ipi(0, ICR_FIXED | VECTOR);
+    __asm__ volatile("sti; cpuid\n"
+                     "1: nop; cli; lea 1b(%%rip), %0"
+                     : "=&r"(after)
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx", "memory");
+    EXPECT("V046 V047 V053 the shadow of STI ends behind an instruction that exits",
+           seen.count == 1 && seen.rip[0] == after);
+}
+
+/* CPUID in the shadow of MOV SS under TF: the step comes behind CPUID, not behind MOV SS. */
+static void mov_ss_shadow(void) {
+    uint64_t after;
+
+    guest_on_irq(1, on_debug);
+    seen.count = 0;
+    __asm__ volatile("mov %%ss, %%esi; pushfq; orl $0x100, (%%rsp); popfq; mov %%esi, %%ss; cpuid\n"
+                     "1: lea 1b(%%rip), %0"
+                     : "=&r"(after)
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx", "rsi", "memory");
+    EXPECT("V046 V047 the shadow of MOV SS ends behind an instruction that exits",
+           seen.count == 1 && seen.rip[0] == after);
+    guest_on_irq(1, NULL);
+}
+
+static void breakpoints(void) {
+    uint64_t first, second;
+
+    guest_on_irq(1, on_debug);
+    seen.count = 0;
+    __asm__ volatile("lea 1f(%%rip), %0; mov %0, %%db0; lea 2f(%%rip), %1; mov %1, %%db1\n"
+                     "mov $0x405, %%esi; mov %%rsi, %%db7\n"
+                     "1: cpuid\n"
+                     "2: nop\n"
+                     "mov $0x400, %%esi; mov %%rsi, %%db7"
+                     : "=&r"(first), "=&r"(second)
+                     : "a"(0), "c"(0)
+                     : "rbx", "rdx", "rsi", "memory");
+    EXPECT("C07 V031 X07 breakpoints on CPUID and behind it",
+           seen.count == 2 && seen.rip[0] == first && seen.rip[1] == second);
+    EXPECT("C07 with the right bits of DR6",
+           seen.dr6[0] == (DR6_RESET | DR6_B0) && seen.dr6[1] == (DR6_RESET | DR6_B1));
+
+    seen.count = 0;
+    __asm__ volatile(".byte 0xf1\n"
+                     "1: lea 1b(%%rip), %0"
+                     : "=r"(first));
+    EXPECT("X01 V051 INT1 returns behind itself",
+           seen.count == 1 && seen.rip[0] == first && seen.dr6[0] == DR6_RESET);
+    guest_on_irq(1, NULL);
+}
+
+/* ---- NMIs ---- */
+static volatile unsigned nmis, deepest, depth;
+static volatile bool send_second, second_sent;
+
+static void send_nmi(void *arg) {
+    guest_ipi(0, ICR_NMI);
+}
+
+static void send_two(void *arg) {
+    guest_ipi(0, ICR_NMI);
+    while (!send_second)
+        __builtin_ia32_pause();
+    guest_ipi(0, ICR_NMI);
+    second_sent = true;
+}
+
+static void on_nmi(const struct guest_frame *frame) {
+    uint64_t end = rdtsc() + 2000000;
+
+    if (++depth > deepest)
+        deepest = depth;
+    if (nmis++ == 0) {
+        send_second = true;
+        while (!second_sent && rdtsc() < end)
+            __builtin_ia32_pause();
+        for (volatile unsigned i = 0; i < 10000; i++)
+            ;
+    }
+    depth--;
+}
+
+static void two_nmis(void) {
+    uint64_t end = rdtsc() + 20000000;
+
+    guest_on_irq(2, on_nmi);
+    nmis = deepest = depth = 0;
+    send_second = second_sent = false;
+    EXPECT("V050 NMI IPI is sent", guest_cpu_run(1, send_two, NULL));
+    while (nmis < 2 && rdtsc() < end)
+        __builtin_ia32_pause();
+    EXPECT("X04 V050 V057 two NMIs in a row arrive", nmis == 2);
+    EXPECT("V054 V055 the second waits for the first one's IRET",
+           deepest == 1 && guest_cpu_wait(1, 10000000));
+    guest_on_irq(2, NULL);
+}
+
+/* The other CPU waits, so that this one is halted when the NMI comes. */
+static void send_nmi_later(void *arg) {
+    for (volatile unsigned i = 0; i < 100000; i++)
+        ;
+    send_nmi(arg);
+}
+
+static void nmi_wakes(void) {
+    guest_on_irq(2, see);
+    seen.count = 0;
+    EXPECT("V050 other CPU runs", guest_cpu_run(1, send_nmi_later, NULL));
+    while (seen.count == 0)
+        __asm__ volatile("cli; hlt"); /* the emulator ends a HLT at any exit */
+    EXPECT("V050 X12 an NMI wakes from HLT", seen.count == 1 && guest_cpu_wait(1, 10000000));
+    guest_on_irq(2, NULL);
+}
+
+/* ---- #AC and #DB ---- */
+static void misalign(void *arg) {
+    static volatile uint64_t words[2];
+
+    __asm__ volatile("pushfq; orl $0x40000, (%%rsp); popfq; mov 1(%0), %%eax"
+                     :
+                     : "r"(words)
+                     : "rax", "memory");
+}
+
+static void alignment(void) {
+    struct guest_fault fault = {0};
+
+    __asm__ volatile("mov %%cr0, %%rax; bts $18, %%rax; mov %%rax, %%cr0" : : : "rax");
+    EXPECT("X01 V014 M05 #AC is passed on",
+           guest_catch_user(misalign, NULL, &fault) && fault.vector == 17 && fault.error == 0);
+    __asm__ volatile("mov %%cr0, %%rax; btr $18, %%rax; mov %%rax, %%cr0" : : : "rax");
+}
+
+/* A data breakpoint where the delivery of #DB pushes: each delivery makes the next. */
+static void storm(void *arg) {
+    uint64_t rsp;
+
+    __asm__ volatile("mov %%rsp, %0" : "=r"(rsp));
+    for (uint64_t at = (rsp & ~UINT64_C(15)) - 8, i = 0; i < 1; i++)
+        __asm__ volatile("mov %0, %%db0; mov %1, %%db7" : : "r"(at), "r"(UINT64_C(0x00090401)));
+    *(volatile bool *)arg = true;
+    for (;;)
+        __asm__ volatile("push %%rax; pop %%rax" : : : "memory");
+}
+
+static void on_storm(const struct guest_frame *frame) {
+}
+
+/* The console's NMIs may come at any time; two hypercalls. */
+static uint64_t exits_but_nmis(void) {
+    return guest_exits() - guest_counter(HYPERCALL_COUNTER_EXIT_REASON + 0);
+}
+
+static void debug_storm(void) {
+    static volatile bool started;
+    uint64_t exits, end = rdtsc() + 1000000;
+
+    guest_on_irq(1, on_storm);
+    EXPECT("X01 X52 #DB storm on the other vCPU", guest_cpu_run(1, storm, (void *)&started));
+    while (!started || rdtsc() < end)
+        __builtin_ia32_pause();
+    exits = exits_but_nmis();
+    for (volatile unsigned i = 0; i < 10000; i++)
+        ;
+    EXPECT("X01 does not reach this one", exits_but_nmis() - exits == 2);
+    EXPECT("X01 V101 and ends by INIT", guest_cpu_start(1, GUEST_TRAMPOLINE));
+    guest_on_irq(1, NULL);
+}
+
+const struct row_test rows_event[] = {
+    {"single step", single_step, NULL, 0},
+    {"STI", sti_shadow, NULL, 0},
+    {"MOV SS", mov_ss_shadow, NULL, 0},
+    {"breakpoints", breakpoints, NULL, 0},
+    {"two NMIs", two_nmis, NULL, 2},
+    {"NMI wakes", nmi_wakes, NULL, 2},
+    {"#AC", alignment, NULL, 0},
+    {"storm", debug_storm, NULL, 2},
+    {0},
+};
