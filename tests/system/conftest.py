@@ -3,6 +3,7 @@
 needs among its tests by fixtures of module scope; pytest runs a file on one worker."""
 import os
 import sys
+from itertools import takewhile
 
 import pytest
 
@@ -53,6 +54,23 @@ class Lab:
     def close(self):
         for machine in self.machines:
             machine.close()
+
+
+class Shell:
+    """The shell of a Linux partition, at its prompt."""
+
+    def __init__(self, machine, partition_name="linux"):
+        self.machine, self.name, self.asked = machine, partition_name, 0
+
+    def run(self, command, timeout=60):
+        """The lines that the command prints, without the echo of what was typed."""
+        self.asked += 1
+        begin, end = f"begin-{self.asked}", f"end-{self.asked}"
+        mark = self.machine.here()
+        self.machine.send(f"echo {begin[:-1]}''{begin[-1]}; {command}; echo {end[:-1]}''{end[-1]}\r")
+        first = self.machine.wait_for(f"^{begin}$", self.name, mark).index + 1
+        self.machine.wait_for(f"^{end}$", self.name, first, timeout)
+        return list(takewhile(lambda line: line != end, self.machine.lines(self.name, first)))
 
 
 @pytest.fixture(scope="module")

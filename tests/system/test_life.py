@@ -1,53 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of a Linux partition with two vCPUs, the boot core's among them: up, reset, up again,
-power off; and the machine's end after that."""
-import pytest
+"""Partitions that come up, each in a way of its own: a guest that asks the machine what it may rely on,
+memory at the machine's addresses, a flat binary. Reset and power-off of a whole Linux: test_smp_linux."""
 from conftest import LINUX_CMDLINE, partition
-from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
+from messages import LINUX_PROMPT, LINUX_UP
 
 BOOT_SECONDS = 240
-
-LINUX = {"initrd": "initrd.img", "on_exit": "restart",
-         "cmdline": LINUX_CMDLINE}
-
-
-@pytest.fixture(scope="module")
-def linux(lab):
-    config = "[system]\nwhen_done = poweroff\n" + \
-        partition("linux", "0-1", "vmlinuz", memory="256M", **LINUX)
-    image = lab.image("life", config, ["vmlinuz", "initrd.img"])
-    return lab.boot("life", image, cpus=2, memory=512)
-
-
-def prompt(linux, since):
-    up = linux.wait_for(LINUX_UP, "linux", since=since, timeout=BOOT_SECONDS)
-    assert up.match[2] == "2"
-    linux.wait_for(LINUX_PROMPT, "linux", since=up.index, timeout=BOOT_SECONDS)
-
-
-def test_both_vcpus_work(linux):
-    prompt(linux, 0)
-    mark = linux.here()
-    linux.send("for c in 0 1; do taskset $((1 << c)) echo cpu $c; done\r")
-    linux.wait_for(r"^cpu 1$", "linux", since=mark)
-    linux.send("grep -c ^processor /proc/cpuinfo\r")
-    linux.wait_for(r"^2$", "linux", since=mark)
-
-
-def test_reset_from_inside(linux):
-    mark = linux.here()
-    linux.send("reboot -f\r")
-    linux.wait_for(r"^linux: vCPU \d resets the partition$", HYPERVISOR, since=mark)
-    linux.wait_for(r"^linux: restart 1$", HYPERVISOR, since=mark)
-    prompt(linux, mark)
-
-
-def test_power_off_from_inside(linux):
-    mark = linux.here()
-    linux.send("poweroff -f\r")
-    linux.wait_for(r"^linux: stopped, as it asked$", HYPERVISOR, since=mark)
-    linux.wait_for(r"^all partitions have stopped, 0 of them .*: power off$", HYPERVISOR, since=mark)
-    linux.wait_for_end()
 
 
 def test_the_guest_that_asks_the_machine(lab):
@@ -61,7 +18,8 @@ def test_the_guest_that_asks_the_machine(lab):
 
 def test_identity_memory_on_a_raw_line(lab):
     """One partition alone: its bytes come without a prefix, its RAM is where the machine's is."""
-    config = "[system]\nprefix = no\n" + partition("linux", 0, "vmlinuz", memory="200M identity", **LINUX)
+    config = "[system]\nprefix = no\n" + partition("linux", 0, "vmlinuz", memory="200M identity",
+                                                    initrd="initrd.img", cmdline=LINUX_CMDLINE)
     image = lab.image("identity", config, ["vmlinuz", "initrd.img"])
     with lab.boot("identity", image, cpus=1, memory=512) as machine:
         machine.wait_for(LINUX_UP, timeout=BOOT_SECONDS)
