@@ -3,58 +3,38 @@
  * numbers in, a verdict and numbers out. The caller moves them to and from the VMCS. */
 #pragma once
 
-#include "core/cpuid_policy.h"
 #include "core/types.h"
+#include "core/vmx_ctl.h"
 
-#define CR0_PE         BIT(0)
-#define CR0_MP         BIT(1)
-#define CR0_EM         BIT(2)
-#define CR0_TS         BIT(3)
-#define CR0_ET         BIT(4)
-#define CR0_NE         BIT(5)
-#define CR0_WP         BIT(16)
-#define CR0_AM         BIT(18)
-#define CR0_NW         BIT(29)
-#define CR0_CD         BIT(30)
-#define CR0_PG         BIT(31)
+#define CR0_PE      BIT(0)
+#define CR0_ET      BIT(4)
+#define CR0_NE      BIT(5)
+#define CR0_WP      BIT(16)
+#define CR0_NW      BIT(29)
+#define CR0_CD      BIT(30)
+#define CR0_PG      BIT(31)
 
-#define CR4_VME        BIT(0)
-#define CR4_PVI        BIT(1)
-#define CR4_TSD        BIT(2)
-#define CR4_DE         BIT(3)
-#define CR4_PSE        BIT(4)
-#define CR4_PAE        BIT(5)
-#define CR4_MCE        BIT(6)
-#define CR4_PGE        BIT(7)
-#define CR4_PCE        BIT(8)
-#define CR4_OSFXSR     BIT(9)
-#define CR4_OSXMMEXCPT BIT(10)
-#define CR4_UMIP       BIT(11)
-#define CR4_VMXE       BIT(13)
-#define CR4_SMXE       BIT(14)
-#define CR4_FSGSBASE   BIT(16)
-#define CR4_PCIDE      BIT(17)
-#define CR4_OSXSAVE    BIT(18)
-#define CR4_SMEP       BIT(20)
-#define CR4_SMAP       BIT(21)
-#define CR4_PKE        BIT(22)
+#define CR4_PSE     BIT(4)
+#define CR4_PAE     BIT(5)
+#define CR4_MCE     BIT(6)
+#define CR4_PGE     BIT(7)
+#define CR4_UMIP    BIT(11)
+#define CR4_VMXE    BIT(13)
+#define CR4_PCIDE   BIT(17)
+#define CR4_OSXSAVE BIT(18)
+#define CR4_SMEP    BIT(20)
+#define CR4_SMAP    BIT(21)
+#define CR4_PKE     BIT(22)
 
-#define EFER_SCE       BIT(0)
-#define EFER_LME       BIT(8)
-#define EFER_LMA       BIT(10)
-#define EFER_NXE       BIT(11)
+#define EFER_LME    BIT(8)
+#define EFER_LMA    BIT(10)
+#define EFER_NXE    BIT(11)
 
-#define XCR0_X87       BIT(0)
-#define XCR0_SSE       BIT(1)
-#define XCR0_AVX       BIT(2)
-#define XCR0_AVX512    (BIT(5) | BIT(6) | BIT(7))
-#define XCR0_PKRU      BIT(9)
-
-/* Bits VMX operation forces to 1 (fixed0) or 0 (clear in fixed1), from the four MSRs. vmx_ctl sees to
- * it that of CR0 only PE, NE and PG are forced. */
-struct cr_fixed {
-    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
-};
+#define XCR0_X87    BIT(0)
+#define XCR0_SSE    BIT(1)
+#define XCR0_AVX    BIT(2)
+#define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_PKRU   BIT(9)
 
 /* Per vCPU, made once. The masks are the VMCS guest/host masks: a bit in them is ours, the guest
  * reads it from the shadow and a write that would change it exits. */
@@ -85,7 +65,7 @@ struct cr_change {
 
 enum cr_verdict { CR_OK, CR_GP };
 
-void cr_policy_init(struct cr_policy *out, const struct cr_fixed *fixed, const struct cpuid_table *cpuid);
+void cr_policy_init(struct cr_policy *out, const struct vmx_caps *caps, const struct cpuid_table *cpuid);
 
 /* Real register for a guest view, e.g. at reset. */
 static inline uint64_t cr0_real(const struct cr_policy *p, uint64_t guest) {

@@ -24,8 +24,7 @@ enum action {
 #define MTRR_DEF_TYPE     0x2ff
 #define XSS               0xda0
 
-/* Sorted, no two rows overlap: row_find halves it. A row that only says GP is there for its reason.
- */
+/* No two rows overlap. A row that only says GP is there for its reason. */
 /* clang-format off */
 static const struct row {
     uint32_t first, last;
@@ -84,18 +83,9 @@ static const struct row {
 /* clang-format on */
 
 static const struct row *row_find(uint32_t index) {
-    size_t low = 0, high = ARRAY_SIZE(rows);
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (index > rows[middle].last)
-            low = middle + 1;
-        else if (index < rows[middle].first)
-            high = middle;
-        else
-            return &rows[middle];
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (index >= rows[i].first && index <= rows[i].last)
+            return &rows[i];
     return NULL;
 }
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "core/cpuid_policy.h"
-#include "core/cr_policy.h"
 #include "core/err.h"
 #include "core/types.h"
 
@@ -73,16 +72,6 @@ static inline uint64_t vmx_feature_control(uint64_t now) {
     return (now & 1) != 0 ? now : now | 5;
 }
 
-static inline struct cr_fixed vmx_cr_fixed(const struct vmx_caps *caps) {
-    return (struct cr_fixed){caps->raw[CAP_CR0_FIXED0], caps->raw[CAP_CR0_FIXED1], caps->raw[CAP_CR4_FIXED0],
-                             caps->raw[CAP_CR4_FIXED1]};
-}
-
-/* First word of the VMXON region and of a VMCS. */
-static inline uint32_t vmx_revision(const struct vmx_caps *caps) {
-    return (uint32_t)caps->raw[CAP_BASIC] & 0x7fffffff;
-}
-
 /* The preemption timer counts down once every 2^this TSC ticks. */
 static inline unsigned vmx_preemption_shift(const struct vmx_caps *caps) {
     return caps->raw[CAP_MISC] & 0x1f;
@@ -91,9 +80,4 @@ static inline unsigned vmx_preemption_shift(const struct vmx_caps *caps) {
 /* MAXPHYADDR. */
 static inline unsigned vmx_phys_bits(const struct vmx_caps *caps) {
     return caps->raw[CAP_CPUID_EXT8_EAX] & 0xff;
-}
-
-/* For the host's own CR0 and CR4 before VMXON. */
-static inline uint64_t vmx_fix(uint64_t value, uint64_t fixed0, uint64_t fixed1) {
-    return (value | fixed0) & fixed1;
 }

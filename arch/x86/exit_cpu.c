@@ -121,10 +121,8 @@ static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
     if (guest_map_read(&v->partition->map, pdptes, gpa(cr3 & 0xffffffe0), sizeof(pdptes)) != ERR_OK ||
         !cr_pdptes_valid(pdptes, vmx_phys_bits(&vmx_caps)))
         return false;
-    vmcs_write(VMCS_GUEST_PDPTE0, pdptes[0]);
-    vmcs_write(VMCS_GUEST_PDPTE1, pdptes[1]);
-    vmcs_write(VMCS_GUEST_PDPTE2, pdptes[2]);
-    vmcs_write(VMCS_GUEST_PDPTE3, pdptes[3]);
+    for (unsigned i = 0; i < 4; i++)
+        vmcs_write((vmcs_64){VMCS_GUEST_PDPTE0.encoding + 2 * i}, pdptes[i]);
     return true;
 }
 

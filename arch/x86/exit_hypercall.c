@@ -60,7 +60,7 @@ enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_in
         regs->rax = devices_console_write(v, regs->rbx, (unsigned)regs->rcx);
         break;
     case HYPERCALL_TO_WAIT:
-        regs->rax = wait_until(regs->rbx);
+        regs->rax = wait_until(regs->rbx - v->msrs.tsc_adjust); /* its TSC, in ours */
         break;
     case HYPERCALL_TO_TRACE:
         regs->rax = trace(v, regs->rbx);

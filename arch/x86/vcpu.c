@@ -54,7 +54,6 @@ static bool host_has_deadline(void) {
 }
 
 enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
-    struct cr_fixed fixed = vmx_cr_fixed(&vmx_caps);
     struct cpuid_view view = {
         .vcpu = v->index,
         .nr_vcpus = v->partition->nr_vcpus,
@@ -66,7 +65,7 @@ enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
 
     if (e != ERR_OK)
         return e;
-    cr_policy_init(&v->cr, &fixed, &v->cpuid);
+    cr_policy_init(&v->cr, &vmx_caps, &v->cpuid);
     return ERR_OK;
 }
 

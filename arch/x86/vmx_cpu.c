@@ -6,6 +6,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/vmcs.h"
+#include "core/cr_policy.h"
 #include "core/host.h"
 #include "core/str.h"
 
@@ -37,17 +38,17 @@ bool vmx_same_as_boot(void) {
 static void region_init(hpa_t at) {
     uint32_t *region = host_phys(at, PAGE_SIZE);
     memset(region, 0, PAGE_SIZE);
-    *region = vmx_revision(&vmx_caps);
+    *region = (uint32_t)vmx_caps.raw[CAP_BASIC] & 0x7fffffff; /* the revision */
 }
 
 void vmx_cpu_on(void) {
-    struct cr_fixed fixed = vmx_cr_fixed(&vmx_caps);
+    const uint64_t *cap = vmx_caps.raw;
     uint64_t now = cpu_rdmsr(IA32_FEATURE_CONTROL), want = vmx_feature_control(now);
 
     if (want != now)
         cpu_wrmsr(IA32_FEATURE_CONTROL, want);
-    cpu_write_cr0(vmx_fix(cpu_read_cr0(), fixed.cr0_fixed0, fixed.cr0_fixed1));
-    cpu_write_cr4(vmx_fix(cpu_read_cr4() | CR4_VMXE, fixed.cr4_fixed0, fixed.cr4_fixed1));
+    cpu_write_cr0((cpu_read_cr0() | cap[CAP_CR0_FIXED0]) & cap[CAP_CR0_FIXED1]);
+    cpu_write_cr4((cpu_read_cr4() | cap[CAP_CR4_FIXED0]) & cap[CAP_CR4_FIXED1]); /* VMXE is one of them */
     region_init(this_cpu.vmxon_region);
     region_init(this_cpu.vmcs); /* only now: the seal hides both from us */
     vmx_on(this_cpu.vmxon_region);

@@ -21,14 +21,17 @@ static void host(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
         regs[1] = regs[2] = regs[3] = host_mask >> subleaf;
 }
 
-static const struct cr_fixed fixed = {0x80000021, 0xffffffff, 0x2000, 0x3fffff};
+static const struct vmx_caps caps = {.raw = {[CAP_CR0_FIXED0] = 0x80000021,
+                                             [CAP_CR0_FIXED1] = 0xffffffff,
+                                             [CAP_CR4_FIXED0] = 0x2000,
+                                             [CAP_CR4_FIXED1] = 0x3fffff}};
 
 static void check_state(const struct cr_policy *p, const struct cr_state *s) {
     uint64_t cr0 = cr0_real(p, s->cr0), cr4 = cr4_real(p, s->cr4);
     bool lma = HAS(s->efer, EFER_LMA);
 
-    CHECK((cr0 & fixed.cr0_fixed0 & ~(CR0_PE | CR0_PG)) == CR0_NE && (cr0 & CR0_CD) == 0);
-    CHECK((cr0 & ~fixed.cr0_fixed1) == 0 && (cr4 & ~fixed.cr4_fixed1) == 0);
+    CHECK((cr0 & caps.raw[CAP_CR0_FIXED0] & ~(CR0_PE | CR0_PG)) == CR0_NE && (cr0 & CR0_CD) == 0);
+    CHECK((cr0 & ~caps.raw[CAP_CR0_FIXED1]) == 0 && (cr4 & ~caps.raw[CAP_CR4_FIXED1]) == 0);
     CHECK(HAS(cr4, CR4_VMXE) && HAS(cr4, CR4_MCE) && (s->cr4 & CR4_VMXE) == 0);
     IMPLIES(HAS(s->cr0, CR0_PG), HAS(s->cr0, CR0_PE));
     IMPLIES(HAS(s->cr0, CR0_NW), HAS(s->cr0, CR0_CD));
@@ -64,7 +67,7 @@ static void one_write(const struct cr_policy *p, struct cr_state *s, uint8_t wha
     case 4:
     case 5:
         if (!HAS(s->cr0, CR0_PG))
-            s->efer = value & (EFER_SCE | EFER_LME | EFER_NXE);
+            s->efer = value & (EFER_LME | EFER_NXE);
         break;
     default:
         if (xcr0_write(p, what >> 6, value) == CR_OK)
@@ -83,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     memcpy(&host_mask, data, sizeof(host_mask));
     CHECK(cpuid_build(&table, &view, host) == ERR_OK);
-    cr_policy_init(&policy, &fixed, &table);
+    cr_policy_init(&policy, &caps, &table);
     data += sizeof(host_mask);
     size -= sizeof(host_mask);
     for (; size >= 1 + sizeof(value); data += 1 + sizeof(value), size -= 1 + sizeof(value)) {

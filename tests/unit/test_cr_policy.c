@@ -17,14 +17,12 @@ static struct cr_change change;
 static void load(const char *name) {
     struct cpuid_view view = {.nr_vcpus = 1, .tsc_khz = 1000000, .secondary = UINT32_MAX};
     struct cpuid_table cpuid;
-    struct cr_fixed fixed;
     struct vmx_caps caps;
 
     machine_load(name);
     vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
-    fixed = vmx_cr_fixed(&caps);
     assert_int_equal(cpuid_build(&cpuid, &view, machine_cpuid), ERR_OK);
-    cr_policy_init(&policy, &fixed, &cpuid);
+    cr_policy_init(&policy, &caps, &cpuid);
 }
 
 static void X06_V025_masks_own_only_what_matters(void **state) {
