@@ -10,10 +10,8 @@ static const struct topic {
     const char *name;
     const struct row_test *tests;
 } topics[] = {
-    {"state", rows_state},
-    {"event", rows_event},
-    {"call", rows_call},
-    {"life", rows_life},
+    {"state", rows_state}, {"event", rows_event}, {"call", rows_call},
+    {"cpu", rows_cpu},     {"cr", rows_cr},       {"life", rows_life},
 };
 
 #define MOST_DEATHS 40
@@ -66,6 +64,7 @@ void guest_main(void) {
     if (restarts == 0) {
         run_those(false, UINT64_MAX);
         guest_expect_summary();
+        sleep(8 * CONSOLE_TICKS); /* all of these lines */
     } else {
         rows_state[0].run(); /* as at the first start, so at each */
     }
