@@ -21,12 +21,12 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH, FCR = IIR, DIVISOR_LOW = DAT
 #define WAIT_READS   100000 /* a full FIFO takes 1.4 ms, a port read about 1 us */
 
 static uint16_t uart_port; /* 0 = none */
-static unsigned uart_fifo_bytes;
+static unsigned uart_fifo_bytes = 1;
 static bool uart_stuck; /* the last wait ran out: do not wait again before it sends */
 
-/* Without a port nothing is ever ready. */
+/* Without a port it is always ready, and sends to nowhere: nobody waits for room for ever. */
 static uint8_t uart_read(unsigned reg) {
-    return uart_port != 0 ? cpu_in8((uint16_t)(uart_port + reg)) : 0;
+    return uart_port != 0 ? cpu_in8((uint16_t)(uart_port + reg)) : LSR_TX_EMPTY | LSR_TX_IDLE;
 }
 
 static void uart_write(unsigned reg, uint8_t value) {
@@ -35,7 +35,7 @@ static void uart_write(unsigned reg, uint8_t value) {
 }
 
 static bool uart_wait(uint8_t lsr_bit) {
-    for (unsigned i = 0; i < WAIT_READS && uart_port != 0; i++) {
+    for (unsigned i = 0; i < WAIT_READS; i++) {
         if ((uart_read(LSR) & lsr_bit) != 0)
             return true;
         cpu_pause();
@@ -43,15 +43,12 @@ static bool uart_wait(uint8_t lsr_bit) {
     return false;
 }
 
-static bool uart_scratch_holds(uint8_t value) {
-    uart_write(SCRATCH, value);
-    return uart_read(SCRATCH) == value;
-}
-
 bool uart_init(uint16_t port) {
+    uint16_t before = uart_port;
     uart_port = port;
-    if (!uart_scratch_holds(0x5a) || !uart_scratch_holds(0xa5) || uart_read(LSR) == 0xff) {
-        uart_port = 0;
+    uart_write(SCRATCH, 0x5a);
+    if (port != 0 && (uart_read(LSR) == 0xff || uart_read(SCRATCH) != 0x5a)) {
+        uart_port = before;
         return false;
     }
     (void)uart_wait(LSR_TX_IDLE); /* the boot loader's last words, at its own speed */
@@ -94,9 +91,9 @@ bool uart_get(uint8_t *byte) {
     return true;
 }
 
-/* The interrupt controller sees edges only, and the line is the OR of all causes: one that comes
- * while another is still pending makes no edge. With all of them off for a moment the line falls;
- * switched on again it rises if anything is pending. */
+/* The interrupt controller sees edges only, and the line is the OR of all causes: one that comes while
+ * another is still pending makes no edge. With all of them off for a moment the line falls; switched on again
+ * it rises if anything is pending. */
 void uart_irq_arm(bool tx) {
     uart_write(IER, 0);
     (void)uart_read(IIR);

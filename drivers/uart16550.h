@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's serial port, a 16550A or what looks like one. One port, no lock: the caller has the
- * console's. Without uart_init's success every function does nothing. */
+ * console's.
+ */
 #pragma once
 
 #include "core/types.h"
 
-/* 115200 baud, 8 bits, no parity, FIFO on, no interrupts. False if no UART answers there. */
+/* 115200 baud, 8 bits, no parity, FIFO on, no interrupts. Port 0, as before the first call: bytes vanish.
+ * False if no UART answers there: the port before stays in use. */
 bool uart_init(uint16_t port);
 
 /* Send one byte, waiting for the UART as long as it can rightly take. For boot and panic. */
@@ -21,6 +23,6 @@ void uart_drain(void);
 /* False if nothing was received. */
 bool uart_get(uint8_t *byte);
 
-/* The last act of a handler: interrupt for input and, with tx, for room to send; whatever is pending
- * by now or comes next makes a new edge. tx with nothing to send: an interrupt for ever. */
+/* The last act of a handler: interrupt for input and, with tx, for room to send; whatever is pending by now
+ * or comes next makes a new edge. tx with nothing to send: an interrupt for ever. */
 void uart_irq_arm(bool tx);

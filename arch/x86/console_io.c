@@ -18,10 +18,6 @@
 #define FIFOS_A_GO  4 /* at most per visit: nobody is kept at the console */
 #define RESUME_ROOM (RING_BYTES / 2)
 #define POLL_TICKS  (1u << 22)
-#define COM1_PORT   0x3f8
-#define COM3_PORT   0x3e8
-#define COM1_IRQ    4
-#define COM2_IRQ    3
 
 enum mode { MODE_DIRECT, MODE_RINGS, MODE_PANIC };
 
@@ -39,8 +35,10 @@ static uint16_t uart_port __attribute__((section(".bss.sealed")));
 static bool poll_input __attribute__((section(".bss.sealed")));
 
 void console_start(uint16_t port) {
-    if (port != 0 && uart_init(port))
+    if (uart_init(port))
         uart_port = port;
+    else
+        log_line("console: no UART at port 0x%x", port);
 }
 
 static void write_direct(const char *text, size_t bytes) {
@@ -53,7 +51,6 @@ static void write_direct(const char *text, size_t bytes) {
 
 void host_write(const char *text, size_t bytes) {
     enum mode now = mode;
-
     if (now == MODE_RINGS) {
         console_log(&console, this_cpu.index, text, bytes);
         console_service();
@@ -68,12 +65,10 @@ void host_write(const char *text, size_t bytes) {
 }
 
 void console_route(const struct system_config *config, const struct platform *platform) {
-    unsigned irq = uart_port == COM1_PORT || uart_port == COM3_PORT ? COM1_IRQ : COM2_IRQ;
+    unsigned irq = uart_port == 0x3f8 || uart_port == 0x3e8 ? 4 : 3; /* COM1 and COM3; COM2 and COM4 */
     struct irq_route route;
-
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
         volatile void *page = host_phys(platform->ioapics[i].at, PAGE_SIZE);
-
         if (page != NULL)
             ioapic_mask_all(page);
     }
@@ -81,7 +76,6 @@ void console_route(const struct system_config *config, const struct platform *pl
         return;
     if (platform_isa_route(platform, irq, &route)) {
         volatile void *page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
-
         has_irq = page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
     }
     poll_input = !has_irq && config->poll_input;
@@ -95,7 +89,6 @@ void console_launch(const struct system_config *config) {
     console_init(&console, config->prefix);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         const struct partition_config *p = &config->partitions[i];
-
         first_cpu[i] = (unsigned)__builtin_ctzll(p->cpus);
         if (p->vuart)
             console_add(&console, i, p->name, &tx[i], &rx[i]);
@@ -117,7 +110,6 @@ struct ring *console_rx_ring(unsigned partition) {
 static void kick_partitions(uint32_t mask) {
     for (; mask != 0; mask &= mask - 1) {
         unsigned cpu = first_cpu[__builtin_ctz(mask)];
-
         if (cpu == this_cpu.index)
             this_cpu.kicked = 1;
         else
@@ -134,7 +126,6 @@ bool console_tx_wait(unsigned partition) {
 /* Partitions that wait for room in their ring and have it now. */
 static uint32_t resumed(void) {
     uint32_t mask = 0;
-
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < MAX_PARTITIONS; i++) {
         if (__atomic_load_n(&tx_waits[i], __ATOMIC_RELAXED) && ring_room(&tx[i]) >= RESUME_ROOM) {
@@ -149,7 +140,6 @@ static uint32_t resumed(void) {
 static bool send(void) {
     for (unsigned go = 0; go < FIFOS_A_GO; go++) {
         unsigned room = uart_tx_room();
-
         if (room == 0)
             return true;
         for (uint8_t byte; room > 0; room--) {
@@ -165,7 +155,6 @@ static bool send(void) {
 static void move(void) {
     uint32_t notify = 0;
     uint8_t byte;
-
     while (uart_get(&byte))
         notify |= console_input(&console, byte);
     bool more = send();
@@ -177,7 +166,7 @@ static void move(void) {
 }
 
 void console_service(void) {
-    if (mode != MODE_RINGS || uart_port == 0)
+    if (mode != MODE_RINGS)
         return;
     __atomic_store_n(&again, true, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&again, __ATOMIC_SEQ_CST) && lock_try(&lock)) {
@@ -210,7 +199,6 @@ void console_partition_stopped(unsigned partition) {
 
 void console_flush(void) {
     uint8_t byte;
-
     lock_take(&lock);
     while (console_next(&console, &byte))
         uart_put(byte);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between core/console and the UART: direct while booting and in a panic, through rings and
- * interrupts while guests run. */
+/* Between core/console and the UART: direct while booting and in a panic, through rings and interrupts while
+ * guests run. */
 #pragma once
 
 #include "core/config.h"
@@ -8,11 +8,12 @@
 #include "core/ring.h"
 #include "core/types.h"
 
-/* First output: the UART at `port`, polled. 0 = none. Boot core. */
+/* Output goes to the UART at `port`, polled; 0 = nowhere. If there is none, the one before stays. Boot core.
+ */
 void console_start(uint16_t port);
 
-/* Route the UART's interrupt to the boot core as NMI; without one, say so and let the preemption
- * timer serve the console if the config allows. Boot core, while booting. */
+/* Route the UART's interrupt to the boot core as NMI; without one, say so and let the preemption timer serve
+ * the console if the config allows. Boot core, while booting. */
 void console_route(const struct system_config *config, const struct platform *platform);
 
 /* Hand the line to core/console: one speaker a partition and a CPU. Boot core, before the launch. */
@@ -24,8 +25,8 @@ struct ring *console_rx_ring(unsigned partition);
 /* The partition may have put something into its ring. Any core. */
 void console_output(unsigned partition);
 
-/* The partition's UART has told its guest to wait for room: kick its first core once there is.
- * False if there is already, and then no kick need come. */
+/* The partition's UART has told its guest to wait for room: kick its first core once there is. False if there
+ * is already, and then no kick need come. */
 bool console_tx_wait(unsigned partition);
 
 /* Move what can be moved, both ways, without waiting. Any core, any context. */

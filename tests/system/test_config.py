@@ -72,6 +72,14 @@ def test_desk_says_the_same(lab, name, tmp_path):
                    for text in done.stdout.split("\n")), done.stdout
 
 
+def test_console_that_is_not_there(lab):
+    config = "[system]\nconsole = com4\n[partition a]\ncpus = 9\nmemory = 16M\nkernel = jitter.elf\n"
+    image = lab.image("com4", config, ["jitter.elf"])
+    with lab.boot("com4", image, cpus=1) as machine:
+        machine.wait_for(r"^console: no UART at port 0x2e8$", HYPERVISOR)
+        machine.wait_for(NOTHING_STARTED, HYPERVISOR)  # the one before stays
+
+
 def test_no_config_at_all(lab):
     image = lab.image("none", None, ["jitter.elf"])
     with lab.boot("none", image, cpus=1) as machine:
