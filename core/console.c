@@ -4,16 +4,60 @@
 
 #include "core/log.h"
 #include "core/str.h"
-#include "core/term.h"
 
-#define STAGE_LIMIT (CONSOLE_STAGE_BYTES / 2) /* begin nothing new above: one step adds less */
+#define ESCAPE       0x1b
+#define COLOUR_RESET "\x1b[m"
+#define STAGE_LIMIT  (CONSOLE_STAGE_BYTES / 2) /* begin nothing new above: one step adds less */
 
 /* The most one step adds: erase, a prefix, a line with its colour reset, CR LF, and a byte. */
-_Static_assert(STAGE_LIMIT >= 4 + MAX_NAME + 2 + CONSOLE_LINE_BYTES + TERM_EXTRA + 2 + 1, "stage too small");
+_Static_assert(STAGE_LIMIT >= 4 + MAX_NAME + 2 + CONSOLE_LINE_BYTES + sizeof(COLOUR_RESET) + 2,
+               "stage too small");
 
 static void stage_text(struct console *c, const char *text) {
     for (; *text != '\0'; text++)
         c->stage[c->staged++] = (uint8_t)*text;
+}
+
+/* Length of the escape sequence at text[0]. *final is its last byte where it is a CSI sequence without
+ * private parameters, ESCAPE where it has no end yet, 0 where it is anything else. */
+static unsigned escape_length(const uint8_t *text, unsigned count, uint8_t *final) {
+    bool plain = true;
+    unsigned i = 2;
+    *final = 0;
+    if (count > 1 && text[1] != '[')
+        return 2;
+    for (; i < count && text[i] >= 0x20 && text[i] < 0x40; i++)
+        plain = plain && text[i] >= '0' && text[i] <= ';';
+    *final = i >= count ? ESCAPE : plain ? text[i] : 0;
+    return i < count ? i + 1 : count;
+}
+
+/* ESC [ J erases to the end, but with a parameter it may be the whole screen. */
+static bool keep_sequence(uint8_t final, unsigned length, bool redraw) {
+    bool editing = final == 'C' || final == 'D' || final == 'K' || (final == 'J' && length == 3);
+    return final == 'm' || (redraw && (editing || final == ESCAPE));
+}
+
+static bool keep_byte(uint8_t byte, bool redraw) {
+    return (byte >= 0x20 && byte != 0x7f) || byte == '\t' || (redraw && byte == '\b');
+}
+
+/* What of a line may reach the terminal when its author does not have the whole of it: text, tabs and
+ * colours, which are reset at the end. More could write over another's lines, or make the terminal answer
+ * into another's shell. The author's own unfinished line is drawn again with what moves within it and a last
+ * sequence that has no end yet, but the screen is not cleared again, nor the terminal asked. */
+static void stage_clean(struct console *c, const uint8_t *text, unsigned count, bool redraw) {
+    bool colour = false;
+    for (unsigned i = 0, length; i < count; i += length) {
+        uint8_t final = 0;
+        length = text[i] == ESCAPE ? escape_length(text + i, count - i, &final) : 1;
+        if (text[i] == ESCAPE ? keep_sequence(final, length, redraw) : keep_byte(text[i], redraw))
+            for (unsigned k = 0; k < length; k++)
+                c->stage[c->staged++] = text[i + k];
+        colour |= final == 'm';
+    }
+    if (colour && !redraw)
+        stage_text(c, COLOUR_RESET);
 }
 
 static void stage_prefix(struct console *c, const char *name) {
@@ -23,8 +67,8 @@ static void stage_prefix(struct console *c, const char *name) {
     }
 }
 
-/* Take the unfinished line off the screen. It stays in its buffer and is drawn again on its
- * speaker's turn; without prefixes nothing is kept, and it is broken here. */
+/* Take the unfinished line off the screen. It stays in its buffer and is drawn again on its speaker's turn;
+ * without prefixes nothing is kept, and it is broken here. */
 static void line_hide(struct console *c) {
     if (c->open != NULL)
         stage_text(c, c->prefix ? "\r\x1b[K" : "\r\n");
@@ -34,7 +78,7 @@ static void line_hide(struct console *c) {
 static void line_show(struct console *c, const char *name, const uint8_t *text, unsigned count) {
     line_hide(c);
     stage_prefix(c, name);
-    c->staged += term_clean(text, count, TERM_COLOURS, c->stage + c->staged);
+    stage_clean(c, text, count, false);
     stage_text(c, "\r\n");
 }
 
@@ -43,7 +87,7 @@ static void line_open(struct console *c, struct console_speaker *s) {
         return;
     line_hide(c);
     stage_prefix(c, s->name);
-    c->staged += term_clean(s->line, s->used, TERM_EDITING, c->stage + c->staged);
+    stage_clean(c, s->line, s->used, true);
     c->open = s;
 }
 
@@ -58,8 +102,8 @@ static void line_end(struct console *c, struct console_speaker *s) {
     s->cr = false;
 }
 
-/* A carriage return with text behind it: the text goes over what is there, right of the prefix. Of
- * a line that nobody sees only the last state is kept, so that a progress bar stays quiet. */
+/* A carriage return with text behind it: the text goes over what is there, right of the prefix. Of a line
+ * that nobody sees only the last state is kept, so that a progress bar stays quiet. */
 static void line_restart(struct console *c, struct console_speaker *s) {
     s->cr = false;
     s->used = 0;
@@ -120,7 +164,6 @@ bool console_next(struct console *c, uint8_t *byte) {
         c->sent = c->staged = 0;
         for (unsigned i = 0; i < CONSOLE_SPEAKERS; i++) {
             struct console_speaker *s = &c->speakers[c->turn];
-
             c->turn = (c->turn + 1) % CONSOLE_SPEAKERS;
             if (speaker_turn(c, s))
                 break;
@@ -139,7 +182,6 @@ static bool takes_input(const struct console_speaker *s) {
 static void focus_next(struct console *c) {
     for (unsigned i = 1; i <= CONSOLE_SPEAKERS; i++) {
         struct console_speaker *s = &c->speakers[(size_t)(c->focus - c->speakers + i) % CONSOLE_SPEAKERS];
-
         if (takes_input(s)) {
             c->focus = s;
             log_line("input goes to %s", s->name);
@@ -158,7 +200,6 @@ uint32_t console_input(struct console *c, uint8_t byte) {
 
 void console_log(struct console *c, unsigned cpu, const char *line, size_t bytes) {
     struct console_speaker *s = &c->speakers[CONSOLE_LOG(cpu)];
-
     if (s->busy) { /* this is an NMI, amid the other branch */
         ring_refuse(s->tx, (uint32_t)bytes);
         return;
@@ -172,7 +213,6 @@ void console_log(struct console *c, unsigned cpu, const char *line, size_t bytes
 
 void console_stop(struct console *c, unsigned partition) {
     struct console_speaker *s = &c->speakers[partition];
-
     if (s->tx != NULL && s->tx->head > 0 && s->tx->bytes[(s->tx->head - 1) % RING_BYTES] != '\n')
         ring_put(s->tx, '\n');
     __atomic_store_n(&s->stopped, true, __ATOMIC_RELAXED);
@@ -186,7 +226,6 @@ void console_init(struct console *c, bool prefix) {
 
 void console_add(struct console *c, unsigned speaker, const char *name, struct ring *tx, struct ring *rx) {
     struct console_speaker *s = &c->speakers[speaker];
-
     str_copy(s->name, MAX_NAME, name, str_length(name));
     s->tx = tx;
     s->rx = rx;

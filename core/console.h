@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many speakers, one serial line: merges the partitions' output and the hypervisor's log line by
- * line, and gives what is typed to the partition that has the focus. Moves bytes between rings and
- * the caller; never touches a device and takes no lock.
+/* Many speakers, one serial line: merges the partitions' output and the hypervisor's log line by line, and
+ * gives what is typed to the partition that has the focus. Moves bytes between rings and the caller; never
+ * touches a device and takes no lock.
  *
- * Producers (a partition's virtual UART, each CPU's log) run on any CPU beside everything else.
- * console_next and console_input run under one lock, which is the caller's.
+ * Producers (a partition's virtual UART, each CPU's log) run on any CPU beside everything else. console_next
+ * and console_input run under one lock, which is the caller's.
  *
- * Every line starts with "NAME| ". The focused partition's unfinished line is shown as it grows;
- * any other line waits until it is whole or too long for its buffer. Where a line must be shown
- * while the focused one is unfinished, that is erased and drawn again below. */
+ * Every line starts with "NAME| ". The focused partition's unfinished line is shown as it grows; any other
+ * line waits until it is whole or too long for its buffer. Where a line must be shown while the focused one
+ * is unfinished, that is erased and drawn again below. */
 #pragma once
 
 #include "core/limits.h"
@@ -41,19 +41,19 @@ struct console {
     uint8_t stage[CONSOLE_STAGE_BYTES]; /* [sent, staged) is formatted and goes out next */
 };
 
-/* prefix = false: the bytes of the one partition that has a console pass unchanged both ways, and
- * log lines stand plain between them. */
+/* prefix = false: the bytes of the one partition that has a console pass unchanged both ways, and log lines
+ * stand plain between them. */
 void console_init(struct console *c, bool prefix);
 
 /* Boot only. The first one with an rx has the focus. */
 void console_add(struct console *c, unsigned speaker, const char *name, struct ring *tx, struct ring *rx);
 
-/* On the CPU that owns the producer side of the partition's tx: it no longer gets focus or input,
- * and the line it left unfinished is ended. */
+/* On the CPU that owns the producer side of the partition's tx: it no longer gets focus or input, and the
+ * line it left unfinished is ended. */
 void console_stop(struct console *c, unsigned partition);
 
-/* On that CPU only. Takes the whole line with its newline, or counts it as dropped. An NMI may call
- * it on top of itself; such a line is dropped. */
+/* On that CPU only. Takes the whole line with its newline, or counts it as dropped. An NMI may call it on top
+ * of itself; such a line is dropped. */
 void console_log(struct console *c, unsigned cpu, const char *line, size_t bytes);
 
 /* The next byte for the serial line. False if there is none now. */

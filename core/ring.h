@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A byte ring with one producer and one consumer, which may be on different CPUs. No lock: each
- * index has one writer. A full ring refuses and counts; it never overwrites. All zero = empty. */
+/* A byte ring with one producer and one consumer, which may be on different CPUs. No lock: each index has one
+ * writer. A full ring refuses and counts; it never overwrites. All zero = empty. */
 #pragma once
 
 #include "core/types.h"
@@ -35,7 +35,6 @@ static inline void ring_refuse(struct ring *r, uint32_t count) {
 /* Producer only. All of it or, counted, nothing; the consumer never sees a part. */
 static inline bool ring_put_all(struct ring *r, const uint8_t *bytes, uint32_t count) {
     uint32_t head = r->head;
-
     if (ring_room(r) < count) {
         ring_refuse(r, count);
         return false;
@@ -63,7 +62,6 @@ static inline bool ring_take(struct ring *r, uint8_t *byte) {
 /* Consumer only: the bytes refused since the last time, once those before them have been taken. */
 static inline uint32_t ring_lost(struct ring *r) {
     uint32_t lost = __atomic_load_n(&r->dropped, __ATOMIC_ACQUIRE) - r->told;
-
     if (lost == 0 || (int32_t)(r->tail - __atomic_load_n(&r->gap, __ATOMIC_RELAXED)) < 0)
         return 0;
     __atomic_store_n(&r->told, r->told + lost, __ATOMIC_RELAXED);
