@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ASSERT is always on. It states what the code guarantees; data of a guest, of the firmware or of
- * the user never reaches one. */
+/* ASSERT is always on. It states what the code guarantees; data of a guest, of the firmware or of the user
+ * never reaches one. */
 #pragma once
 
 #include "core/host.h"

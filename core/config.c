@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The policy's text: its lines and sections, and what the value of each key looks like. Whether a
- * value fits the machine and the other partitions is not known here: config_check.c. */
+/* The policy's text: its lines and sections, and what the value of each key looks like. Whether a value fits
+ * the machine and the other partitions is not known here: config_check.c. */
 #include "core/config.h"
 
 #include "core/guest_layout.h"
@@ -39,10 +39,8 @@ static void *field(const struct parser *p) {
 static int find_word(const struct parser *p, struct text value) {
     struct text form = {p->row->form, str_length(p->row->form)};
     bool more = true;
-
     for (int index = 0; more; index++) {
         struct text word = text_cut(&form, ' ', &more);
-
         if (text_is(word, "or"))
             word = text_cut(&form, ' ', &more);
         word.length -= word.at[word.length - 1] == ',';
@@ -54,7 +52,6 @@ static int find_word(const struct parser *p, struct text value) {
 
 static bool parse_word(struct parser *p, struct text value) {
     int index = find_word(p, value);
-
     if (index >= 0)
         *(uint8_t *)field(p) = (uint8_t)index;
     return index >= 0;
@@ -67,8 +64,7 @@ static bool parse_system_console(struct parser *p, struct text value) {
 
     if (index >= 0 && index < (int)ARRAY_SIZE(ports))
         port = ports[index];
-    else if (!str_to_u64(value.at, value.length, &port) || port == 0 ||
-             port > UINT16_MAX - 7) /* a UART has eight */
+    else if (!text_size(value, &port) || port == 0 || port > UINT16_MAX - 7) /* a UART has eight */
         return false;
     p->out->console_port = (uint16_t)port;
     return true;
@@ -76,7 +72,6 @@ static bool parse_system_console(struct parser *p, struct text value) {
 
 static bool parse_cpus(struct parser *p, struct text value) {
     uint64_t *cpus = field(p), n, last;
-
     if (!text_span(value, &n, &last) || last >= MAX_CPUS)
         return false;
     for (; n <= last; n++) {
@@ -89,7 +84,6 @@ static bool parse_cpus(struct parser *p, struct text value) {
 
 static bool parse_memory(struct parser *p, struct text value) {
     uint64_t *bytes = &p->partition->memory_bytes;
-
     return text_size(text_cut(&value, ' ', &p->partition->identity), bytes) &&
            (!p->partition->identity || text_is(value, "identity")) && *bytes >= GUEST_MIN_BYTES &&
            *bytes <= CONFIG_MAX_MEMORY && *bytes % PAGE_SIZE == 0;
@@ -109,7 +103,6 @@ static bool parse_image(struct parser *p, struct text value) {
 static bool parse_module(struct parser *p, struct text value) {
     struct config_module *m = &p->partition->modules[p->partition->nr_modules];
     bool found;
-
     if (p->partition->nr_modules == CONFIG_MAX_MODULES)
         return false;
     p->partition->nr_modules++;
@@ -125,7 +118,6 @@ static bool parse_cmdline(struct parser *p, struct text value) {
 /* A flat binary starts in real mode below 1 MiB, at CS:0, and in 32-bit mode above. */
 static bool parse_load(struct parser *p, struct text value) {
     uint64_t *load = &p->partition->load;
-
     p->partition->has_load = true;
     p->partition->load_at_reset = text_is(value, "reset");
     return p->partition->load_at_reset ||
@@ -141,7 +133,6 @@ static bool add_window(struct config_windows *windows, struct range window) {
 
 static bool parse_ports(struct parser *p, struct text value) {
     uint64_t first, last;
-
     return text_span(value, &first, &last) && last <= UINT16_MAX &&
            add_window(field(p), (struct range){first, last - first + 1});
 }
@@ -149,7 +140,6 @@ static bool parse_ports(struct parser *p, struct text value) {
 static bool parse_mmio(struct parser *p, struct text value) {
     struct range window = {0, 0};
     bool found;
-
     return text_size(text_cut(&value, '+', &found), &window.base) && text_size(value, &window.size) &&
            (window.base | window.size) % PAGE_SIZE == 0 &&
            range_contains((struct range){0, CONFIG_MAX_ADDRESS}, window) && add_window(field(p), window);
@@ -221,7 +211,6 @@ static void parse_value(struct parser *p, enum config_key key) {
 static void parse_key(struct parser *p) {
     char known[LOG_LINE_MAX] = "";
     size_t used = 0;
-
     if (p->section == UNKNOWN) /* its keys are not wrong by themselves */
         return;
     for (enum config_key key = 0; key < KEY_COUNT; key++) {
@@ -242,7 +231,6 @@ static void parse_key(struct parser *p) {
 static bool name_valid(struct text name) {
     for (size_t i = 0; i < name.length; i++) {
         char c = name.at[i], lower = (char)(c | 0x20);
-
         if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
             return false;
     }
@@ -251,17 +239,15 @@ static bool name_valid(struct text name) {
 
 static void begin_partition(struct parser *p, struct text name) {
     struct system_config *out = p->out;
-
     p->section = out->nr_partitions < MAX_PARTITIONS ? PARTITION : UNKNOWN;
     if (p->section == UNKNOWN) {
         report_error(p->report, p->line, "at most %u partitions", MAX_PARTITIONS);
         return;
     }
-    if (!name_valid(name)) {
+    if (!name_valid(name))
         report_error(p->report, p->line,
                      "[partition %.*s]: must be named by 1 to %u letters, digits, - and _; not mullion",
                      text_shown(name), name.at, CONFIG_MAX_NAME);
-    }
     p->partition = &out->partitions[out->nr_partitions++];
     p->partition->line = p->line;
     (void)str_copy(p->partition->name, MAX_NAME, name.at, name.length);
@@ -287,59 +273,45 @@ static void parse_section(struct parser *p, struct text line) {
                      text_shown(line), line.at);
 }
 
-/* A '#' begins a comment at the start of a line and after white space only: a command line may hold
- * one within a word. */
-static struct text cut_comment(struct text line) {
-    for (size_t i = 0; i < line.length; i++)
-        if (line.at[i] == '#' && (i == 0 || text_blank(line.at[i - 1])))
-            line.length = i;
-    return text_trim(line);
-}
-
-static void parse_line(struct parser *p, struct text line) {
-    bool found;
-
-    line = cut_comment(line);
-    if (line.length == 0)
-        return;
-    if (line.at[0] == '[') {
-        parse_section(p, line);
-        return;
-    }
-    p->value = line;
-    p->key = text_cut(&p->value, '=', &found);
-    if (found)
-        parse_key(p);
-    else
-        report_error(p->report, p->line, "%.*s: neither a [section] nor key = value nor a # comment",
-                     text_shown(line), line.at);
-}
-
-/* Every byte of a message is shown on a terminal. False: this is not text, whatever else it is. */
-static bool check_bytes(const struct parser *p, struct text line) {
-    for (size_t i = 0; i < line.length; i++) {
-        uint8_t c = (uint8_t)line.at[i];
-
+/* Leave out the comment: a '#' begins one at the start of a line and after white space only, as a command
+ * line may hold one within a word. False: this is not text, and no byte of it is shown. */
+static bool clean_line(const struct parser *p, struct text *line) {
+    for (size_t i = line->length; i-- > 0;) {
+        uint8_t c = (uint8_t)line->at[i];
         if ((c < ' ' && c != '\t') || c == 0x7f) {
             report_error(p->report, p->line, "byte 0x%02x is not text; is this the right file?", c);
             return false;
         }
+        if (c == '#' && (i == 0 || text_blank(line->at[i - 1])))
+            line->length = i;
     }
+    *line = text_trim(*line);
     return true;
+}
+
+static void parse_line(struct parser *p, struct text line) {
+    bool found;
+    p->value = line;
+    p->key = text_cut(&p->value, '=', &found);
+    if (line.length > 0 && line.at[0] == '[')
+        parse_section(p, line);
+    else if (found)
+        parse_key(p);
+    else if (line.length > 0)
+        report_error(p->report, p->line, "%.*s: neither a [section] nor key = value nor a # comment",
+                     text_shown(line), line.at);
 }
 
 static void parse_lines(struct parser *p, struct text rest) {
     for (bool more = true; more;) {
         struct text line = text_cut(&rest, '\n', &more);
-
         p->line++;
-        if (!check_bytes(p, line))
+        if (!clean_line(p, &line))
             return;
         parse_line(p, line);
     }
     for (unsigned i = 0; i < p->out->nr_partitions; i++) {
         const struct partition_config *partition = &p->out->partitions[i];
-
         for (enum config_key key = 0; key < KEY_COUNT; key++)
             if ((keys[key].flags & REQUIRED) != 0 && partition->line_of[key] == 0)
                 report_error(p->report, partition->line, "[partition %s]: %s is missing; must be %s",

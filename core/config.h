@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The policy of the whole system, from one INI-like text. The same parser runs at boot and, as
- * `make confcheck`, on the host. config.c knows the text; config_check.c knows what is right. */
+/* The policy of the whole system, from one INI-like text. The same parser runs at boot and, as `make
+ * confcheck`, on the host. config.c knows the text; config_check.c knows what is right. */
 #pragma once
 
 #include "core/err.h"
@@ -84,7 +84,7 @@ struct system_config {
     unsigned nr_partitions;
 };
 
-/* Parse text[0..length) into *out. Complains about every line that is wrong, then returns
- * ERR_MALFORMED if there was any. Pure but for the log. */
+/* Parse text[0..length) into *out. Complains about every line that is wrong, then returns ERR_MALFORMED if
+ * there was any. Pure but for the log. */
 must_check enum err config_parse(const char *text, size_t length, struct system_config *out,
                                  struct report *report);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The invariants of a system: no core, port, device or byte of memory in two partitions, nothing
- * that could reach past its partition, nothing the machine does not have. Pure but for the log. */
+/* The invariants of a system: no core, port, device or byte of memory in two partitions, nothing that could
+ * reach past its partition, nothing the machine does not have. Pure but for the log. */
 #include "core/config_check.h"
 
 #include "core/config_print.h"
@@ -17,15 +17,11 @@ struct check {
 #define OWN_FRAME __attribute__((noinline)) static void
 
 OWN_FRAME check_cores(const struct check *c, const struct partition_config *p) {
-    unsigned count = c->machine->nr_cpus, line = p->line_of[KEY_CPUS];
-    uint64_t there = count == 0 || count >= MAX_CPUS ? UINT64_MAX : BIT(count) - 1;
-    uint64_t absent = p->cpus & ~there, dead = p->cpus & there & ~c->machine->online;
-
-    if (absent != 0)
+    uint64_t there = c->machine->cores;
+    unsigned line = p->line_of[KEY_CPUS];
+    if (there != 0 && (p->cpus & ~there) != 0)
         report_error(c->report, line, "cpus: this machine has %s, not %s", config_print_cores(there).s,
-                     config_print_cores(absent).s);
-    if (count != 0 && dead != 0)
-        report_error(c->report, line, "cpus: %s did not start", config_print_cores(dead).s);
+                     config_print_cores(p->cpus & ~there).s);
     for (const struct partition_config *other = c->config->partitions; other < p; other++)
         if ((p->cpus & other->cpus) != 0)
             report_error(c->report, line, "cpus: %s cannot be shared with partition %s (line %u)",
@@ -37,14 +33,14 @@ OWN_FRAME check_cores(const struct check *c, const struct partition_config *p) {
 /* Size of the module, 0 if there is none or sizes are not known. */
 static uint64_t check_module(const struct check *c, unsigned line, const char *key, const char *name) {
     const struct boot_info *boot = c->machine->boot;
-    char loaded[LOG_LINE_MAX] = " nothing";
+    const struct module *module = boot_info_module(boot, name);
+    char loaded[LOG_LINE_MAX];
     size_t used = 0;
 
-    if (boot == NULL || name[0] == '\0')
-        return 0;
-    const struct module *module = boot_info_module(boot, name);
     if (module != NULL)
         return module->bytes;
+    if (boot->nr_modules == 0 || name[0] == '\0')
+        return 0;
     for (unsigned i = 0; i < boot->nr_modules; i++)
         used += str_format(loaded + used, sizeof(loaded) - used, " %s", boot->modules[i].name);
     report_error(c->report, line, "%s = %s: no such module; GRUB loaded%s", key, name, loaded);
@@ -55,7 +51,6 @@ static uint64_t check_module(const struct check *c, unsigned line, const char *k
 static void guest_ram(const struct partition_config *p, struct range ram[3]) {
     uint64_t all = p->identity ? GUEST_RAM_BASE : p->memory_bytes;
     uint64_t below = all < GUEST_HOLE_BASE ? all : GUEST_HOLE_BASE;
-
     ram[0] = (struct range){0, GUEST_LOW_RAM_BYTES};
     ram[1] = (struct range){GUEST_RAM_BASE, below - GUEST_RAM_BASE};
     ram[2] = (struct range){GUEST_HIGH_RAM_BASE, all - below};
@@ -65,7 +60,6 @@ static void guest_ram(const struct partition_config *p, struct range ram[3]) {
 static void check_load(const struct check *c, const struct partition_config *p, uint64_t bytes) {
     struct range ram[3], image = {p->load, bytes > 0 ? bytes : 1};
     unsigned line = p->line_of[KEY_LOAD];
-
     guest_ram(p, ram);
     if (p->load_at_reset && bytes > GUEST_TABLES_BYTES)
         report_error(c->report, line,
@@ -81,7 +75,6 @@ static void check_load(const struct check *c, const struct partition_config *p, 
 OWN_FRAME check_images(const struct check *c, const struct partition_config *p) {
     uint64_t kernel = check_module(c, p->line_of[KEY_KERNEL], "kernel", p->kernel);
     uint64_t all = kernel + check_module(c, p->line_of[KEY_INITRD], "initrd", p->initrd);
-
     for (unsigned i = 0; i < p->nr_modules; i++)
         all += check_module(c, p->modules[i].line, "module", p->modules[i].name);
     if (all > p->memory_bytes)
@@ -94,7 +87,6 @@ OWN_FRAME check_images(const struct check *c, const struct partition_config *p) 
 
 static void check_memory(const struct check *c) {
     uint64_t there = align_down(c->machine->free_bytes, MIB(1)), left = there;
-
     for (unsigned i = 0; i < c->config->nr_partitions && c->machine->free_bytes != 0; i++) {
         const struct partition_config *p = &c->config->partitions[i];
         uint64_t bytes = p->memory_bytes + (p->identity ? GUEST_RAM_BASE : 0); /* its low megabyte */
@@ -133,13 +125,11 @@ static void refuse(struct window *w, struct range taken, const char *whose) {
                  whose);
 }
 
-struct fixed {
+/* What a PC, or an emulated one, has at fixed ports that act on the whole machine. */
+static const struct {
     struct range at;
     const char *whose;
-};
-
-/* What a PC, or an emulated one, has at fixed ports that act on the whole machine. */
-static const struct fixed machine_ports[] = {
+} machine_ports[] = {
     {{0x00, 0x20}, "the DMA controller, which writes to any memory"},
     {{0x20, 2}, "the interrupt controller"},
     {{0x40, 4}, "the timer"},
@@ -160,13 +150,6 @@ static const struct fixed machine_ports[] = {
     {{0x8900, 1}, "an emulator's exit port"},
 };
 
-/* The same for memory: what the hypervisor itself shows guests or stands behind. */
-static const struct fixed machine_windows[] = {
-    {{0xfec00000, PAGE_SIZE}, "the I/O APIC"},
-    {{GUEST_LAPIC_BASE, MIB(1)}, "the local APICs and interrupt messages"},
-    {{GUEST_TABLES_BASE, GUEST_TABLES_BYTES}, "the partition's ACPI tables"},
-};
-
 /* A register ACPI describes, with the aligned block of ports or the page it lies in. */
 static void refuse_register(struct window *w, uint64_t unit, uint64_t address, const char *whose) {
     if (address != 0)
@@ -175,15 +158,12 @@ static void refuse_register(struct window *w, uint64_t unit, uint64_t address, c
 
 static void check_ports(struct window *w) {
     const struct platform *platform = w->c->machine->platform;
-
     if (w->c->config->console_port != 0)
         refuse(w, (struct range){w->c->config->console_port, 8}, "the system console (console in [system])");
     if (w->p->vuart)
         refuse(w, (struct range){0x3f8, 8}, "the partition's own console = vuart");
     for (unsigned i = 0; i < ARRAY_SIZE(machine_ports); i++)
         refuse(w, machine_ports[i].at, machine_ports[i].whose);
-    if (platform == NULL)
-        return;
     /* Chipsets have the SMI enable bits and the watchdog in the same 128 ports as PM1. */
     refuse_register(w, 128, platform->pm1a_port, "power management");
     refuse_register(w, 128, platform->pm1b_port, "power management");
@@ -200,13 +180,12 @@ static void check_mmio(struct window *w) {
     guest_ram(w->p, ram);
     for (unsigned i = 0; i < ARRAY_SIZE(ram); i++)
         refuse(w, ram[i], "the partition's own memory");
-    for (unsigned i = 0; i < ARRAY_SIZE(machine_windows); i++)
-        refuse(w, machine_windows[i].at, machine_windows[i].whose);
-    for (unsigned i = 0; boot != NULL && i < boot->nr_memory; i++)
+    refuse(w, (struct range){GUEST_TABLES_BASE, GUEST_TABLES_BYTES}, "the partition's ACPI tables");
+    refuse(w, (struct range){0xfec00000, PAGE_SIZE}, "the I/O APIC"); /* the guest's own too */
+    refuse(w, (struct range){GUEST_LAPIC_BASE, MIB(1)}, "the local APICs and interrupt messages");
+    for (unsigned i = 0; i < boot->nr_memory; i++)
         if (boot->memory[i].kind != MEMORY_RESERVED)
             refuse(w, boot->memory[i].range, "memory of this machine, not a device");
-    if (platform == NULL)
-        return;
     refuse_register(w, PAGE_SIZE, platform->lapic.v, "the local APIC");
     refuse_register(w, PAGE_SIZE, platform->hpet.v, "the HPET");
     for (unsigned i = 0; i < platform->nr_ioapics; i++)
@@ -224,10 +203,8 @@ static const struct config_windows *windows_of(const struct partition_config *p,
 /* What stands before this window in the file: other partitions, and the list itself. */
 static void check_given(struct window *w) {
     char whose[LOG_LINE_MAX];
-
     for (const struct partition_config *other = w->c->config->partitions; other <= w->p; other++) {
         const struct config_windows *given = windows_of(other, w->key);
-
         str_format(whose, sizeof(whose), "given to partition %s in line %u", other->name,
                    other->line_of[w->key]);
         for (unsigned i = 0; i < given->count && &given->at[i] != w->at; i++)
@@ -237,10 +214,8 @@ static void check_given(struct window *w) {
 
 static void check_windows(const struct check *c, const struct partition_config *p, enum config_key key) {
     const struct config_windows *windows = windows_of(p, key);
-
     for (unsigned i = 0; i < windows->count; i++) {
         struct window w = {c, p, key, &windows->at[i], false};
-
         if (key == KEY_PORTS)
             check_ports(&w);
         else
@@ -253,13 +228,11 @@ enum err config_check(const struct system_config *config, const struct machine *
                       struct report *report) {
     const struct check c = {config, machine, report};
     unsigned errors = report->errors, consoles = 0;
-
     if (config->nr_partitions == 0)
         report_error(report, 0, "nothing to run; a section [partition NAME] says what to");
     check_memory(&c);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         const struct partition_config *p = &config->partitions[i];
-
         consoles += p->vuart;
         check_cores(&c, p);
         check_images(&c, p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that must hold between partitions, and between the configuration and the machine, in
- * one file. What a single value must look like is config_parse's. */
+/* Everything that must hold between partitions, and between the configuration and the machine, in one file.
+ * What a single value must look like is config_parse's. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -9,11 +9,10 @@
 
 /* What is known of the machine. A fact that is not known is not checked against. */
 struct machine {
-    unsigned nr_cpus;                /* as the boot log lists them; 0 = not known */
-    uint64_t online;                 /* bit n = core n runs; all ones before they are started */
+    uint64_t cores;                  /* bit n = core n of the boot log runs; 0 = not known */
     uint64_t free_bytes;             /* RAM that partitions can have; 0 = not known */
-    const struct boot_info *boot;    /* modules and memory map; NULL = not known */
-    const struct platform *platform; /* NULL = not known */
+    const struct boot_info *boot;    /* all zero = not known */
+    const struct platform *platform; /* all zero = not known */
 };
 
 /* Complain about everything that is wrong, then return ERR_RANGE if anything was. `config` is what

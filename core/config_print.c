@@ -11,7 +11,6 @@ struct config_text config_print_cores(uint64_t cores) {
 
     for (unsigned n = 0; n < MAX_CPUS; n++) {
         unsigned first = n;
-
         if ((cores & BIT(n)) == 0)
             continue;
         while (n + 1 < MAX_CPUS && (cores & BIT(n + 1)) != 0)
@@ -51,7 +50,6 @@ struct config_text config_print_mmio(struct range window) {
 
 static void print_partition(const struct partition_config *p) {
     char load[32] = "", modules[32] = "", devices[64] = "";
-
     if (p->has_load)
         str_format(load, sizeof(load), p->load_at_reset ? " at reset" : " at 0x%lx", p->load);
     if (p->nr_modules > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration back into text, in the notation it is written in: for messages and for the
- * summary of what was understood. Pure but for the log. */
+/* The configuration back into text, in the notation it is written in: for messages and for the summary of
+ * what was understood. Pure but for the log. */
 #pragma once
 
 #include "core/config.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a function that can fail returns. The place that detects an error logs it once, with the
- * values; callers only pass it on. */
+/* What a function that can fail returns. The place that detects an error logs it once, with the values;
+ * callers only pass it on. */
 #pragma once
 
 enum err {

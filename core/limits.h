@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fixed sizes of the static tables. Exceeding one is an error that says so, never a truncation.
- */
+/* The fixed sizes of the static tables. Exceeding one is an error that says so, never a truncation. */
 #pragma once
 
 #define MAX_CPUS          64 /* physical cores; a cpu set is one 64-bit mask */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A spinlock for the few things that several cores share. Never taken in the NMI handler, which may
- * have interrupted the holder: there is lock_try for that. */
+/* A spinlock for the few things that several cores share. Never taken in the NMI handler, which may have
+ * interrupted the holder: there is lock_try for that. */
 #pragma once
 
 #include "core/types.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line a call, cut visibly if it is too long. Formats on the caller's stack: no lock, no state.
- */
+/* One line a call, cut visibly if it is too long. Formats on the caller's stack: no lock, no state. */
 #include "core/log.h"
 
 #include "core/host.h"
@@ -18,7 +17,6 @@ static void write_line(char *line, size_t used, const char *format, va_list args
 void log_line(const char *format, ...) {
     char line[LOG_LINE_MAX];
     va_list args;
-
     va_start(args, format);
     write_line(line, 0, format, args);
     va_end(args);

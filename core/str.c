@@ -4,7 +4,6 @@
 
 size_t str_length(const char *s) {
     size_t n = 0;
-
     while (s[n] != '\0')
         n++;
     return n;
@@ -18,7 +17,6 @@ bool str_equal(const char *a, const char *b) {
 
 bool str_copy(char *to, size_t size, const char *from, size_t length) {
     size_t n = length < size ? length : size - 1;
-
     memcpy(to, from, n);
     to[n] = '\0';
     return n == length;
@@ -33,11 +31,9 @@ static unsigned digit(char c) {
 
 bool str_to_u64(const char *text, size_t length, uint64_t *value) {
     unsigned base = length > 2 && text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10;
-
     *value = 0;
     for (size_t i = base == 16 ? 2 : 0; i < length; i++) {
         unsigned d = digit(text[i]);
-
         if (d >= base || *value > (UINT64_MAX - d) / base)
             return false;
         *value = *value * base + d;
@@ -59,7 +55,6 @@ static void sink_char(struct sink *s, char c) {
 
 static void sink_field(struct sink *s, const char *text, size_t length) {
     size_t pad = s->width > length ? s->width - length : 0;
-
     for (; pad > 0 && s->pad != '-'; pad--)
         sink_char(s, s->pad);
     for (size_t i = 0; i < length; i++)
@@ -83,7 +78,6 @@ static void sink_number(struct sink *s, uint64_t v, unsigned base, bool negative
 
 static void sink_string(struct sink *s, const char *text, size_t most) {
     size_t length = 0;
-
     while (length < most && text[length] != '\0')
         length++;
     sink_field(s, text, length);
@@ -91,7 +85,6 @@ static void sink_string(struct sink *s, const char *text, size_t most) {
 
 size_t str_vformat(char *to, size_t size, const char *format, va_list args) {
     struct sink s = {to, size, 0, 0, ' '};
-
     for (const char *f = format; *f != '\0'; f += *f != '\0') {
         if (*f != '%') {
             sink_char(&s, *f);
@@ -125,7 +118,6 @@ size_t str_vformat(char *to, size_t size, const char *format, va_list args) {
 
 size_t str_format(char *to, size_t size, const char *format, ...) {
     va_list args;
-
     va_start(args, format);
     size_t used = str_vformat(to, size, format, args);
     va_end(args);

@@ -15,7 +15,6 @@ struct text text_trim(struct text t) {
 struct text text_cut(struct text *rest, char separator, bool *found) {
     const char *at = rest->at;
     size_t i = 0;
-
     while (i < rest->length && (separator == ' ' ? !text_blank(at[i]) : at[i] != separator))
         i++;
     *found = i < rest->length;
@@ -28,13 +27,8 @@ bool text_is(struct text t, const char *word) {
 }
 
 bool text_size(struct text t, uint64_t *value) {
-    unsigned shift = 0;
-
-    if (t.length > 0) {
-        char unit = t.at[t.length - 1] & ~0x20; /* upper case */
-
-        shift = unit == 'K' ? 10 : unit == 'M' ? 20 : unit == 'G' ? 30 : 0;
-    }
+    char unit = t.length > 0 ? t.at[t.length - 1] & ~0x20 : '\0'; /* upper case */
+    unsigned shift = unit == 'K' ? 10 : unit == 'M' ? 20 : unit == 'G' ? 30 : 0;
     t.length -= shift != 0;
     if (!str_to_u64(t.at, t.length, value) || *value > UINT64_MAX >> shift)
         return false;
@@ -44,13 +38,10 @@ bool text_size(struct text t, uint64_t *value) {
 
 bool text_span(struct text t, uint64_t *first, uint64_t *last) {
     bool found;
-
-    struct text head = text_cut(&t, '-', &found);
-
-    if (!str_to_u64(head.at, head.length, first))
+    if (!text_size(text_cut(&t, '-', &found), first))
         return false;
     *last = *first;
-    return !found || (str_to_u64(t.at, t.length, last) && *first <= *last);
+    return !found || (text_size(t, last) && *first <= *last);
 }
 
 int text_shown(struct text t) {

@@ -20,11 +20,11 @@ bool text_is(struct text t, const char *word);
 /* Without the blanks at both ends. */
 struct text text_trim(struct text t);
 
-/* Cut *rest at the first `separator` (' ' stands for any blank): returns what is before it, leaves
- * what is behind it, both trimmed. Without one everything is before it. */
+/* Cut *rest at the first `separator` (' ' stands for any blank): returns what is before it, leaves what is
+ * behind it, both trimmed. Without one everything is before it. */
 struct text text_cut(struct text *rest, char separator, bool *found);
 
-/* A number of bytes or an address, perhaps with K, M or G behind it. */
+/* A number, decimal or 0x hexadecimal, perhaps with K, M or G behind it. */
 bool text_size(struct text t, uint64_t *value);
 
 /* "first" or "first-last", in this order. */

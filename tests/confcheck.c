@@ -10,7 +10,8 @@
 #include "core/host.h"
 
 static struct boot_info boot;
-static struct machine machine = {.online = UINT64_MAX};
+static const struct platform platform;
+static struct machine machine = {.boot = &boot, .platform = &platform};
 
 void host_write(const char *text, size_t bytes) {
     fwrite(text, 1, bytes, stdout);
@@ -31,7 +32,6 @@ static bool read_number(const char *text, uint64_t *value) {
 }
 
 static bool read_modules(char *names) {
-    machine.boot = &boot;
     for (char *name = strtok(names, ","); name != NULL; name = strtok(NULL, ",")) {
         if (boot.nr_modules == MAX_MODULES || strlen(name) >= MAX_NAME)
             return false;
@@ -44,7 +44,7 @@ static bool read_argument(char *argument) {
     uint64_t cpus;
 
     if (strncmp(argument, "cpus=", 5) == 0 && read_number(argument + 5, &cpus)) {
-        machine.nr_cpus = cpus > MAX_CPUS ? MAX_CPUS : (unsigned)cpus;
+        machine.cores = cpus >= MAX_CPUS ? UINT64_MAX : BIT(cpus) - 1;
         return true;
     }
     return (strncmp(argument, "memory=", 7) == 0 && read_number(argument + 7, &machine.free_bytes)) ||
@@ -68,9 +68,9 @@ static int check_file(const char *name, FILE *file) {
     }
     printf("%s: ok: %u partition%s\n", name, config.nr_partitions, config.nr_partitions == 1 ? "" : "s");
     config_print(&config);
-    if (machine.nr_cpus == 0 || machine.free_bytes == 0 || machine.boot == NULL) {
-        printf("%s: not checked, as not given:%s%s%s\n", name, machine.nr_cpus == 0 ? " cpus=N" : "",
-               machine.free_bytes == 0 ? " memory=SIZE" : "", machine.boot == NULL ? " modules=A,B,..." : "");
+    if (machine.cores == 0 || machine.free_bytes == 0 || boot.nr_modules == 0) {
+        printf("%s: not checked, as not given:%s%s%s\n", name, machine.cores == 0 ? " cpus=N" : "",
+               machine.free_bytes == 0 ? " memory=SIZE" : "", boot.nr_modules == 0 ? " modules=A,B,..." : "");
     }
     return 0;
 }

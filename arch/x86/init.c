@@ -164,8 +164,7 @@ static void start_cores(void) {
 static void check_config(void) {
     struct report report = {CONFIG_NAME, 0};
     struct machine machine = {
-        .nr_cpus = platform.nr_cpus,
-        .online = cores,
+        .cores = cores,
         .free_bytes = frames_free_bytes(&frames),
         .boot = &info,
         .platform = &platform,

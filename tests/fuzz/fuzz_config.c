@@ -94,7 +94,10 @@ static void make_machine(void) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char text[CONFIG_MAX_BYTES * 2];
-    static const struct machine nothing, machine = {8, UINT64_MAX, GIB(4), &boot, &platform};
+    static const struct boot_info no_boot;
+    static const struct platform no_platform;
+    static const struct machine nothing = {.boot = &no_boot, .platform = &no_platform};
+    static const struct machine machine = {0xff, GIB(4), &boot, &platform};
     struct report report = {"c", 0};
 
     stub_log_clear();
