@@ -282,22 +282,17 @@ uint64_t insn_offset(const struct insn *i, const uint64_t gpr[16], uint64_t rip)
 }
 
 static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes, enum insn_op op) {
-    uint64_t sign = BIT(8 * bytes - 1);
-    uint64_t flags = 0;
+    unsigned top = 8 * bytes - 1;
+    uint64_t carries = 0; /* or borrows, out of each bit; logical operations have none */
 
-    if (op == INSN_ADD) {
-        flags |= value < a ? FLAG_CF : 0;
-        flags |= (~(a ^ b) & (a ^ value) & sign) != 0 ? FLAG_OF : 0;
-        flags |= (a ^ b ^ value) & FLAG_AF;
-    } else if (op == INSN_SUB || op == INSN_CMP) {
-        flags |= a < b ? FLAG_CF : 0;
-        flags |= ((a ^ b) & (a ^ value) & sign) != 0 ? FLAG_OF : 0;
-        flags |= (a ^ b ^ value) & FLAG_AF;
-    }
-    flags |= value == 0 ? FLAG_ZF : 0;
-    flags |= (value & sign) != 0 ? FLAG_SF : 0;
-    flags |= __builtin_parity((unsigned)value & 0xff) == 0 ? FLAG_PF : 0;
-    return flags;
+    if (op == INSN_ADD)
+        carries = (a & b) | ((a | b) & ~value);
+    else if (op == INSN_SUB || op == INSN_CMP)
+        carries = (~a & b) | ((~a | b) & value);
+    return ((carries >> top & 1) != 0 ? FLAG_CF : 0) | ((carries & 8) != 0 ? FLAG_AF : 0) |
+           (((carries >> top ^ carries >> (top - 1)) & 1) != 0 ? FLAG_OF : 0) | (value == 0 ? FLAG_ZF : 0) |
+           ((value >> top & 1) != 0 ? FLAG_SF : 0) |
+           (__builtin_parity((unsigned)value & 0xff) == 0 ? FLAG_PF : 0);
 }
 
 static uint64_t operate(enum insn_op op, uint64_t a, uint64_t b) {

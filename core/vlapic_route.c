@@ -10,15 +10,10 @@
 #define FIRST_VECTOR 16 /* below: illegal */
 
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS }; /* ICR bits 19:18 */
-enum { MODE_FIXED, MODE_LOWEST, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
+#define MODE_LOWEST 1
 
 static unsigned ipi_kind(uint64_t icr) {
-    static const uint8_t kinds[8] = {/* 0 is IPI_NONE */
-                                     [MODE_FIXED] = IPI_FIXED,
-                                     [MODE_LOWEST] = IPI_FIXED,
-                                     [MODE_NMI] = IPI_NMI,
-                                     [MODE_INIT] = IPI_INIT,
-                                     [MODE_SIPI] = IPI_SIPI};
+    static const uint8_t kinds[8] = {IPI_FIXED, IPI_FIXED, 0, 0, IPI_NMI, IPI_INIT, IPI_SIPI, 0};
     unsigned kind = kinds[icr >> 8 & 7], shorthand = icr >> 18 & 3;
 
     if (kind == IPI_FIXED)
@@ -54,13 +49,12 @@ static bool is_target(const struct vlapic *t, const struct destination *d) {
 
 /* Lowest priority takes one: the first whose APIC would accept it. */
 static uint64_t pick_lowest(const struct vlapic *const *all, uint64_t targets) {
-    for (uint64_t left = targets; left != 0; left &= left - 1) {
-        uint32_t svr = __atomic_load_n(&all[__builtin_ctzll(left)]->regs[APIC_SVR], __ATOMIC_RELAXED);
+    uint64_t left = targets;
 
-        if ((svr & SVR_ENABLE) != 0)
-            return left & -left;
-    }
-    return targets & -targets;
+    while (left != 0 &&
+           (__atomic_load_n(&all[__builtin_ctzll(left)]->regs[APIC_SVR], __ATOMIC_RELAXED) & SVR_ENABLE) == 0)
+        left &= left - 1;
+    return left != 0 ? left & -left : targets & -targets;
 }
 
 static void route(const struct vlapic *const *all, unsigned count, uint64_t icr, const struct destination *d,
@@ -93,12 +87,8 @@ void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self
 }
 
 void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint64_t entry, struct ipi *out) {
-    struct destination d = {
-        .id = (uint32_t)(entry >> 56),
-        .logical = (entry & ICR_LOGICAL) != 0,
-        .broadcast = entry >> 56 == 0xff,
-        .among = UINT64_MAX,
-    };
+    struct destination d = {(uint32_t)(entry >> 56), (entry & ICR_LOGICAL) != 0, entry >> 56 == 0xff,
+                            UINT64_MAX};
 
     route(all, count, entry & 0x7ff, &d, out); /* mode and vector stand as in an ICR */
     if (out->kind == IPI_SIPI)                 /* not a mode of an IOAPIC */

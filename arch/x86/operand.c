@@ -47,39 +47,33 @@ static enum verdict fault(struct exit_info *info, uint8_t vector, uint32_t error
     return VERDICT_INJECT;
 }
 
-static enum verdict translate(const struct vcpu *v, struct exit_info *info, uint64_t linear, bool write,
-                              gpa_t *at) {
-    struct guest_paging paging;
-    struct walk_result walk;
-
-    linear = guest_cs_long() ? linear : (uint32_t)linear;
-    guest_read_paging(&paging);
-    switch (guest_walk(&v->partition->map, &paging, linear,
-                       (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0), &walk)) {
-    case ERR_OK:
-        *at = walk.at;
-        return VERDICT_NEXT;
-    case ERR_NOT_FOUND:
-        cpu_write_cr2(linear);
-        return fault(info, VECTOR_PF, walk.fault_code);
-    case ERR_MALFORMED:
-        return exit_inject_gp(info); /* not canonical */
-    default:
-        return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
-    }
-}
-
 static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uint64_t linear, unsigned bytes,
                                bool write, struct operand *out) {
-    unsigned first = PAGE_SIZE - linear % PAGE_SIZE;
-    enum verdict verdict = translate(v, info, linear, write, &out->piece[0].at);
+    unsigned access = (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0);
+    struct guest_paging paging;
 
-    out->pieces = bytes > first ? 2 : 1;
-    out->piece[0].bytes = bytes > first ? first : bytes;
-    out->piece[1].bytes = bytes - out->piece[0].bytes;
-    if (verdict == VERDICT_NEXT && out->pieces == 2)
-        verdict = translate(v, info, linear + first, write, &out->piece[1].at);
-    return verdict;
+    guest_read_paging(&paging);
+    out->pieces = 0;
+    for (unsigned done = 0; done < bytes; done += out->piece[out->pieces++].bytes) {
+        uint64_t at = guest_cs_long() ? linear + done : (uint32_t)(linear + done);
+        unsigned on_page = PAGE_SIZE - at % PAGE_SIZE;
+        struct walk_result walk;
+
+        switch (guest_walk(&v->partition->map, &paging, at, access, &walk)) {
+        case ERR_OK:
+            out->piece[out->pieces].at = walk.at;
+            out->piece[out->pieces].bytes = on_page < bytes - done ? on_page : bytes - done;
+            break;
+        case ERR_NOT_FOUND:
+            cpu_write_cr2(at);
+            return fault(info, VECTOR_PF, walk.fault_code);
+        case ERR_MALFORMED:
+            return exit_inject_gp(info); /* not canonical */
+        default:
+            return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
+        }
+    }
+    return VERDICT_NEXT;
 }
 
 static enum verdict check_policy(const struct vcpu *v, struct exit_info *info, const struct operand *o,
@@ -153,15 +147,14 @@ static void piece_write(struct vcpu *v, gpa_t at, unsigned bytes, uint64_t value
 }
 
 uint64_t operand_read(struct vcpu *v, const struct operand *o) {
-    uint64_t value = piece_read(v, o->piece[0].at, o->piece[0].bytes);
+    uint64_t value = 0;
 
-    if (o->pieces == 2)
-        value |= piece_read(v, o->piece[1].at, o->piece[1].bytes) << (8 * o->piece[0].bytes);
+    for (unsigned i = 0, shift = 0; i < o->pieces; shift += 8 * o->piece[i++].bytes)
+        value |= piece_read(v, o->piece[i].at, o->piece[i].bytes) << shift;
     return value;
 }
 
 void operand_write(struct vcpu *v, const struct operand *o, uint64_t value) {
-    piece_write(v, o->piece[0].at, o->piece[0].bytes, value);
-    if (o->pieces == 2)
-        piece_write(v, o->piece[1].at, o->piece[1].bytes, value >> (8 * o->piece[0].bytes));
+    for (unsigned i = 0, shift = 0; i < o->pieces; shift += 8 * o->piece[i++].bytes)
+        piece_write(v, o->piece[i].at, o->piece[i].bytes, value >> shift);
 }

@@ -171,8 +171,10 @@ void vcpu_stop(struct vcpu *v, enum stop_cause cause) {
 
 /* INIT: registers as after INIT, then wait. SIPI: only while waiting, else it is dropped. */
 static void take_init(struct vcpu *v) {
-    if (v->index == 0) /* the boot CPU goes to the reset vector, which resets */
+    if (v->index == 0) { /* the boot CPU does not wait but goes to the reset vector, which resets */
+        log_line("%s: INIT to the boot vCPU resets the partition", v->partition->config->name);
         vcpu_stop(v, STOP_RESET);
+    }
     vlapic_init_signal(&v->lapic);
     init_core(v);
     vmcs_set_init(v, (vmcs_read(VMCS_CR0_SHADOW) & (CR0_CD | CR0_NW)) | CR0_ET);
