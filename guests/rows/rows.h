@@ -13,4 +13,5 @@ struct row_test {
     unsigned cpus; /* it needs at least so many vCPUs, 0 = one; with fewer it is skipped, and says so */
 };
 
-extern const struct row_test rows_state[], rows_event[], rows_call[], rows_cpu[], rows_cr[], rows_life[];
+extern const struct row_test rows_state[], rows_event[], rows_call[], rows_cpu[], rows_cr[], rows_apic[],
+    rows_smp[], rows_io[], rows_life[];
