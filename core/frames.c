@@ -164,7 +164,3 @@ uint64_t frames_free_bytes(const struct frames *frames) {
         bytes += range_clip(frames->free.ranges[i], RAM_BASE, FRAMES_LIMIT).size;
     return bytes;
 }
-
-void frames_seal(struct frames *frames) {
-    frames->sealed = true;
-}

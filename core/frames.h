@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The boot-time allocator over the firmware's memory map: who owns which frame of the machine's RAM. Boot CPU
- * only; closed for good by frames_seal. Memory for guests it never touches: zeroing that is the caller's. */
+ * only; closed for good when sealed. Memory for guests it never touches: zeroing that is the caller's. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -19,7 +19,7 @@ struct frames_list { /* whole pages, sorted, no two overlap or touch */
 struct frames {
     struct frames_list free;
     struct frames_list own; /* reserved, or given to the hypervisor: must be in no partition */
-    bool sealed;
+    bool sealed;            /* from here on every request is refused */
 };
 
 /* The map may be unsorted and overlap: of a page touched by anything that is not RAM, nothing is used. RAM
@@ -46,6 +46,3 @@ must_check enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, s
 
 /* What frames_alloc and frames_alloc_pieces could still give. */
 uint64_t frames_free_bytes(const struct frames *frames);
-
-/* From here on every request is refused. */
-void frames_seal(struct frames *frames);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one seam from core/ down to the machine: implemented by arch/x86/host.c and, for the unit tests and
+/* The one seam from core/ down to the machine: implemented in arch/x86 and, for the unit tests and
  * fuzzers, by tests/unit/host_stub.c. Nothing else in core/ may be undefined at link time. */
 #pragma once
 
@@ -13,9 +13,3 @@ _Noreturn void host_panic(const char *file, int line, const char *what);
 
 /* Pointer to physical memory, or NULL if [at, at + bytes) is not mapped on this CPU. */
 void *host_phys(hpa_t at, uint64_t bytes);
-
-/* Time-stamp counter, in ticks. */
-uint64_t host_now(void);
-
-/* Index of the CPU this runs on, 0 = boot core. */
-unsigned host_cpu(void);

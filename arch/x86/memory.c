@@ -54,7 +54,7 @@ struct range memory_image_range(void) {
     return (struct range){boot_image_phys, (uintptr_t)image_end - IMAGE_VIRT};
 }
 
-unsigned host_cpu(void) {
+unsigned memory_this_cpu(void) {
     return cpu_read_cr3() == memory_image_phys(boot_pml4).v ? 0 : this_cpu.index;
 }
 
@@ -191,7 +191,7 @@ enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) 
 }
 
 void memory_seal_image(void) {
-    frames_seal(frames);
+    frames->sealed = true;
     ASSERT(pt_protect(&boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start), PT_READ) ==
            ERR_OK);
     sealed = true; /* host_phys: from here on by the views */

@@ -32,3 +32,6 @@ void memory_seal_image(void);
 
 /* Leave the tables of the boot for this CPU's own. */
 void memory_seal_cpu(void);
+
+/* Index of the CPU this runs on; 0 = the boot core, on the bootstrap tables too. Any context. */
+unsigned memory_this_cpu(void);

@@ -4,6 +4,7 @@
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
@@ -85,7 +86,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...) {
     va_start(args, format);
     str_vformat(text, sizeof(text), format, args);
     va_end(args);
-    log_line("PANIC on core %u: %s", host_cpu(), text);
+    log_line("PANIC on core %u: %s", memory_this_cpu(), text);
     if (frame != NULL) {
         print_frame(frame);
         print_backtrace(frame->rip, frame->gpr[5]);

@@ -104,16 +104,16 @@ uint32_t smp_apic_id(unsigned cpu) {
 }
 
 void smp_stop_others(void) {
-    uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(host_cpu());
+    uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(memory_this_cpu());
 
-    __atomic_store_n(&stopper, host_cpu() + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&stopper, memory_this_cpu() + 1, __ATOMIC_RELEASE);
     send(others, ICR_NMI | ICR_ASSERT);
     wait_for_cores(&stopped, others, STOP_WAIT_MS);
 }
 
 bool smp_must_stop(void) {
     unsigned by = __atomic_load_n(&stopper, __ATOMIC_ACQUIRE);
-    return by != 0 && by != host_cpu() + 1;
+    return by != 0 && by != memory_this_cpu() + 1;
 }
 
 void smp_stopped(void) {

@@ -26,10 +26,6 @@ void system_init(const struct system_config *c, const struct platform *p, uint64
     running = c->nr_partitions;
 }
 
-uint64_t host_now(void) {
-    return cpu_rdtsc();
-}
-
 uint64_t system_time(void) {
     return start_time + (cpu_rdtsc() - start_tsc) / tsc_hz;
 }

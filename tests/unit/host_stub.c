@@ -11,8 +11,6 @@
 
 char stub_log[STUB_LOG_BYTES];
 static size_t stub_log_used;
-uint64_t stub_now;
-unsigned stub_cpu;
 static uint8_t *stub_memory;
 static uint64_t stub_base, stub_bytes;
 jmp_buf *stub_panic_to;
@@ -49,12 +47,4 @@ void *host_phys(hpa_t at, uint64_t bytes) {
     if (at.v < stub_base || bytes > stub_bytes || at.v - stub_base > stub_bytes - bytes)
         return NULL;
     return stub_memory + (at.v - stub_base);
-}
-
-uint64_t host_now(void) {
-    return stub_now++;
-}
-
-unsigned host_cpu(void) {
-    return stub_cpu;
 }

@@ -9,9 +9,7 @@
 #define STUB_LOG_BYTES 65536
 
 extern char stub_log[STUB_LOG_BYTES]; /* all log text since stub_log_clear, NUL-terminated */
-extern uint64_t stub_now;
-extern unsigned stub_cpu;
-extern jmp_buf *stub_panic_to; /* where host_panic jumps; NULL = abort */
+extern jmp_buf *stub_panic_to;        /* where host_panic jumps; NULL = abort */
 
 void stub_log_clear(void);
 

@@ -361,7 +361,7 @@ static void test_sealed(void **state) {
 
     (void)state;
     pc_init();
-    frames_seal(&frames);
+    frames.sealed = true;
     stub_log_clear();
     assert_int_equal(frames_alloc(&frames, P, &at), ERR_NO_MEMORY);
     assert_non_null(strstr(stub_log, "sealed"));
