@@ -129,7 +129,7 @@ static void init_state(void) {
     EXPECT("V010 CR0 after RESET", s->cr0 == 0x60000010);
     while (!dirty)
         __builtin_ia32_pause();
-    EXPECT("Y02 INIT and SIPI again", guest_cpu_start(1, GUEST_TRAMPOLINE));
+    EXPECT("Y02 K09 INIT and SIPI again", guest_cpu_start(1, GUEST_TRAMPOLINE));
     EXPECT("V010 registers after INIT", s->eax == 0 && s->ebx == 0 && s->ecx == 0 &&
                                             s->edx == cpuid(1, 0).eax && s->esi == 0 && s->edi == 0 &&
                                             s->ebp == 0 && s->esp == 0 && s->eflags == 2);

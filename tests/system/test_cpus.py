@@ -10,7 +10,7 @@ def config(cpus):
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_partition_on_each_core(lab, cpus):
+def test_K11_partition_on_each_core(lab, cpus):
     image = lab.image(f"cpus{cpus}", config(cpus), ["jitter.elf"])
     with lab.boot(f"cpus{cpus}", image, cpus=cpus) as machine:
         found = machine.wait_for(CORES_STARTED, HYPERVISOR)

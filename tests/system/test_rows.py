@@ -60,5 +60,13 @@ def test_every_death_is_told(rows):
         assert any(words in text for text in told), (words, told)
 
 
+def test_K13_power_off_leaves_vmx(rows):
+    """The emulator's last words have each core's CR4: in VMX operation VMXE could not be 0."""
+    with open(os.path.join(rows.directory, "bochs.log"), encoding="utf-8", errors="replace") as log:
+        last = re.findall(r"\[CPU(\d) *\] \|.* CR4=0x([0-9a-f]+)", log.read())[-2:]
+    assert [cpu for cpu, _ in last] == ["0", "1"], last
+    assert all(int(cr4, 16) & 0x2000 == 0 for _, cr4 in last), last
+
+
 def test_X16_write_reaches_the_console(rows):
     assert rows.find(r"^hello$", "rows")
