@@ -210,33 +210,29 @@ static void build_xsave(const struct builder *b) {
         row_get(b, 7, 0)[CPUID_ECX] &= ~B1(3); /* PKU: nobody could save its state */
 }
 
-/* With which a guest that computes crystal * numerator / denominator in 32 bits, as Linux does,
- * arrives at exactly `tsc`; 0 = none. All in kHz. */
-static uint64_t numerator(uint64_t tsc, uint64_t crystal, uint64_t denominator) {
-    uint64_t product = tsc * denominator, n = (product + crystal - 1) / crystal;
-    return product + crystal <= UINT32_MAX && crystal * n / denominator == tsc ? n : 0;
-}
-
 /* The crystal, which the local APIC timer counts too: what the host says, else what CPUs with 15H
- * usually have, else the bus clock of older ones. The TSC has to come out right to the kHz, and for
- * that the crystal may be a little off. */
+ * usually have, else the bus clock of older ones. The TSC has to come out right to the kHz where a
+ * guest computes it in 32 bits, as Linux does; for that the crystal may be a little off. */
 static void build_frequencies(const struct builder *b) {
-    uint32_t tsc = b->view->tsc_khz, mhz = (tsc + 500) / 1000, regs[4];
+    uint32_t tsc = b->view->tsc_khz, mhz = (tsc + 500) / 1000, regs[4], *row = row_get(b, 0x15, 0);
     host_read(b, 0x15, 0, regs);
-    uint32_t base = regs[CPUID_ECX] / 1000, crystal = 0, denominator = 0;
+    uint32_t base = regs[CPUID_ECX] / 1000;
     if (base == 0 || base > MAX_CRYSTAL_KHZ)
         base = regs[CPUID_EBX] != 0 ? 24000 : 100000;
-
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < 1000 * 1000 && n == 0; i++) { /* up to 1 MHz off */
-        crystal = base + i / 1000;
-        denominator = i % 1000 + 1;
-        n = numerator(tsc, crystal, denominator);
-    }
-    set(row_get(b, 0x15, 0), denominator, (uint32_t)n, crystal * 1000, 0);
-    if (n == 0)
-        set(row_get(b, 0x15, 0), 1, tsc, 1000, 0);
     set(row_get(b, 0x16, 0), mhz & 0xffff, mhz & 0xffff, 100, 0);
+
+    set(row, 1, tsc, 1000, 0); /* always right, if nothing better is found */
+    for (uint64_t crystal = base; crystal < base + 1000; crystal++) {
+        for (uint64_t denominator = 1; denominator <= 1000; denominator++) {
+            uint64_t product = tsc * denominator, numerator = (product + crystal - 1) / crystal;
+            if (product + crystal > UINT32_MAX)
+                break;
+            if (crystal * numerator / denominator == tsc) {
+                set(row, (uint32_t)denominator, (uint32_t)numerator, (uint32_t)crystal * 1000, 0);
+                return;
+            }
+        }
+    }
 }
 
 static void build_fixed(const struct builder *b) {
@@ -261,20 +257,16 @@ static void build_fixed(const struct builder *b) {
     memcpy(&row_get(b, CPUID_LEAF_KVM, 0)[CPUID_EBX], "KVMKVMKVM\0\0", 12);
 }
 
-enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host) {
-    if (view->nr_vcpus == 0 || view->nr_vcpus > MAX_CPUS || view->vcpu >= view->nr_vcpus ||
-        view->tsc_khz == 0)
-        return ERR_RANGE;
+void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host) {
+    ASSERT(view->vcpu < view->nr_vcpus && view->nr_vcpus <= MAX_CPUS && view->tsc_khz != 0);
     struct builder b = {out, view, host};
-    memset(out, 0, sizeof(*out));
-    out->apic_id = view->vcpu;
+    *out = (struct cpuid_table){.apic_id = view->vcpu};
     build_allowed(&b);
     build_topology(&b);
     build_caches(&b);
     build_xsave(&b);
     build_frequencies(&b);
     build_fixed(&b);
-    return ERR_OK;
 }
 
 static void apply_live(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf,

@@ -3,7 +3,6 @@
  * be seen; a bit that is not in the table is hidden, a leaf that is not in it reads zeros. */
 #pragma once
 
-#include "core/err.h"
 #include "core/types.h"
 
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
@@ -49,8 +48,8 @@ static inline bool cpuid_is_live(uint32_t leaf) {
     return leaf == 1 || leaf == 7 || leaf == 0xd;
 }
 
-/* ERR_RANGE for a view that makes no sense. Boot time only. */
-must_check enum err cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host);
+/* Boot time only. */
+void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host);
 
 /* `live` may be NULL where cpuid_is_live(leaf) is false. */
 void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,

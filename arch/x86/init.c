@@ -217,12 +217,11 @@ static void prepare_vcpu(void) {
     this_cpu.vcpu = v;
     if (v == NULL)
         return;
-    enum err e = vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc);
-    if (e == ERR_OK && v->index == 0) {
-        devices_reset(v->partition);
-        e = partition_load(v->partition);
-    }
-    if (e != ERR_OK)
+    vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc);
+    if (v->index != 0)
+        return;
+    devices_reset(v->partition);
+    if (partition_load(v->partition) != ERR_OK)
         __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
 }
 

@@ -53,7 +53,7 @@ static bool host_has_deadline(void) {
     return (cpu_cpuid(1, 0).ecx & CPUID1_DEADLINE) != 0;
 }
 
-enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
+void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
     struct cpuid_view view = {
         .vcpu = v->index,
         .nr_vcpus = v->partition->nr_vcpus,
@@ -61,12 +61,8 @@ enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
         .invariant_tsc = invariant_tsc,
         .secondary = vmx_controls.word[VMX_SECONDARY],
     };
-    enum err e = cpuid_build(&v->cpuid, &view, vmx_cpuid);
-
-    if (e != ERR_OK)
-        return e;
+    cpuid_build(&v->cpuid, &view, vmx_cpuid);
     cr_policy_init(&v->cr, &vmx_caps, &v->cpuid);
-    return ERR_OK;
 }
 
 static void zero_host_msrs(void) {

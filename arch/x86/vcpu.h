@@ -10,7 +10,7 @@
 struct guest_regs *vcpu_regs(void);
 
 /* Everything that lasts: CPUID, MSR and CR policy, local APIC. On its own core, before the seal. */
-must_check enum err vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc);
+void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc);
 
 /* Run this core's vCPU, or nothing; never returns. After the seal. */
 _Noreturn void vcpu_run(void);

@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < sizeof(host_mask))
         return 0;
     memcpy(&host_mask, data, sizeof(host_mask));
-    CHECK(cpuid_build(&table, &view, host) == ERR_OK);
+    cpuid_build(&table, &view, host);
     cr_policy_init(&policy, &caps, &table);
     data += sizeof(host_mask);
     size -= sizeof(host_mask);

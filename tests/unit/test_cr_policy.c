@@ -21,7 +21,7 @@ static void load(const char *name) {
 
     machine_load(name);
     vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
-    assert_int_equal(cpuid_build(&cpuid, &view, machine_cpuid), ERR_OK);
+    cpuid_build(&cpuid, &view, machine_cpuid);
     cr_policy_init(&policy, &caps, &cpuid);
 }
 
