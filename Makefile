@@ -33,6 +33,9 @@ TO_TEST  := $(BUILD)/packages/test
 # sanitizers for the unit tests, hosted with libFuzzer.
 CORE := $(sort $(wildcard core/*.c))
 HW   := $(sort $(wildcard arch/x86/*.c drivers/*.c))
+
+# DEBUG=1 links the audit of the VMCS that runs before every VM entry.
+HW   := $(filter-out arch/x86/vmcs_audit_$(if $(DEBUG),off,on).c,$(HW))
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
 HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
@@ -46,6 +49,10 @@ HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
 
 .PHONY: all
 all: $(BUILD)/mullion.elf ## build/mullion.elf, the hypervisor
+
+.PHONY: debug
+debug: ## build/debug/mullion.elf, which checks the VMCS before every VM entry
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 all
 
 $(BUILD)/hv/%.c.o: %.c Makefile | $(TO_BUILD)
 	@mkdir -p $(@D)

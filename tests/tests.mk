@@ -64,7 +64,7 @@ check-gcc:
 	@echo "gcc: builds without a warning"
 
 check-clang:
-	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang all > $(BUILD)/check-clang.log 2>&1 || \
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang DEBUG=1 all > $(BUILD)/check-clang.log 2>&1 || \
 	    { cat $(BUILD)/check-clang.log; false; }
 	@echo "clang: builds without a warning"
 
@@ -108,8 +108,10 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 	@echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/corpus/$*.log) inputs, none broke it"
 
 # ---- System tests ----------------------------------------------------------------------------
+TEST_GUESTS = $(GUEST_ELFS) $(GUEST)/flat.bin
+
 .PHONY: system test
-system: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --durations=10 \
 	    $(PYTEST) tests/system
 

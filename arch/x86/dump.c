@@ -4,13 +4,34 @@
 
 #include "arch/x86/guest.h"
 #include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_cpu.h"
 #include "core/log.h"
 #include "core/str.h"
+#include "core/vmcs_check.h"
 
-#define REASON_IO  30
-#define REASON_CR  28
-#define REASON_EPT 48
-#define CODE_BYTES 16
+#define REASON_IO          30
+#define REASON_CR          28
+#define REASON_EPT         48
+#define REASON_ENTRY_STATE 33
+#define REASON_ENTRY_MSRS  34
+#define CODE_BYTES         16
+
+static uint64_t read_field(void *context, uint32_t encoding) {
+    (void)context;
+    return vmcs_read_raw(encoding);
+}
+
+bool dump_broken_rule(char text[LOG_LINE_MAX]) {
+    struct vmcs_violation b;
+
+    if (vmcs_check(&vmx_caps, read_field, NULL, &b)) {
+        str_format(text, LOG_LINE_MAX, "no rule that is known here is broken");
+        return false;
+    }
+    str_format(text, LOG_LINE_MAX, "%s%s (field 0x%x) is 0x%lx: %s (\"%s\")", b.field, b.segment, b.encoding,
+               b.value, b.rule, b.section);
+    return true;
+}
 
 static void dump_qualification(const struct exit_info *info) {
     uint64_t q = info->qualification;
@@ -27,6 +48,9 @@ static void dump_qualification(const struct exit_info *info) {
         break;
     case REASON_CR:
         log_line("  CR%lu, access type %lu, register %lu", q & 0xf, q >> 4 & 3, q >> 8 & 0xf);
+        break;
+    case REASON_ENTRY_MSRS:
+        log_line("  entry %lu of the MSR-load list", q);
         break;
     default:
         log_line("  qualification 0x%lx", q);
@@ -73,6 +97,7 @@ static void dump_code(const struct vcpu *v) {
 
 void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info) {
     const char *name = v->partition->config->name;
+    char text[LOG_LINE_MAX];
 
     if (info->cause != STOP_CRASHED) {
         log_line("%s: vCPU %u %s", name, v->index,
@@ -83,6 +108,10 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
     log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", info->reason,
              exit_reason_name(info->reason), vmcs_read(VMCS_IDT_VECTORING),
              vmcs_read(VMCS_GUEST_INTERRUPTIBILITY), vmcs_read(VMCS_GUEST_ACTIVITY));
+    if (info->reason == REASON_ENTRY_STATE) {
+        dump_broken_rule(text);
+        log_line("  %s", text);
+    }
     dump_qualification(info);
     dump_registers(regs);
     dump_segments();

@@ -3,10 +3,14 @@
 #pragma once
 
 #include "arch/x86/vmx_exit.h"
+#include "core/log.h"
 
 /* Log why, and unless the guest asked for it: the exit, registers, control registers, segments and
  * the bytes at RIP. On the vCPU's core. */
 void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info);
+
+/* In words: the rule of VM entry that the current VMCS breaks. False if none. */
+bool dump_broken_rule(char text[LOG_LINE_MAX]);
 
 /* "VM-Instruction Error Numbers" in words. */
 const char *vmx_error_name(uint32_t error);

@@ -15,6 +15,7 @@
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
+#include "arch/x86/vmcs_audit.h"
 #include "arch/x86/vmcs_setup.h"
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
@@ -121,6 +122,7 @@ _Noreturn static void start(struct vcpu *v) {
         v->waits_for_sipi = true;
         this_cpu.kicked = 1; /* vcpu_kicked holds it until the SIPI has come */
     }
+    vmcs_audit();
     vmx_enter();
 }
 
@@ -204,6 +206,7 @@ void vcpu_kicked(void) {
     if ((__atomic_load_n(&v->pending, __ATOMIC_ACQUIRE) & VCPU_PENDING_NMI) != 0)
         event_exit_when(PRIMARY_NMI_WINDOW, true);
     devices_service(v);
+    vmcs_audit();
 }
 
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {

@@ -9,6 +9,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
+#include "arch/x86/vmcs_audit.h"
 #include "boot/layout.h"
 #include "core/log.h"
 
@@ -174,10 +175,12 @@ void vmx_exit(struct guest_regs *regs) {
     v->exits[info.reason < VCPU_EXIT_REASONS ? info.reason : VCPU_EXIT_REASONS - 1]++;
     if ((raw & BUS_LOCK) != 0 && info.reason != REASON_BUS_LOCK)
         v->exits[REASON_BUS_LOCK]++; /* another exit was due as well */
-    if ((raw & ENTRY_FAILURE) != 0)
+    if ((raw & ENTRY_FAILURE) != 0) {
+        info.qualification = vmcs_read(VMCS_QUALIFICATION);
         verdict = exit_stop(&info, STOP_CRASHED, "VM entry failed");
-    else
+    } else {
         verdict = handle(v, regs, &info);
+    }
 
     switch (verdict) {
     case VERDICT_NEXT:
@@ -192,10 +195,15 @@ void vmx_exit(struct guest_regs *regs) {
         dump_guest(v, regs, &info);
         vcpu_stop(v, info.cause);
     }
+    vmcs_audit();
 }
 
 /* VMLAUNCH or VMRESUME fell through: the VMCS is wrong in controls or host state, which no guest
  * can cause. */
 void vmx_entry_failed(void) {
-    panic_at(NULL, "VM entry refused: %s", vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR)));
+    const char *error = vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR));
+    char rule[LOG_LINE_MAX];
+
+    dump_broken_rule(rule);
+    panic_at(NULL, "%s: %s", error, rule);
 }

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What should never happen, made to happen by patching the built image: faults of our own, which the
-page tables must refuse and the panic must name, a core that stays silent, a VM entry that fails."""
+page tables must refuse and the panic must name, a core that stays silent."""
 import os
-import subprocess
 import time
 
 import pytest
 from conftest import TOP, partition
 from iso import make_iso
 from messages import HYPERVISOR
+from patch import PROLOGUE, patch
 
 # A function that runs after the tables are in use, what it is made to do, and what the panic says.
 FAULTS = {
@@ -21,34 +21,6 @@ FAULTS = {
                         r"#PF in the hypervisor, error code 2, CR2 ffffffffc0002ff8"),
     "after-the-seal": ("vcpu_run", b"\x0f\x0b", r"#UD in the hypervisor"),
 }
-
-
-PROLOGUE = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp: what a backtrace needs
-
-
-def patch(out, symbol, change):
-    """mullion.elf with what change(code) makes of the code from a symbol on."""
-    elf = os.path.join(TOP, "build/mullion.elf")
-    symbols = dict(reversed(line.split()[0::2]) for line in subprocess.run(
-        ["nm", elf], capture_output=True, text=True, check=True).stdout.splitlines())
-    headers = subprocess.run(["readelf", "-lW", elf], capture_output=True, text=True, check=True)
-    text = next(line.split() for line in headers.stdout.splitlines() if line.split()[:1] == ["LOAD"])
-    at = int(symbols[symbol], 16) - int(text[2], 16) + int(text[1], 16)
-    with open(elf, "rb") as file:
-        image = file.read()
-    changed = change(image[at:])
-    assert len(changed) == len(image) - at
-    with open(out, "wb") as file:
-        file.write(image[:at] + changed)
-    return out
-
-
-def instruction(old, new, within=2048):
-    """A change of the first place where `old` stands."""
-    def change(code):
-        at = code.index(old, 0, within)
-        return code[:at] + new + code[at + len(old):]
-    return change
 
 
 def boot_patched(lab, name, config, symbol, change, cpus):
@@ -113,16 +85,3 @@ def test_core_that_does_not_answer_is_left_out(lab):
         machine.wait_for(r"^3 of 4 cores run$", HYPERVISOR)
         machine.wait_for(r"mullion\.conf:\d+: cpus = 3: core 3 ", HYPERVISOR)
         machine.wait_for(r"nothing was started$", HYPERVISOR)
-
-
-def test_failed_entry_stops_its_partition(lab):
-    """Y07: the task register of every vCPU is an available TSS, which VM entry refuses; no
-    panic, for it is the guest's state."""
-    change = instruction(b"\x41\xb8\x8b\x00\x00\x00", b"\x41\xb8\x89\x00\x00\x00")
-    config = partition("first", 0, "hello.elf") + partition("second", 1, "hello.elf")
-    with boot_patched(lab, "entry", config, "vmcs_setup", change, cpus=2) as machine:
-        for name in ("first", "second"):
-            machine.wait_for(rf"^{name}: vCPU 0 on core \d: VM entry failed$", HYPERVISOR)
-            machine.wait_for(rf"^{name}: stopped, crashed$", HYPERVISOR)
-        assert machine.find(r"exit 33 \(entry failure: guest state\)", HYPERVISOR)
-        assert machine.find("PANIC", HYPERVISOR) is None
