@@ -65,13 +65,14 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
         e = layout_add_own(map, frames, (struct range){0, GUEST_LOW_RAM_BYTES}, REGION_RAM);
     if (e == ERR_OK && config->identity)
         e = layout_add_own(map, frames, tables, REGION_TABLES);
-    /* RESET fetches right below 4 GiB. There a PC has the ROM of which it shows the end below 1 MiB as well.
-     */
+    /* RESET fetches right below 4 GiB: there a PC has the ROM whose end it shows below 1 MiB as well. */
     if (e == ERR_OK && config->load_at_reset)
         e = layout_add_own(map, frames, rom, REGION_TABLES);
-    for (unsigned i = 0; i < count && e == ERR_OK; offset += pieces[i++].size)
+    for (unsigned i = 0; i < count && e == ERR_OK; i++) {
         e = config->identity ? layout_add_identity(map, pieces[i], REGION_RAM)
                              : layout_add_piece(map, pieces[i], offset);
+        offset += pieces[i].size;
+    }
     for (unsigned i = 0; i < config->mmio.count && e == ERR_OK; i++)
         e = layout_add_identity(map, config->mmio.at[i], REGION_DEVICE);
     return e;

@@ -11,7 +11,6 @@
 #define CMOS_INDEX    0x70
 #define CMOS_DATA     0x71
 #define CLOCK_TRIES   8
-#define ROUNDS        3
 #define ROUNDS_PER_S  100 /* one lasts 10 ms */
 #define MAX_READS     1000000
 #define SAMPLES       5
@@ -55,13 +54,11 @@ static uint64_t pm_timer_round(uint16_t port) {
 }
 
 uint64_t timer_measure_tsc_khz(const struct platform *platform) {
-    uint64_t khz[ROUNDS];
+    uint16_t port = platform->pm_timer_port;
 
-    if (platform->pm_timer_port == 0)
+    if (port == 0)
         return 0;
-    for (unsigned i = 0; i < ROUNDS; i++)
-        khz[i] = pm_timer_round(platform->pm_timer_port);
-    return tsc_khz_median(khz, ROUNDS);
+    return tsc_khz_median(pm_timer_round(port), pm_timer_round(port), pm_timer_round(port));
 }
 
 /* Two equal readings in a row were not torn by an update. */

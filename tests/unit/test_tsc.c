@@ -14,14 +14,15 @@ static void test_measured(void **state) {
 }
 
 static void test_median(void **state) {
-    uint64_t three[] = {9, 2, 5}, sorted[] = {1, 2, 3, 4, 5}, dead[] = {7, 0, 8}, one[] = {4};
+    static const uint64_t orders[][3] = {{2, 5, 9}, {2, 9, 5}, {5, 2, 9}, {5, 9, 2}, {9, 2, 5}, {9, 5, 2},
+                                         {5, 5, 9}, {5, 9, 5}, {9, 5, 5}, {5, 5, 2}, {5, 5, 5}};
 
     (void)state;
-    assert_int_equal(tsc_khz_median(three, 3), 5);
-    assert_int_equal(tsc_khz_median(sorted, 5), 3);
-    assert_int_equal(tsc_khz_median(dead, 3), 0);
-    assert_int_equal(tsc_khz_median(one, 1), 4);
-    assert_int_equal(tsc_khz_median(one, 0), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(orders); i++)
+        assert_int_equal(tsc_khz_median(orders[i][0], orders[i][1], orders[i][2]), 5);
+    assert_int_equal(tsc_khz_median(0, 7, 8), 0);
+    assert_int_equal(tsc_khz_median(7, 0, 8), 0);
+    assert_int_equal(tsc_khz_median(7, 8, 0), 0);
 }
 
 static void test_claimed(void **state) {
