@@ -10,8 +10,9 @@ static const struct topic {
     const char *name;
     const struct row_test *tests;
 } topics[] = {
-    {"state", rows_state}, {"event", rows_event}, {"call", rows_call}, {"cpu", rows_cpu},   {"cr", rows_cr},
-    {"apic", rows_apic},   {"smp", rows_smp},     {"io", rows_io},     {"life", rows_life},
+    {"state", rows_state}, {"event", rows_event}, {"call", rows_call}, {"cpu", rows_cpu},
+    {"cr", rows_cr},       {"apic", rows_apic},   {"smp", rows_smp},   {"io", rows_io},
+    {"vcpus", rows_vcpus}, {"life", rows_life},
 };
 
 #define MOST_DEATHS 40

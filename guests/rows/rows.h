@@ -14,4 +14,4 @@ struct row_test {
 };
 
 extern const struct row_test rows_state[], rows_event[], rows_call[], rows_cpu[], rows_cr[], rows_apic[],
-    rows_smp[], rows_io[], rows_life[];
+    rows_smp[], rows_io[], rows_vcpus[], rows_life[];
