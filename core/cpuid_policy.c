@@ -99,7 +99,6 @@ static unsigned row_find(const struct cpuid_table *t, uint32_t leaf, uint32_t su
 static uint32_t *row_get(const struct builder *b, uint32_t leaf, uint32_t subleaf) {
     struct cpuid_table *t = b->table;
     unsigned i = row_find(t, leaf, subleaf);
-
     ASSERT(i < CPUID_MAX_ROWS);
     if (i == t->nr_rows)
         t->rows[t->nr_rows++] = (struct cpuid_row){.leaf = leaf, .subleaf = subleaf};

@@ -42,15 +42,20 @@ static const struct row {
     {0x79, 0x79, GP, IGNORE, 0, "BIOS_UPDT_TRIG: microcode is the machine's"},
     {0x8b, 0x8b, STATE, IGNORE, 0, "BIOS_SIGN_ID: guests choose mitigations by it"},
     {0xc1, 0xc8, GP, GP, 0, "PMC: no PMU"},
+    {0xcd, 0xce, GP, GP, 0, "FSB_FREQ, PLATFORM_INFO: CPUID 15H and 16H tell the rates; no CPUID faulting"},
     {0xe1, 0xe1, PASS, PASS, 0, "UMWAIT_CONTROL: this core's"},
+    {0xe7, 0xe8, GP, GP, 0, "MPERF, APERF: the core's speed is the machine's"},
     {0xfe, 0xfe, VALUE, GP, 0x500, "MTRRCAP: FIX, WC, no variable ranges; Linux wants MTRRs for PAT"},
     {0x10a, 0x10a, STATE, GP, 0, "ARCH_CAPABILITIES: bits that need no other MSR"},
     {0x10b, 0x10b, PASS, PASS, 0, "FLUSH_CMD: flushes this core's L1D"},
+    {0x122, 0x123, GP, GP, 0, "TSX_CTRL, MCU_OPT_CTRL: hidden in ARCH_CAPABILITIES and CPUID"},
     {0x174, 0x176, PASS, PASS, 0, "SYSENTER_CS, ESP, EIP: VMCS guest state"},
     {0x179, 0x179, VALUE, GP, 0, "MCG_CAP: no banks; machine checks are ours"},
     {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
+    {0x198, 0x19d, GP, GP, 0, "PERF_STATUS, PERF_CTL, THERM_*: power and heat are the machine's"},
     {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
     {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
+    {0x200, 0x213, GP, GP, 0, "MTRR_PHYSBASE, PHYSMASK: MTRRCAP announces none"},
     {0x250, 0x250, STATE, STATE, 0, "MTRR_FIX64K: reads back; EPT decides the memory type"},
     {0x258, 0x259, STATE, STATE, 1, "MTRR_FIX16K"},
     {0x268, 0x26f, STATE, STATE, 3, "MTRR_FIX4K"},
@@ -59,6 +64,7 @@ static const struct row {
     {0x38d, 0x391, GP, GP, 0, "FIXED_CTR_CTRL, PERF_GLOBAL_*: no PMU"},
     {0x480, 0x493, GP, GP, 0, "VMX capabilities: no nesting"},
     {0x560, 0x58f, GP, GP, 0, "RTIT_*: trace output would be a way around EPT"},
+    {0x601, 0x64f, GP, GP, 0, "RAPL, residencies: of the machine, and a side channel to the neighbours"},
     {0x6e0, 0x6e0, DEADLINE, DEADLINE, 0, "TSC_DEADLINE: the real timer, which counts the real TSC"},
     {0x800, 0x802, ARCH, ARCH, 0, "x2APIC id: virtual"},
     {0x803, 0x803, X2APIC, X2APIC, 0, "version"},
@@ -165,7 +171,6 @@ static bool state_write(struct msr_state *s, const struct row *row, uint32_t ind
 /* What passes does not exit, so the last resort of both is #GP. */
 enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value) {
     const struct row *row = row_find(index);
-
     *value = 0;
     switch (row == NULL ? GP : row->read) {
     case VALUE:
@@ -185,7 +190,6 @@ enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_
 
 enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value) {
     const struct row *row = row_find(index);
-
     switch (row == NULL ? GP : row->write) {
     case IGNORE:
         return MSR_DONE;
@@ -202,7 +206,6 @@ enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t val
 
 uint64_t msr_deadline_real(uint64_t deadline, uint64_t tsc_adjust, uint64_t now) {
     uint64_t guest_now = now + tsc_adjust, left = deadline - guest_now;
-
     if (deadline == 0)
         return 0;
     if (deadline <= guest_now)
@@ -216,13 +219,11 @@ uint64_t msr_deadline_real(uint64_t deadline, uint64_t tsc_adjust, uint64_t now)
 
 static void bitmap_clear(uint8_t *page, uint32_t index) {
     size_t at = (index >= 0xc0000000 ? BITMAP_HIGH : 0) + (index & 0x1fff) / 8;
-
     page[at] &= (uint8_t) ~(1u << (index & 7));
 }
 
 void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved) {
     const bool passes[] = {[PASS] = true, [X2APIC] = x2apic, [DEADLINE] = !tsc_moved, [ARCH] = false};
-
     memset(page, 0xff, 4096);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {

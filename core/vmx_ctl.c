@@ -216,11 +216,9 @@ bool vmx_word_allowed(const struct vmx_caps *caps, enum vmx_word word, uint64_t 
 
 static bool requirements_met(const struct vmx_caps *caps) {
     bool met = true;
-
     for (size_t i = 0; i < ARRAY_SIZE(requirements); i++) {
         const struct requirement *r = &requirements[i];
         const struct source *s = &sources[r->cap];
-
         /* An absent MSR is explained by what it depends on. */
         if ((caps->raw[r->cap] & r->mask) == r->value || (s->reg == MSR && !msr_there(caps, s)))
             continue;
@@ -234,7 +232,6 @@ static bool requirements_met(const struct vmx_caps *caps) {
 static bool control_met(const struct control *c, const struct limits *l) {
     uint32_t off = c->wish == MUST || c->wish == LATER ? c->bits & ~l->may_be_1 : 0;
     uint32_t on = c->wish == LATER || c->wish == CLEAR ? c->bits & l->must_be_1 : 0;
-
     for (unsigned bit = 0; bit < 32; bit++)
         if (((off | on) >> bit & 1) != 0)
             log_line(MISSING "%s%s (%s control %u)", (on >> bit & 1) != 0 ? "a way to clear " : "", c->name,
@@ -249,7 +246,6 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
 
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
         const struct control *c = &controls[i];
-
         if (c->word != word)
             continue;
         known |= c->bits;
@@ -263,7 +259,6 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
 enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) {
     bool met = requirements_met(caps);
     uint32_t *w = out->word;
-
     *out = (struct vmx_controls){0};
     for (unsigned word = 0; word < VMX_WORDS; word++) /* an absent one is explained in the same way */
         if (msr_there(caps, &sources[words[word].cap]))
@@ -282,7 +277,6 @@ enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) 
 
 bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, unsigned cpu) {
     bool equal = true;
-
     for (unsigned i = 0; i < CAP_COUNT; i++) {
         if (boot->raw[i] != mine->raw[i]) {
             log_line("CPU %u is not like the boot CPU: %s is 0x%lx, there 0x%lx", cpu, sources[i].name,

@@ -122,7 +122,7 @@ static void check_cpu(void) {
     EXPECT("vmxon-ud", fault_of(do_vmxon, &area) == FAULT_UD);
     EXPECT("vmread-ud", fault_of(do_vmread, NULL) == FAULT_UD);
     EXPECT("cr4-vmxe-gp", fault_of(do_cr4_vmxe, NULL) == FAULT_GP);
-    EXPECT("hypercall-version", guest_hypercall(0, 0, 0, &once) && once == 1);
+    EXPECT("hypercall-version", guest_hypercall(0, 0, 0, &once) && once == 2);
     EXPECT("hypercall-unknown", !guest_hypercall(0x7777, 0, 0, &once));
 }
 

@@ -81,7 +81,6 @@ static void set_deadline(struct vcpu *v, uint64_t deadline) {
 static void move_tsc(struct vcpu *v, uint64_t adjust) {
     uint64_t real = v->lapic.tsc_deadline ? cpu_rdmsr(IA32_TSC_DEADLINE) : 0;
     uint64_t deadline = v->msrs.tsc_adjust == 0 ? real : v->msrs.deadline;
-
     v->msrs.tsc_adjust = adjust;
     vmcs_write(VMCS_TSC_OFFSET, adjust);
     vcpu_choose_msr_bitmap(v);

@@ -44,7 +44,6 @@ static void region_init(hpa_t at) {
 void vmx_cpu_on(void) {
     const uint64_t *cap = vmx_caps.raw;
     uint64_t now = cpu_rdmsr(IA32_FEATURE_CONTROL), want = vmx_feature_control(now);
-
     if (want != now)
         cpu_wrmsr(IA32_FEATURE_CONTROL, want);
     cpu_write_cr0((cpu_read_cr0() | cap[CAP_CR0_FIXED0]) & cap[CAP_CR0_FIXED1]);
