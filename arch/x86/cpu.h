@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The instructions C cannot say, one function each. With msr.h and vmcs.h the only inline assembly
- * of the project. */
+/* The instructions C cannot say, one function each. With msr.h and vmcs.h the only inline assembly of the
+ * project. */
 #pragma once
 
 #include "core/types.h"
@@ -30,9 +30,7 @@ static inline struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf) {
 }
 
 static inline uint64_t cpu_rdtsc(void) {
-    uint32_t low, high;
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
+    return __builtin_ia32_rdtsc();
 }
 
 #define CPU_REGISTER(name)                                                                                   \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The path of a boot, from GRUB to the guests. Reads as a table of contents; the chapters are
- * elsewhere. */
+/* The path of a boot, from GRUB to the guests. Reads as a table of contents; the chapters are elsewhere. */
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/devices.h"
@@ -14,9 +13,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmx_cpu.h"
-#include "core/platform.h"
 #include "core/boot_info.h"
-#include "core/check.h"
 #include "core/config.h"
 #include "core/config_check.h"
 #include "core/config_print.h"
@@ -24,7 +21,6 @@
 #include "core/log.h"
 #include "core/tsc.h"
 #include "drivers/ioapic.h"
-#include "drivers/power.h"
 #include "drivers/timer_ref.h"
 
 #define CONFIG_NAME         "mullion.conf"
@@ -60,11 +56,6 @@ _Noreturn static void refuse(const char *why) {
     if (config.when_done == DONE_POWEROFF)
         system_end(&platform, DONE_POWEROFF);
     system_halt();
-}
-
-static void read_boot_info(uint64_t at) {
-    if (mb2_parse(hpa(at), &info) != ERR_OK)
-        refuse("the boot loader's information cannot be read");
 }
 
 static void read_config(void) {
@@ -120,7 +111,8 @@ void boot_main(uint64_t multiboot_info) {
     trap_init();
     console_start(DEFAULT_PORT);
     log_line("Mullion, loaded at 0x%lx", memory_image_range().base);
-    read_boot_info(multiboot_info);
+    if (mb2_parse(hpa(multiboot_info), &info) != ERR_OK)
+        refuse("the boot loader's information cannot be read");
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
     read_config();
@@ -193,8 +185,8 @@ static void boot_system(void) {
     smp_release(cores);
 }
 
-/* CR4 bits for our own protection and the one that lets us set a guest's XCR0; caches on, whatever
- * the firmware left. */
+/* CR4 bits for our own protection and the one that lets us set a guest's XCR0; caches on, whatever the
+ * firmware left. */
 static void cpu_features(void) {
     struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpuid_or_zero(7);
     uint64_t cr4 = cpu_read_cr4();

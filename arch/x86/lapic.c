@@ -37,7 +37,8 @@ void lapic_write(unsigned reg, uint64_t value) {
 void lapic_init(hpa_t page) {
     uint64_t base = cpu_rdmsr(IA32_APIC_BASE) | APIC_BASE_EN;
 
-    xapic_page = page;
+    if (xapic_page.v == 0) /* sealed by the time at which a core may come that is late */
+        xapic_page = page;
     cpu_wrmsr(IA32_APIC_BASE, base); /* x2APIC mode can be entered from xAPIC mode only */
     if ((cpu_cpuid(1, 0).ecx & CPUID_X2APIC) != 0) {
         cpu_wrmsr(IA32_APIC_BASE, base | APIC_BASE_X2APIC);
@@ -53,8 +54,8 @@ uint32_t lapic_id(void) {
 
 void lapic_send(uint32_t apic_id, uint64_t low) {
     if (x2apic_here()) {
-        /* WRMSR to an x2APIC register does not wait for earlier stores: what the receiver is to
-         * see must be out first ("MSR Access in x2APIC Mode"). */
+        /* WRMSR to an x2APIC register does not wait for earlier stores: what the receiver is to see must be
+         * out first ("MSR Access in x2APIC Mode"). */
         cpu_mfence();
         cpu_lfence();
         lapic_write(APIC_ICR, (uint64_t)apic_id << 32 | low);
@@ -73,9 +74,9 @@ static bool any_bit(unsigned first_reg) {
     return bits != 0;
 }
 
-/* End what the last guest left in service, then take what it left pending: a vector leaves IRR only
- * when the CPU accepts it, so interrupts are let in, one instruction wide, to a gate that does
- * nothing but end them. All sources are masked by now. */
+/* End what the last guest left in service, then take what it left pending: a vector leaves IRR only when the
+ * CPU accepts it, so interrupts are let in, one instruction wide, to a gate that does nothing but end them.
+ * All sources are masked by now. */
 static void lapic_drain(void) {
     for (unsigned i = 0; i < VECTORS && any_bit(APIC_ISR); i++)
         lapic_write(APIC_EOI, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This CPU's real local APIC, in x2APIC mode where the CPU has it, else through its page (then no
- * guest will run, but cores can still be started and counted). Mechanics only. */
+/* This CPU's real local APIC, in x2APIC mode where the CPU has it, else through its page (then no guest will
+ * run, but cores can still be started and counted). Mechanics only. */
 #pragma once
 
 #include "core/types.h"

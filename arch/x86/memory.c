@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds and switches the hypervisor's own page tables with core/pagetable. Policy is in
- * memory.h's contract: who sees what, when. */
+/* Builds and switches the hypervisor's own page tables with core/pagetable. Policy is in memory.h's contract:
+ * who sees what, when. */
 #include "arch/x86/memory.h"
 
 #include "arch/x86/cpu.h"
@@ -35,10 +35,7 @@ extern const char boot_stack_guard[], boot_pml4[], image_end[];
 extern const uint32_t boot_image_phys; /* where the image was loaded: start.S */
 
 /* The pages of one CPU, in the order in which their frames lie. */
-static const struct {
-    uint64_t virt;
-    uint64_t bytes;
-} percpu_pages[] = {
+static const struct range percpu_pages[] = {
     {PERCPU_DATA, PAGE_SIZE},
     {PERCPU_STACK, PERCPU_STACK_TOP - PERCPU_STACK},
     {PERCPU_NMI, PERCPU_NMI_TOP - PERCPU_NMI},
@@ -52,6 +49,16 @@ hpa_t memory_image_phys(const void *symbol) {
 
 struct range memory_image_range(void) {
     return (struct range){boot_image_phys, (uintptr_t)image_end - IMAGE_VIRT};
+}
+
+bool memory_has_stack(uint64_t at, uint64_t bytes) {
+    const struct range first = {(uintptr_t)boot_stack_guard + PAGE_SIZE, BOOT_STACK_BYTES},
+                       want = {at, bytes};
+    bool has = range_contains(first, want);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages); i++)
+        has |= range_contains(percpu_pages[i], want);
+    return has;
 }
 
 unsigned memory_this_cpu(void) {
@@ -87,8 +94,8 @@ static enum err map_image(void) {
     return e;
 }
 
-/* RAM, ACPI tables and what firmware reserves may overlap or share pages in the map, so each page
- * is mapped once, hole by hole. */
+/* RAM, ACPI tables and what firmware reserves may overlap or share pages in the map, so each page is mapped
+ * once, hole by hole. */
 static enum err map_direct(struct range r, unsigned attributes) {
     uint64_t at = align_down(r.base, PAGE_SIZE), end = align_up(range_end(r), PAGE_SIZE);
     enum err e = ERR_OK;
@@ -139,8 +146,8 @@ static enum err map_percpu(struct cpu_memory *m) {
     enum err e = ERR_OK;
 
     for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages) && e == ERR_OK; i++) {
-        e = pt_map(&m->sealed, percpu_pages[i].virt, hpa(at), percpu_pages[i].bytes, PT_RW);
-        at += percpu_pages[i].bytes;
+        e = pt_map(&m->sealed, percpu_pages[i].base, hpa(at), percpu_pages[i].size, PT_RW);
+        at += percpu_pages[i].size;
     }
     return e;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the hypervisor itself can see: everything while it boots, and after the seal, on each CPU,
- * only the image, that CPU's own pages and its own partition. */
+/* What the hypervisor itself can see: everything while it boots, and after the seal, on each CPU, only the
+ * image, that CPU's own pages and its own partition. */
 #pragma once
 
 #include "core/boot_info.h"
@@ -13,14 +13,17 @@
 hpa_t memory_image_phys(const void *symbol);
 struct range memory_image_range(void);
 
+/* May these bytes be those of a stack of ours, on this CPU? */
+bool memory_has_stack(uint64_t at, uint64_t bytes);
+
 /* Build the tables of the boot, instead of the bootstrap tables, which map the first 4 GiB: the image W^X,
  * all RAM and the interrupt controllers' registers at DIRECT_VIRT. Boot CPU; not in use before it enters
  * memory_cpu_cr3(0). */
 must_check enum err memory_init(struct frames *frames, const struct boot_info *info,
                                 const struct platform *platform);
 
-/* Frames and tables of one CPU, its struct percpu filled with index and APIC id; and the CR3 with
- * which it starts. Boot CPU. */
+/* Frames and tables of one CPU, its struct percpu filled with index and APIC id; and the CR3 with which it
+ * starts. Boot CPU. */
 must_check enum err memory_cpu_build(unsigned cpu, uint32_t apic_id);
 uint64_t memory_cpu_cr3(unsigned cpu);
 

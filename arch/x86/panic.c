@@ -9,10 +9,8 @@
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
-#include "boot/layout.h"
 #include "core/host.h"
 #include "core/log.h"
-#include "core/range.h"
 #include "core/str.h"
 
 #define FRAMES_MAX 24
@@ -26,7 +24,6 @@ extern const uint32_t symbols_count;
 extern const struct symbol symbols_table[];
 extern const char symbols_names[];
 extern const char image_start[], text_end[];
-extern const char boot_stack_top[];
 
 static bool panicked; /* atomic */
 
@@ -43,22 +40,10 @@ static void print_symbol(uint64_t address) {
                  offset - symbols_table[after - 1].offset);
 }
 
-static bool on_a_stack(uint64_t frame) {
-    const struct range stacks[] = {{PERCPU_STACK, PERCPU_STACK_TOP - PERCPU_STACK},
-                                   {PERCPU_NMI, PERCPU_NMI_TOP - PERCPU_NMI},
-                                   {PERCPU_FAULT, PERCPU_FAULT_TOP - PERCPU_FAULT},
-                                   {(uintptr_t)boot_stack_top - BOOT_STACK_BYTES, BOOT_STACK_BYTES}};
-    bool on = false;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++)
-        on |= range_contains(stacks[i], (struct range){frame, 2 * sizeof(uint64_t)});
-    return on && frame % sizeof(uint64_t) == 0;
-}
-
 static void print_backtrace(uint64_t rip, uint64_t frame) {
     log_line("backtrace:");
     print_symbol(rip);
-    for (unsigned i = 0; i < FRAMES_MAX && on_a_stack(frame); i++) {
+    for (unsigned i = 0; i < FRAMES_MAX && frame % 8 == 0 && memory_has_stack(frame, 16); i++) {
         const uint64_t *link = (const uint64_t *)frame;
         print_symbol(link[1] - 1); /* the call, not what follows it */
         frame = link[0] > frame ? link[0] : 0;
