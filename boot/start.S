@@ -4,15 +4,32 @@
  * reached by its offset in the image. */
 #include "boot/layout.h"
 
-#define OFFSET(sym)  ((sym) - IMAGE_VIRT)
-#define MB2_BOOTED   0x36d76289
-#define PTE_PW       0x003 /* present, writable */
-#define PTE_LARGE_PW 0x083
-#define CR4_PAE      0x20
-#define CR0_PG_WP    0x80010000
-#define MSR_EFER     0xc0000080
-#define EFER_LME_NXE 0x900
-#define CPUID_LM_NX  (1 << 29 | 1 << 20)
+#define OFFSET(sym)     ((sym) - IMAGE_VIRT)
+#define MB2_MAGIC       0xe85250d6
+#define MB2_BOOTED      0x36d76289
+#define MB2_TAG_MODULES 6  /* modules on page borders */
+#define MB2_TAG_RELOC   10 /* the image runs at any aligned address below 4 GiB */
+#define MB2_PREFER_HIGH 2  /* leaves the low memory in one piece for partitions */
+#define PTE_PW          0x003 /* present, writable */
+#define PTE_LARGE_PW    0x083
+#define CR4_PAE         0x20
+#define CR0_PG_WP       0x80010000
+#define MSR_EFER        0xc0000080
+#define EFER_LME_NXE    0x900
+#define CPUID_LM_NX     (1 << 29 | 1 << 20)
+
+    .section .multiboot, "a" /* what GRUB must know */
+    .balign 8
+mb2_header:
+    .long MB2_MAGIC, 0, mb2_header_end - mb2_header
+    .long -(MB2_MAGIC + mb2_header_end - mb2_header)
+    .short MB2_TAG_MODULES, 0
+    .long 8
+    .short MB2_TAG_RELOC, 0
+    .long 24, 0x100000, 0xffffffff, IMAGE_ALIGN, MB2_PREFER_HIGH
+    .short 0, 0 /* end */
+    .long 8
+mb2_header_end:
 
     .section .text.start, "ax"
     .code32

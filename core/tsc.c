@@ -12,13 +12,6 @@ uint64_t tsc_khz_measured(uint64_t tsc_ticks, uint64_t reference_ticks, uint64_t
     return product / reference_ticks / 1000;
 }
 
-uint64_t tsc_khz_median(uint64_t a, uint64_t b, uint64_t c) {
-    uint64_t low = a < b ? a : b, high = a < b ? b : a;
-    if (low == 0 || c == 0)
-        return 0;
-    return c < low ? low : c > high ? high : c;
-}
-
 uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, uint32_t eax_16h) {
     if (eax_15h == 0 || ebx_15h == 0)
         return 0;

@@ -7,9 +7,6 @@
 /* From ticks of both clocks over the same time. 0 if that says nothing. */
 uint64_t tsc_khz_measured(uint64_t tsc_ticks, uint64_t reference_ticks, uint64_t reference_hz);
 
-/* The one to believe of three measurements: the median. 0 if any is 0. */
-uint64_t tsc_khz_median(uint64_t a, uint64_t b, uint64_t c);
-
 /* From leaf 15H ("Time Stamp Counter and Nominal Core Crystal Clock Information") and the base frequency of
  * leaf 16H. 0 if they do not say. */
 uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, uint32_t eax_16h);

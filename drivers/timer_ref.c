@@ -8,14 +8,14 @@
 #include "core/tsc.h"
 #include "core/vrtc.h"
 
-#define CMOS_INDEX    0x70
-#define CMOS_DATA     0x71
-#define CLOCK_TRIES   8
-#define ROUNDS_PER_S  100 /* one lasts 10 ms */
-#define MAX_READS     1000000
-#define SAMPLES       5
-#define PM_TIMER_HZ   3579545
-#define PM_TIMER_MASK 0xffffff /* the upper 8 bits may or may not count */
+#define CMOS_INDEX     0x70
+#define CMOS_DATA      0x71
+#define CLOCK_TRIES    8
+#define MAX_READS      1000000
+#define SAMPLES        5
+#define PM_TIMER_HZ    3579545
+#define PM_TIMER_TICKS (PM_TIMER_HZ / 33) /* 30 ms, of 4.6 s until it wraps */
+#define PM_TIMER_MASK  0xffffff           /* the upper 8 bits may or may not count */
 
 struct reading {
     uint64_t tsc;
@@ -40,25 +40,19 @@ static struct reading pm_timer_read(uint16_t port) {
     return best;
 }
 
-static uint64_t pm_timer_round(uint16_t port) {
+uint64_t timer_measure_tsc_khz(const struct platform *platform) {
+    uint16_t port = platform->pm_timer_port;
+    if (port == 0)
+        return 0;
     struct reading start = pm_timer_read(port);
-
     for (unsigned i = 0; i < MAX_READS; i++) {
-        if (((cpu_in32(port) - start.timer) & PM_TIMER_MASK) >= PM_TIMER_HZ / ROUNDS_PER_S) {
+        if (((cpu_in32(port) - start.timer) & PM_TIMER_MASK) >= PM_TIMER_TICKS) {
             struct reading end = pm_timer_read(port);
             return tsc_khz_measured(end.tsc - start.tsc, (end.timer - start.timer) & PM_TIMER_MASK,
                                     PM_TIMER_HZ);
         }
     }
     return 0;
-}
-
-uint64_t timer_measure_tsc_khz(const struct platform *platform) {
-    uint16_t port = platform->pm_timer_port;
-
-    if (port == 0)
-        return 0;
-    return tsc_khz_median(pm_timer_round(port), pm_timer_round(port), pm_timer_round(port));
 }
 
 /* Two equal readings in a row were not torn by an update. */

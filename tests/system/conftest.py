@@ -2,6 +2,7 @@
 """What all system tests share: where things are, images, machines. A test file shares the boots it
 needs among its tests by fixtures of module scope; pytest runs a file on one worker."""
 import os
+import re
 import sys
 from itertools import takewhile
 
@@ -28,6 +29,16 @@ def partition(name, cpus, kernel, memory="16M", **keys):
     keys = {"cpus": cpus, "memory": memory, "kernel": kernel, "console": "vuart", **keys}
     lines = [f"{key} = {value}" for key, value in keys.items() if value != ""]
     return "\n".join([f"[partition {name}]", *lines, "", ""])
+
+
+CR4_VMXE = 1 << 13
+
+
+def cr4_of_cores(machine):
+    """By the dump of each core that Bochs writes when it ends."""
+    with open(os.path.join(machine.directory, "bochs.log"), encoding="utf-8", errors="replace") as file:
+        return {int(cpu): int(value, 16)
+                for cpu, value in re.findall(r"\[CPU(\d+) *\] .*CR4=0x([0-9a-f]+)", file.read())}
 
 
 class Lab:

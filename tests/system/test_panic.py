@@ -5,9 +5,9 @@ import os
 import time
 
 import pytest
-from conftest import TOP, partition
+from conftest import CR4_VMXE, TOP, cr4_of_cores, partition
 from iso import make_iso
-from messages import HYPERVISOR
+from messages import HYPERVISOR, JITTER_LINE
 from patch import PROLOGUE, patch
 
 # A function that runs after the tables are in use, what it is made to do, and what the panic says.
@@ -21,6 +21,8 @@ FAULTS = {
                         r"#PF in the hypervisor, error code 2, CR2 ffffffffc0002ff8"),
     "after-the-seal": ("vcpu_run", b"\x0f\x0b", r"#UD in the hypervisor"),
 }
+
+CR4_MCE = 1 << 6
 
 
 def boot_patched(lab, name, config, symbol, change, cpus):
@@ -85,3 +87,25 @@ def test_core_that_does_not_answer_is_left_out(lab):
         machine.wait_for(r"^3 of 4 cores run$", HYPERVISOR)
         machine.wait_for(r"mullion\.conf:\d+: cpus = 3: core 3 ", HYPERVISOR)
         machine.wait_for(r"nothing was started$", HYPERVISOR)
+
+
+def test_core_that_comes_late_stays_out(lab):
+    """Core 1 dawdles until core 0 has sealed the hypervisor's memory and runs its guest."""
+    def change(code):  # instead of asking for the highest CPUID leaf: mov ecx, 80000000; loop
+        asks = b"\x31\xc0\x0f\xa2\x83\xf8\x0b"
+        assert code.startswith(asks)
+        return b"\xb9" + (80_000_000).to_bytes(4, "little") + b"\xe2\xfe" + code[len(asks):]
+
+    kernel = patch(os.path.join(lab.directory, "late.elf"), "ap_high", change)
+    image = os.path.join(lab.directory, "late.iso")
+    make_iso(image, partition("steady", 0, "jitter.elf"),
+             {"jitter.elf": os.path.join(TOP, "build/guests/jitter.elf")}, kernel=kernel)
+    with lab.boot("late", image, cpus=2) as machine:
+        machine.wait_for(r"^core 1 \(APIC id 1\) does not answer and is left out$", HYPERVISOR)
+        found = machine.wait_for(JITTER_LINE, "steady")
+        for _ in range(3):
+            found = machine.wait_for(JITTER_LINE, "steady", since=found.index + 1)
+        machine.close()
+        assert machine.find("PANIC", HYPERVISOR) is None
+        cr4 = cr4_of_cores(machine)
+        assert cr4[1] & CR4_MCE and not cr4[1] & CR4_VMXE  # it has come to C, and no further

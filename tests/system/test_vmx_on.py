@@ -3,14 +3,12 @@
 like the first, VMXON on every core, VMXOFF on every core before the machine ends. The BIOS is Bochs's
 own, patched; CR4 is what the emulator shows of each core at the end of a run."""
 import os
-import re
 
 import pytest
-from conftest import partition
+from conftest import CR4_VMXE, cr4_of_cores, partition
 from messages import CORES_STARTED, HELLO_DONE, HYPERVISOR, MISSING, NOTHING_STARTED
 
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
-CR4_VMXE = 1 << 13
 LOCKED_ON, LOCKED_OFF, UNLOCKED = 5, 1, 0
 
 # mov ecx, 3Ah; rdmsr; or eax, 5: once in 16-bit code, for the APs, and once for the boot core.
@@ -35,13 +33,6 @@ def boot(lab, name, boot_core, aps, cpus, on=0):
     image = lab.image(name, "[system]\nwhen_done = poweroff\n" + partition("hello", on, "hello.elf"),
                       ["hello.elf"])
     return lab.boot(name, image, cpus=cpus, extra=[firmware(lab, name, boot_core, aps)])
-
-
-def cr4_of_cores(machine):
-    """By the dump of each core that Bochs writes when it ends."""
-    with open(os.path.join(machine.directory, "bochs.log"), encoding="utf-8", errors="replace") as file:
-        return {int(cpu): int(value, 16)
-                for cpu, value in re.findall(r"\[CPU(\d+) *\] .*CR4=0x([0-9a-f]+)", file.read())}
 
 
 @pytest.mark.parametrize("boot_core, aps", [(UNLOCKED, UNLOCKED), (LOCKED_ON, UNLOCKED)])

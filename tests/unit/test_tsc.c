@@ -13,18 +13,6 @@ static void test_measured(void **state) {
     assert_int_equal(tsc_khz_measured(0, 5, 3), 0);
 }
 
-static void test_median(void **state) {
-    static const uint64_t orders[][3] = {{2, 5, 9}, {2, 9, 5}, {5, 2, 9}, {5, 9, 2}, {9, 2, 5}, {9, 5, 2},
-                                         {5, 5, 9}, {5, 9, 5}, {9, 5, 5}, {5, 5, 2}, {5, 5, 5}};
-
-    (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(orders); i++)
-        assert_int_equal(tsc_khz_median(orders[i][0], orders[i][1], orders[i][2]), 5);
-    assert_int_equal(tsc_khz_median(0, 7, 8), 0);
-    assert_int_equal(tsc_khz_median(7, 0, 8), 0);
-    assert_int_equal(tsc_khz_median(7, 8, 0), 0);
-}
-
 static void test_claimed(void **state) {
     (void)state;
     assert_int_equal(tsc_khz_claimed(2, 250, 24000000, 3000), 3000000);
@@ -52,7 +40,6 @@ static void test_choose(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured),
-        cmocka_unit_test(test_median),
         cmocka_unit_test(test_claimed),
         cmocka_unit_test(test_choose),
     };
