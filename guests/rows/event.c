@@ -2,6 +2,8 @@
 /* What happens around an instruction that exits (trap flag, shadows, breakpoints), and NMIs. */
 #include "guests/rows/rows.h"
 
+#include "core/str.h"
+
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_RF BIT(16)
 #define DR6_B0    BIT(0)
@@ -178,6 +180,13 @@ static void nmi_wakes(void) {
 }
 
 /* ---- #AC and #DB ---- */
+static void set_am(bool on) {
+    uint64_t cr0;
+
+    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    __asm__ volatile("mov %0, %%cr0" : : "r"(on ? cr0 | BIT(18) : cr0 & ~BIT(18)));
+}
+
 static void misalign(void *arg) {
     static volatile uint64_t words[2];
 
@@ -190,10 +199,10 @@ static void misalign(void *arg) {
 static void alignment(void) {
     struct guest_fault fault = {0};
 
-    __asm__ volatile("mov %%cr0, %%rax; bts $18, %%rax; mov %%rax, %%cr0" : : : "rax");
+    set_am(true);
     EXPECT("X01 V014 M05 #AC is passed on",
            guest_catch_user(misalign, NULL, &fault) && fault.vector == 17 && fault.error == 0);
-    __asm__ volatile("mov %%cr0, %%rax; btr $18, %%rax; mov %%rax, %%cr0" : : : "rax");
+    set_am(false);
 }
 
 /* A data breakpoint where the delivery of #DB pushes: each delivery makes the next. */
@@ -232,7 +241,98 @@ static void debug_storm(void) {
     guest_on_irq(1, NULL);
 }
 
+/* ---- An exit in the middle of a delivery ---- */
+void row_legacy_interrupt(void); /* legacy.S */
+extern volatile uint32_t row_legacy_acs, row_legacy_interrupts;
+
+static void held_interrupt(void) {
+    uint64_t gs = rdmsr(0xC0000101), windows = guest_counter(HYPERCALL_COUNTER_EXIT_REASON + 7);
+
+    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~(BIT(11) | BIT(10)));
+    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BIT(11)); /* xAPIC mode, whatever it was */
+    guest_apic_write(0x0F, 0x1FF);
+    row_legacy_interrupt();
+    wrmsr(0xC0000101, gs);
+    EXPECT("X01 V051 #AC in the delivery of an interrupt", row_legacy_acs == 1);
+    EXPECT("X11 V049 V052 V058 the interrupt comes when it can", row_legacy_interrupts == 1);
+    EXPECT("X11 V036 by one interrupt window",
+           guest_counter(HYPERCALL_COUNTER_EXIT_REASON + 7) == windows + 1);
+}
+
+/* An NMI handler that leaves by RETF to CPL 3, where an IRET, which ends the blocking of NMIs, faults by #AC
+ * (iret.S): it will be run again, so NMIs have to be blocked again meanwhile. */
+extern const uint8_t row_nmi_stub[], row_iret_done[];
+extern uint64_t *row_iret_frame;
+extern uint8_t guest_user_stack_top[];
+static volatile unsigned acs, nmis_at_ac;
+
+static void set_nmi_gate(const uint8_t *to, uint64_t gate[2]) {
+    struct __attribute__((packed)) {
+        uint16_t limit;
+        uint64_t *base;
+    } idtr;
+
+    __asm__ volatile("sidt %0" : "=m"(idtr));
+    if (to != NULL) {
+        uint64_t at = (uint64_t)to;
+
+        gate[0] = idtr.base[4];
+        gate[1] = idtr.base[5];
+        idtr.base[4] = (at & 0xFFFF) | (at >> 16 & 0xFFFF) << 48 | UINT64_C(0x8E0000080000);
+        idtr.base[5] = at >> 32;
+    } else {
+        idtr.base[4] = gate[0];
+        idtr.base[5] = gate[1];
+    }
+}
+
+static uint64_t kit_gate[2];
+
+static void count_nmi(const struct guest_frame *frame) {
+    nmis++;
+}
+
+static void on_iret_ac(const struct guest_frame *frame) {
+    uint64_t end = rdtsc() + 1000000;
+
+    acs++;
+    set_nmi_gate(NULL, kit_gate);
+    guest_ipi(0, ICR_NMI);
+    while (rdtsc() < end)
+        __builtin_ia32_pause();
+    nmis_at_ac = nmis;
+    ((struct guest_frame *)frame)->rflags &= ~BIT(18);
+}
+
+static void nmi_to_self(void *arg) {
+    guest_ipi(0, ICR_NMI);
+    for (;;)
+        __builtin_ia32_pause();
+}
+
+static void faulting_iret(void) {
+    static uint8_t frame[48];
+    uint64_t words[5] = {(uint64_t)row_iret_done, 0x3B, 2, (uint64_t)guest_user_stack_top - 128, 0x33};
+    struct guest_fault fault = {0};
+
+    memcpy(frame + 1, words, sizeof(words));
+    row_iret_frame = (uint64_t *)(frame + 1);
+    nmis = acs = nmis_at_ac = 0;
+    guest_on_irq(2, count_nmi);
+    guest_on_irq(17, on_iret_ac);
+    set_nmi_gate(row_nmi_stub, kit_gate);
+    set_am(true);
+    EXPECT("V056 comes back from CPL 3", guest_catch(nmi_to_self, NULL, &fault) && fault.vector == 0x81);
+    set_am(false);
+    EXPECT("V056 an IRET that faults keeps NMIs blocked", acs == 1 && nmis_at_ac == 0);
+    EXPECT("V056 V055 until the handler of the fault returns", nmis == 1);
+    guest_on_irq(2, NULL);
+    guest_on_irq(17, NULL);
+}
+
 const struct row_test rows_event[] = {
+    {"held interrupt", held_interrupt, NULL, 0},
+    {"faulting IRET", faulting_iret, NULL, 0},
     {"single step", single_step, NULL, 0},
     {"STI", sti_shadow, NULL, 0},
     {"MOV SS", mov_ss_shadow, NULL, 0},
