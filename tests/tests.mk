@@ -55,7 +55,7 @@ SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
 .PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts
 check: | $(TO_BUILD) $(TO_TEST) ## both compilers, unit tests, the rules of the house
-	+@$(MAKE) $(PARALLEL) check-gcc check-clang unit check-house check-headers check-format \
+	+@$(MAKE) $(PARALLEL) check-gcc check-clang guests unit check-house check-headers check-format \
 	    check-cppcheck check-scripts
 
 check-gcc:

@@ -62,7 +62,7 @@ static const struct {
     exit_fn *handle; /* NULL: must not happen; the partition stops */
     const char *name;
     unsigned flags;
-} rows[VCPU_EXIT_REASONS] = {
+} exit_rows[VCPU_EXIT_REASONS] = {
     [0] = {exit_exception, "exception or NMI", HAS_QUALIFICATION | HAS_VECTORING},
     [1] = {NULL, "external interrupt", 0},
     [2] = {exit_triple_fault, "triple fault", 0},
@@ -146,18 +146,18 @@ static const struct {
 };
 
 const char *exit_reason_name(uint32_t reason) {
-    return reason < VCPU_EXIT_REASONS && rows[reason].name != NULL ? rows[reason].name : "?";
+    return reason < VCPU_EXIT_REASONS && exit_rows[reason].name != NULL ? exit_rows[reason].name : "?";
 }
 
 static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    if (info->reason >= VCPU_EXIT_REASONS || rows[info->reason].handle == NULL)
+    if (info->reason >= VCPU_EXIT_REASONS || exit_rows[info->reason].handle == NULL)
         return exit_stop(info, STOP_CRASHED, "an exit that must not happen");
-    unsigned flags = rows[info->reason].flags;
+    unsigned flags = exit_rows[info->reason].flags;
     if ((flags & HAS_LENGTH) != 0)
         info->length = vmcs_read(VMCS_EXIT_LENGTH);
     if ((flags & HAS_QUALIFICATION) != 0)
         info->qualification = vmcs_read(VMCS_QUALIFICATION);
-    enum verdict verdict = rows[info->reason].handle(v, regs, info);
+    enum verdict verdict = exit_rows[info->reason].handle(v, regs, info);
     return (flags & HAS_VECTORING) != 0 ? event_settle(v, info, verdict) : verdict;
 }
 

@@ -124,6 +124,8 @@ struct guest_state {
 };
 extern struct guest_state guest_entry_state; /* CPU 0's, as the loader left it */
 
+extern uint64_t guest_pml4[]; /* maps 4 GiB to itself in 2 MiB pages */
+
 unsigned guest_cpu(void);
 unsigned guest_nr_cpus(void);
 

@@ -23,6 +23,9 @@ static void answers(void) {
     uint64_t name[2] = {(uint64_t)call(HYPERCALL_NAME, 0, 0), (uint64_t)call(HYPERCALL_NAME, 1, 0)};
     struct guest_fault fault = {0};
 
+    struct cpuid leaf = cpuid(0x40000000, 0);
+
+    EXPECT("V001 our signature", memcmp(&leaf.ebx, "MullionVMX", 10) == 0);
     EXPECT("X16 I5 version", call(HYPERCALL_VERSION, 0, 0) == 2);
     EXPECT("X16 G12 name", str_equal((const char *)name, "rows"));
     EXPECT("X16 a part of the name that is not there", call(HYPERCALL_NAME, 2, 0) == HYPERCALL_EINVAL);

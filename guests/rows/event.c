@@ -52,7 +52,7 @@ static void single_step(void) {
                      : "=&r"(after)
                      : "a"(0), "c"(0)
                      : "rbx", "rdx", "memory");
-    EXPECT("V044 V034 X08 a step over CPUID ends behind it", seen.count == 1 && seen.rip[0] == after);
+    EXPECT("V044 V034 V035 X08 a step over CPUID ends behind it", seen.count == 1 && seen.rip[0] == after);
     EXPECT("V044 X01 with DR6.BS", seen.dr6[0] == (DR6_RESET | DR6_BS));
     guest_on_irq(1, NULL);
 }
@@ -156,7 +156,7 @@ static void two_nmis(void) {
     EXPECT("V050 NMI IPI is sent", guest_cpu_run(1, send_two, NULL));
     while (nmis < 2 && rdtsc() < end)
         __builtin_ia32_pause();
-    EXPECT("X04 V050 V057 two NMIs in a row arrive", nmis == 2);
+    EXPECT("X04 V050 V057 G07 two NMIs in a row arrive", nmis == 2);
     EXPECT("V054 V055 the second waits for the first one's IRET",
            deepest == 1 && guest_cpu_wait(1, 10000000));
     guest_on_irq(2, NULL);
@@ -237,7 +237,7 @@ static void debug_storm(void) {
     for (volatile unsigned i = 0; i < 10000; i++)
         ;
     EXPECT("X01 does not reach this one", exits_but_nmis() - exits == 2);
-    EXPECT("X01 V101 and ends by INIT", guest_cpu_start(1, GUEST_TRAMPOLINE));
+    EXPECT("X01 V101 Y01 G07 and ends by INIT", guest_cpu_start(1, GUEST_TRAMPOLINE));
     guest_on_irq(1, NULL);
 }
 

@@ -10,9 +10,9 @@ static const struct topic {
     const char *name;
     const struct row_test *tests;
 } topics[] = {
-    {"state", rows_state}, {"event", rows_event}, {"call", rows_call}, {"cpu", rows_cpu},
-    {"cr", rows_cr},       {"apic", rows_apic},   {"smp", rows_smp},   {"io", rows_io},
-    {"vcpus", rows_vcpus}, {"life", rows_life},
+    {"state", rows_state}, {"event", rows_event}, {"call", rows_call}, {"run", rows_run},
+    {"cpu", rows_cpu},     {"cr", rows_cr},       {"apic", rows_apic}, {"smp", rows_smp},
+    {"io", rows_io},       {"vcpus", rows_vcpus}, {"life", rows_life},
 };
 
 #define MOST_DEATHS 40
@@ -42,6 +42,7 @@ static void run(const struct topic *topic, const struct row_test *test) {
     guest_print("test %s/%s\n", topic->name, test->name);
     if (test->dies != NULL) {
         guest_print("dies: %s\n", test->dies);
+        row_soil_translations();
         sleep(CONSOLE_TICKS);
     }
     test->run();
@@ -68,6 +69,7 @@ void guest_main(void) {
         sleep(8 * CONSOLE_TICKS); /* all of these lines */
     } else {
         rows_state[0].run(); /* as at the first start, so at each */
+        rows_run[0].run();
     }
     run_those(true, restarts);
     guest_print("rows: all done\n");

@@ -13,5 +13,7 @@ struct row_test {
     unsigned cpus; /* it needs at least so many vCPUs, 0 = one; with fewer it is skipped, and says so */
 };
 
+void row_soil_translations(void); /* before a death, run.c */
+
 extern const struct row_test rows_state[], rows_event[], rows_call[], rows_cpu[], rows_cr[], rows_apic[],
-    rows_smp[], rows_io[], rows_vcpus[], rows_life[];
+    rows_smp[], rows_io[], rows_vcpus[], rows_life[], rows_run[];

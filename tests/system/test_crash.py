@@ -33,9 +33,9 @@ def test_the_log_says_why(crashed, death):
     crashed.wait_for(DEATHS[death][0], HYPERVISOR)
 
 
-def test_dump_shows_the_guest(crashed):
+def test_V019_V027_V029_V075_M12_dump_shows_the_guest(crashed):
     for words in (r"\bRIP [0-9a-f]{16} RSP", r"\bRAX [0-9a-f]{16}", r"\bCR0 .*CR3 .*CR4",
-                  r"CS .*base", r"code at RIP: .*[0-9a-f]{2} [0-9a-f]{2}"):
+                  r"CS .*base", r"GDTR [0-9a-f]{16} limit", r"IDTR [0-9a-f]{16} limit", r"exit 2 \(triple fault\), IDT vectoring", r"code at RIP: .*[0-9a-f]{2} [0-9a-f]{2}"):
         assert crashed.find(words, HYPERVISOR), words
 
 

@@ -49,7 +49,7 @@ def test_fault_of_ours_says_where(lab, fault):
             assert machine.find(r"^  [0-9a-f]{16} cpu_main\+0x", HYPERVISOR)
 
 
-def test_panic_stops_every_core(lab):
+def test_K09_M02_V084_panic_stops_every_core(lab):
     """Core 0 panics while jitter runs on core 1: that core takes one more exit, the NMI, and then
     none, as the emulator saw it to the end of a run that goes on for a while."""
     config = partition("first", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
@@ -72,6 +72,23 @@ def test_panic_stops_every_core(lab):
         assert rows[-1][0] - rows[panicked][0] > 50_000_000  # a second of jitter's lines, had it run
         assert sum(n for (cpu, _), n in at_end.items() if cpu == 1) <= 1 + \
             sum(n for (cpu, _), n in at_panic.items() if cpu == 1)
+
+
+def test_Y17_exit_without_a_handler_stops_its_partition(lab):
+    """The handler of EPT violations is taken out of the table: the guest that reads its local APIC's page gets a
+    record and stops, the one that does not goes on."""
+    config = partition("reader", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
+    guests = os.path.join(TOP, "build/guests")
+    kernel = patch(os.path.join(lab.directory, "row.elf"), "exit_rows",
+                   lambda old: old[:48 * 24] + bytes(8) + old[48 * 24 + 8:])
+    image = os.path.join(lab.directory, "row.iso")
+    make_iso(image, config, {name: os.path.join(guests, name) for name in ("machine.elf", "jitter.elf")},
+             kernel=kernel)
+    with lab.boot("row", image, cpus=2) as machine:
+        machine.wait_for(r"^reader: vCPU 0 on core 0: an exit that must not happen$", HYPERVISOR, timeout=120)
+        machine.wait_for(r"exit 48 \(EPT violation\)", HYPERVISOR)
+        machine.wait_for(r"^reader: stopped, crashed$", HYPERVISOR)
+        machine.wait_for(JITTER_LINE, "steady", since=machine.here())
 
 
 def test_core_that_does_not_answer_is_left_out(lab):
