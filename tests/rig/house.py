@@ -83,6 +83,15 @@ def check_code(path, lines):
             yield path, 1, f"no _Static_assert on the size of struct {name}"
 
 
+def check_formats(path, lines):
+    """core/str.c prints less than a compiler lets pass."""
+    for number, line in enumerate(lines, 1):
+        for literal in re.findall(r"\"((?:\\.|[^\"\\])*)\"", line):
+            rest = re.sub(r"%[-0]?\d*(s|\.\*s|[lz]?[dux]|%)", "", literal)
+            if "%" in rest:
+                yield path, number, "a conversion that core/str.h does not have"
+
+
 def check_lengths(path, lines):
     """Functions from `) {` to `}` in column 1; a file without its tables (`= {` to `};`)."""
     start = None
@@ -142,6 +151,8 @@ def main():
         if path.split("/")[0] in FOLDERS:
             faults += check_code(path, lines)
             faults += check_lengths(path, lines)
+            if path not in MAY_USE_ASM:
+                faults += check_formats(path, lines)
     for path in glob.glob("**/*.py", recursive=True) + glob.glob("**/*.sh", recursive=True):
         if not path.startswith("build/"):
             faults += check_head(path, read_lines(path)[:5])
