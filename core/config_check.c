@@ -181,6 +181,8 @@ static void check_mmio(struct window *w) {
     for (unsigned i = 0; i < ARRAY_SIZE(ram); i++)
         refuse(w, ram[i], "the partition's own memory");
     refuse(w, (struct range){GUEST_TABLES_BASE, GUEST_TABLES_BYTES}, "the partition's ACPI tables");
+    if (w->p->load_at_reset)
+        refuse(w, (struct range){GIB(4) - GUEST_TABLES_BYTES, GUEST_TABLES_BYTES}, "the ROM of load = reset");
     refuse(w, (struct range){0xfec00000, PAGE_SIZE}, "the I/O APIC"); /* the guest's own too */
     refuse(w, (struct range){GUEST_LAPIC_BASE, MIB(1)}, "the local APICs and interrupt messages");
     for (unsigned i = 0; i < boot->nr_memory; i++)

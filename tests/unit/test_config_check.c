@@ -203,6 +203,9 @@ static void test_load_at_reset(void **state) {
     (void)state;
     boot.modules[1].bytes = KIB(256);
     good(A "load=reset\n");
+    bad(A "load=reset\nmmio=0xfffff000+4K\n",
+        "c:6: mmio = 0xfffff000+4K: 0xfffc0000+256K is the ROM of load = reset\n");
+    good(A "mmio=0xfffff000+4K\n");
     good("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=reset\n");
     boot.modules[1].bytes = KIB(256) + 1;
     bad(A "load=reset\n",
