@@ -13,10 +13,7 @@ struct check {
     struct report *report;
 };
 
-/* Each text in a message has its place in the frame: not all of them in one. */
-#define OWN_FRAME __attribute__((noinline)) static void
-
-OWN_FRAME check_cores(const struct check *c, const struct partition_config *p) {
+static void check_cores(const struct check *c, const struct partition_config *p) {
     uint64_t there = c->machine->cores;
     unsigned line = p->line_of[KEY_CPUS];
     if (there != 0 && (p->cpus & ~there) != 0)
@@ -72,7 +69,7 @@ static void check_load(const struct check *c, const struct partition_config *p, 
                      p->identity ? "" : config_print_ports(ram[1]).s);
 }
 
-OWN_FRAME check_images(const struct check *c, const struct partition_config *p) {
+static void check_images(const struct check *c, const struct partition_config *p) {
     uint64_t kernel = check_module(c, p->line_of[KEY_KERNEL], "kernel", p->kernel);
     uint64_t all = kernel + check_module(c, p->line_of[KEY_INITRD], "initrd", p->initrd);
     for (unsigned i = 0; i < p->nr_modules; i++)

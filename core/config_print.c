@@ -4,8 +4,8 @@
 
 #include "core/str.h"
 
-struct config_text config_print_cores(uint64_t cores) {
-    struct config_text text = {""};
+struct config_cores config_print_cores(uint64_t cores) {
+    struct config_cores text = {""};
     size_t used = str_format(text.s, sizeof(text.s), count_bits(cores) == 1 ? "core" : "cores");
     const char *separator = " ";
 
