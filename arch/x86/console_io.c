@@ -155,6 +155,7 @@ static bool send(void) {
 static void move(void) {
     uint32_t notify = 0;
     uint8_t byte;
+    __atomic_store_n(&tx_armed, false, __ATOMIC_SEQ_CST); /* whoever speaks after our look comes here too */
     while (uart_get(&byte))
         notify |= console_input(&console, byte);
     bool more = send();
@@ -173,10 +174,12 @@ void console_service(void) {
         __atomic_store_n(&again, false, __ATOMIC_SEQ_CST);
         move();
         lock_release(&lock);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* who finds it taken has set `again` before our look */
     }
 }
 
 void console_output(unsigned partition) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our byte before `tx_armed`; in move() the other way round */
     if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && ring_used(&tx[partition]) > 0)
         console_service();
 }
