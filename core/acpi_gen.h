@@ -11,6 +11,9 @@
 #define ACPI_SLEEP_PORT   0x600
 #define ACPI_SLEEP_ENABLE 0x20u
 
-/* Local APIC ids are 0 .. nr_vcpus - 1, nr_vcpus <= MAX_CPUS. ERR_NOT_FOUND: no REGION_TABLES below 1 MiB,
- * where guests search. ERR_FULL: it is too small. Logged. */
-must_check enum err acpi_gen(const struct guest_map *map, unsigned nr_vcpus, bool vuart, gpa_t *rsdp);
+/* Where the tables begin, as guests search from here to 1 MiB; they may have all of that. */
+#define ACPI_RSDP UINT64_C(0xE0000)
+
+/* Local APIC ids are 0 .. nr_vcpus - 1, nr_vcpus <= MAX_CPUS. ERR_NOT_FOUND, logged: the map has no memory
+ * there. It is all zeros. */
+must_check enum err acpi_gen(const struct guest_map *map, unsigned nr_vcpus, bool vuart);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Somebody else's bytes, which may be hostile: fields are read by offset, never behind the end. */
+/* Little-endian fields by offset. Somebody else's bytes may be hostile: never read behind the end. */
 #pragma once
 
 #include "core/str.h"
@@ -25,4 +25,8 @@ static inline uint32_t bytes_u32(struct bytes b, uint64_t offset) {
 
 static inline uint8_t bytes_u8(struct bytes b, uint64_t offset) {
     return (uint8_t)bytes_field(b, offset, 1);
+}
+
+static inline void bytes_put(uint8_t *at, unsigned bytes, uint64_t value) {
+    memcpy(at, &value, bytes);
 }

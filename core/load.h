@@ -18,10 +18,9 @@ struct load_image {
 
 struct load_request {
     const struct partition_config *config;
-    const struct guest_map *map; /* all zeros, but for the tables */
+    const struct guest_map *map; /* all zeros but for the ACPI tables */
     struct load_image kernel, modules[LOAD_MAX_MODULES];
     unsigned nr_modules;
-    gpa_t rsdp; /* of the guest's ACPI tables; 0 = none */
 };
 
 enum start_mode {

@@ -2,35 +2,23 @@
 /* A Linux kernel (bzImage) by the 64-bit or, where it has no such entry, the 32-bit boot protocol of
  * Documentation/arch/x86/boot.rst: reads the file, which is believed in nothing, and builds what the kernel
  * expects around it: boot_params, page tables, GDT. */
+#include "core/acpi_gen.h"
 #include "core/loader.h"
 
 /* Names and offsets as in the protocol. Of boot_params alone: */
 enum { ACPI_RSDP_ADDR = 0x070, EXT_RAMDISK_IMAGE = 0x0C0, EXT_RAMDISK_SIZE = 0x0C4 };
-enum { E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128 };
+enum { E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128, HEADER_MAX = 0x290 };
 /* Of the header, which is in the file and in boot_params; JUMP says how far after MAGIC it ends. */
 enum { SETUP_SECTS = 0x1F1, JUMP = 0x201, MAGIC = 0x202, VERSION = 0x206, TYPE_OF_LOADER = 0x210 };
 enum { LOADFLAGS = 0x211, CODE32_START = 0x214, RAMDISK_IMAGE = 0x218, RAMDISK_SIZE = 0x21C };
 enum { CMD_LINE_PTR = 0x228, INITRD_ADDR_MAX = 0x22C, KERNEL_ALIGNMENT = 0x230, RELOCATABLE = 0x234 };
-enum {
-    XLOADFLAGS = 0x236,
-    CMDLINE_SIZE = 0x238,
-    PREF_ADDRESS = 0x258,
-    INIT_SIZE = 0x260,
-    HEADER_MAX = 0x290
-};
+enum { XLOADFLAGS = 0x236, CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258, INIT_SIZE = 0x260 };
 _Static_assert(LOADER_MAX_RUNS <= E820_MAX, "e820_table holds every run");
 
-#define HDRS          0x53726448u /* MAGIC */
-#define PROTOCOL_MIN  0x0203      /* the first with initrd_addr_max */
 #define LOADED_HIGH   BIT(0)
 #define XLF_KERNEL_64 BIT(0)
 #define XLF_ABOVE_4G  BIT(1)
-#define ENTRY_64      0x200u /* from the start of the loaded kernel */
 #define USUAL_ADDRESS MIB(1) /* of kernels from before pref_address; code32_start counts from here */
-#define USUAL_CMDLINE 255u   /* before cmdline_size */
-
-#define CS_LINUX      0x10
-
 #define PTE_TABLE     (BIT(0) | BIT(1)) /* present, writable */
 #define PTE_LARGE     (PTE_TABLE | BIT(7))
 #define PTES          (PAGE_SIZE / sizeof(uint64_t))
@@ -43,12 +31,11 @@ _Static_assert(PAGE_SIZE + sizeof(struct linux_tables) + 2 * PAGE_SIZE <= LOADER
 
 bool load_linux_is(const struct loader *l, uint64_t *at) {
     (void)at;
-    return l->request->kernel.bytes >= HEADER_MAX && loader_field(l, MAGIC, 4) == HDRS;
+    return l->request->kernel.bytes >= HEADER_MAX && loader_field(l, MAGIC, 4) == 0x53726448; /* HdrS */
 }
 
 static uint64_t linux_header_end(const struct loader *l) {
     uint64_t end = MAGIC + loader_field(l, JUMP, 1);
-
     return end < HEADER_MAX ? end : HEADER_MAX;
 }
 
@@ -57,13 +44,21 @@ static uint64_t linux_field(const struct loader *l, unsigned at, unsigned bytes,
     return at + bytes <= linux_header_end(l) ? loader_field(l, at, bytes) : other;
 }
 
+static bool linux_is_long(const struct loader *l) {
+    return (linux_field(l, XLOADFLAGS, 2, 0) & XLF_KERNEL_64) != 0;
+}
+
+/* From the start of the loaded kernel. */
+static uint64_t linux_entry(const struct loader *l) {
+    return linux_is_long(l) ? 0x200 : linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS;
+}
+
 /* At its preferred address if that is RAM; elsewhere if it can be moved. The page tables reach two GiB from
  * where it starts: more than one is refused. */
 static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
     uint64_t file_bytes = l->request->kernel.bytes - setup, bytes = linux_field(l, INIT_SIZE, 4, 0);
     uint64_t preferred = linux_field(l, PREF_ADDRESS, 8, USUAL_ADDRESS);
     bool relocatable = linux_field(l, RELOCATABLE, 1, 0) != 0;
-
     bytes = bytes > file_bytes ? bytes : file_bytes;
     struct loader_want here = {bytes, 1, preferred, preferred + bytes, false};
     struct loader_want want = {bytes, linux_field(l, KERNEL_ALIGNMENT, 4, 0), MIB(1), l->max, false};
@@ -72,7 +67,7 @@ static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
         return loader_refuse(l, ERR_MALFORMED, "kernel_alignment 0x%lx; wanted: a power of two", want.align);
     if (bytes <= GIB(1) && ((preferred <= GIB(4) - bytes && loader_find(l, &here, at)) ||
                             (relocatable && loader_find(l, &want, at))))
-        return loader_place(l, (struct loader_segment){setup, file_bytes, *at, bytes});
+        return loader_place(l, setup, file_bytes, *at, bytes);
     return loader_refuse(l, ERR_NO_MEMORY,
                          "no room: wants %lu KiB of RAM at 0x%lx%s; give the partition more memory",
                          bytes >> 10, preferred, relocatable ? " or elsewhere" : "");
@@ -81,78 +76,60 @@ static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
 /* Identity: the first 4 GiB, and the two GiB from where the kernel lies, in 2 MiB pages. */
 static void linux_page_tables(struct loader *l, uint64_t kernel_at, uint64_t *cr3) {
     struct linux_tables *tables = loader_put(l, sizeof(*tables), PAGE_SIZE, cr3);
-
     tables->pml4[0] = (*cr3 + offsetof(struct linux_tables, pdpt)) | PTE_TABLE;
     for (unsigned i = 0; i < ARRAY_SIZE(tables->pd); i++) {
         uint64_t gib = i < 4 ? i : (kernel_at >> 30) + i - 4;
-
         for (unsigned j = 0; j < PTES; j++)
             tables->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_LARGE;
         tables->pdpt[gib] = (*cr3 + offsetof(struct linux_tables, pd[i])) | PTE_TABLE;
     }
 }
 
-/* The kernel copies what it wants to keep of it before it uses that memory. */
-static void linux_params(struct loader *l, uint64_t kernel_at, uint64_t initrd_bytes,
-                         struct guest_start *out) {
-    const struct load_request *request = l->request;
-    uint8_t *params = loader_put(l, PAGE_SIZE, PAGE_SIZE, &out->rsi);
-    const struct {
-        uint16_t at;
-        uint8_t bytes;
-        uint64_t value;
-    } fields[] = {
-        {ACPI_RSDP_ADDR, 8, request->rsdp.v},
-        {EXT_RAMDISK_IMAGE, 4, l->modules_at[0] >> 32},
-        {EXT_RAMDISK_SIZE, 4, initrd_bytes >> 32},
-        {E820_ENTRIES, 1, l->nr_runs},
-        {TYPE_OF_LOADER, 1, 0xFF}, /* none that the protocol knows */
-        {CODE32_START, 4, kernel_at + linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS},
-        {RAMDISK_IMAGE, 4, l->modules_at[0]},
-        {RAMDISK_SIZE, 4, initrd_bytes},
-        {CMD_LINE_PTR, 4, loader_put_text(l, request->config->cmdline, "")},
-    };
-
-    memcpy(params + SETUP_SECTS, (const uint8_t *)request->kernel.data + SETUP_SECTS,
-           linux_header_end(l) - SETUP_SECTS);
-    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
-        memcpy(params + fields[i].at, &fields[i].value, fields[i].bytes);
-    memcpy(params + E820_TABLE, l->runs, l->nr_runs * sizeof(l->runs[0]));
-}
-
 enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
-    uint64_t version = linux_field(l, VERSION, 2, 0), flags = linux_field(l, XLOADFLAGS, 2, 0);
+    uint64_t version = linux_field(l, VERSION, 2, 0), file_bytes = l->request->kernel.bytes;
     uint64_t sectors = linux_field(l, SETUP_SECTS, 1, 0), setup = ((sectors == 0 ? 4 : sectors) + 1) * 512;
-    bool is_long = (flags & XLF_KERNEL_64) != 0;
-    uint64_t entry = is_long ? ENTRY_64 : linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS;
     uint64_t cmdline = str_length(l->request->config->cmdline);
-    uint64_t cmdline_max = linux_field(l, CMDLINE_SIZE, 4, USUAL_CMDLINE);
-    /* Several modules are one initrd: the kernel unpacks archives one behind the other, padded to words. */
-    struct loader_want initrd = {0, PAGE_SIZE, MIB(1), 1 + linux_field(l, INITRD_ADDR_MAX, 4, 0), true};
-
-    if (version < PROTOCOL_MIN || (linux_field(l, LOADFLAGS, 1, 0) & LOADED_HIGH) == 0)
+    uint64_t cmdline_max = linux_field(l, CMDLINE_SIZE, 4, 255);
+    if (version < 0x0203 /* initrd_addr_max */ || (linux_field(l, LOADFLAGS, 1, 0) & LOADED_HIGH) == 0)
         return loader_refuse(l, ERR_UNSUPPORTED, "boot protocol %lu.%lu; wanted: a bzImage of 2.3 or later",
                              version >> 8, version & 0xFF);
-    if (l->request->kernel.bytes <= setup || entry >= l->request->kernel.bytes - setup)
+    if (file_bytes <= setup || linux_entry(l) >= file_bytes - setup)
         return loader_refuse(l, ERR_MALFORMED,
                              "damaged: %lu bytes with %lu of setup code and the entry 0x%lx after them",
-                             l->request->kernel.bytes, setup, entry);
+                             file_bytes, setup, linux_entry(l));
     if (cmdline > cmdline_max)
         return loader_refuse(l, ERR_RANGE, "a command line of %lu bytes; this kernel takes %lu", cmdline,
                              cmdline_max);
-    if (is_long && (flags & XLF_ABOVE_4G) != 0)
-        l->max = LOADER_ADDR_MAX;
-    enum err err = linux_place(l, setup, &at);
+    /* Several modules are one initrd: the kernel unpacks one archive after the other and skips zeros. */
+    l->modules.max = linux_field(l, INITRD_ADDR_MAX, 4, 0) + 1;
+    l->modules.high = true;
+    if (linux_is_long(l))
+        out->mode = START_LONG;
+    if (linux_is_long(l) && (linux_field(l, XLOADFLAGS, 2, 0) & XLF_ABOVE_4G) != 0)
+        l->max = l->modules.max = LOADER_ADDR_MAX;
+    out->cs = 0x10; /* __BOOT_CS */
+    enum err e = linux_place(l, setup, &at);
+    out->rip = at + linux_entry(l);
+    return e;
+}
 
-    if (err == ERR_OK)
-        err = loader_place_modules(l, &initrd, 4, l->max > GIB(4) ? l->max : 0);
-    if (err == ERR_OK)
-        err = loader_start(l, is_long ? START_LONG : START_PROTECTED, CS_LINUX, out);
-    if (err != ERR_OK)
-        return err;
-    linux_params(l, at, initrd.bytes, out);
-    if (is_long)
-        linux_page_tables(l, at, &out->cr3);
-    out->rip = at + entry;
-    return ERR_OK;
+/* The kernel copies what it wants to keep of it before it uses that memory. */
+void load_linux_tell(struct loader *l, struct guest_start *out) {
+    const struct load_request *request = l->request;
+    uint64_t kernel_at = out->rip - linux_entry(l);
+    uint8_t *params = loader_put(l, PAGE_SIZE, PAGE_SIZE, &out->rsi);
+    memcpy(params + SETUP_SECTS, (const uint8_t *)request->kernel.data + SETUP_SECTS,
+           linux_header_end(l) - SETUP_SECTS);
+    bytes_put(params + TYPE_OF_LOADER, 1, 0xFF); /* none that the protocol knows */
+    bytes_put(params + CODE32_START, 4, kernel_at + linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS);
+    bytes_put(params + RAMDISK_IMAGE, 4, l->modules_at);
+    bytes_put(params + EXT_RAMDISK_IMAGE, 4, l->modules_at >> 32);
+    bytes_put(params + RAMDISK_SIZE, 4, l->modules.bytes);
+    bytes_put(params + EXT_RAMDISK_SIZE, 4, l->modules.bytes >> 32);
+    bytes_put(params + CMD_LINE_PTR, 4, loader_put_text(l, request->config->cmdline, ""));
+    bytes_put(params + ACPI_RSDP_ADDR, 8, ACPI_RSDP);
+    bytes_put(params + E820_ENTRIES, 1, l->nr_runs);
+    memcpy(params + E820_TABLE, l->runs, l->nr_runs * sizeof(l->runs[0]));
+    if (out->mode == START_LONG)
+        linux_page_tables(l, kernel_at, &out->cr3);
 }

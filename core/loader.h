@@ -16,23 +16,10 @@
 
 /* An e820 entry. The other memory maps hold the same and one word more. */
 struct __attribute__((packed)) loader_run {
-    uint64_t base, bytes;
+    struct range range;
     uint32_t type; /* enum memory_kind */
 };
 _Static_assert(sizeof(struct loader_run) == 20, "e820 entry");
-
-/* One load on its way. */
-struct loader {
-    const struct load_request *request;
-    uint64_t max; /* no byte of the kernel may lie at or above */
-    struct loader_run runs[LOADER_MAX_RUNS];
-    unsigned nr_runs;
-    unsigned nr_used;
-    struct range used[LOADER_MAX_USED]; /* guest RAM already spoken for */
-    uint64_t modules_at[LOAD_MAX_MODULES];
-    uint8_t *low; /* LOADER_LOW_BYTES up to 640 KiB */
-    uint64_t low_at, low_used;
-};
 
 struct loader_want {
     uint64_t bytes, align; /* align: a power of two */
@@ -40,9 +27,17 @@ struct loader_want {
     bool high;             /* as high as possible; else as low */
 };
 
-/* A piece of the kernel file and where it belongs; what it has in memory beyond the file is 0. */
-struct loader_segment {
-    uint64_t offset, file_bytes, at, bytes;
+/* One load on its way. */
+struct loader {
+    const struct load_request *request;
+    struct loader_run runs[LOADER_MAX_RUNS];
+    struct range used[LOADER_MAX_USED]; /* guest RAM already spoken for */
+    unsigned nr_runs, nr_used;
+    uint64_t max;               /* nothing may lie at or above */
+    struct loader_want modules; /* all of them */
+    uint64_t modules_at;        /* of the first; each is at a page */
+    uint8_t *low;               /* LOADER_LOW_BYTES up to 640 KiB */
+    uint64_t low_at, low_used;
 };
 
 /* Of the kernel file: little-endian, at most 8 bytes. What lies behind its end reads as 0. */
@@ -56,36 +51,24 @@ enum err loader_refuse(const struct loader *l, enum err err, const char *format,
 /* Where there is RAM not in use. False: nowhere. */
 must_check bool loader_find(const struct loader *l, const struct loader_want *want, uint64_t *at);
 
-must_check enum err loader_place(struct loader *l, struct loader_segment segment);
+/* `file_bytes` at `offset` of the kernel file to `at`; as for the rest of `bytes`, RAM is 0 anyway. */
+must_check enum err loader_place(struct loader *l, uint64_t offset, uint64_t file_bytes, uint64_t at,
+                                 uint64_t bytes);
 
-/* Place all modules in one piece, each at the next multiple of `gap`, within *want or else up to `max`.
- * Their size together to want->bytes. */
-must_check enum err loader_place_modules(struct loader *l, struct loader_want *want, uint64_t gap,
-                                         uint64_t max);
-
-/* After the kernel has its place: reserve the low block, put a GDT with flat code at `cs` and data behind it
- * there, fill *out but for rip. */
-must_check enum err loader_start(struct loader *l, enum start_mode mode, uint16_t cs,
-                                 struct guest_start *out);
-
-/* After loader_start: room in the low block, zeroed. Enough for the longest of everything. */
+/* Room in the low block, zeroed. Enough for the longest of everything. */
 void *loader_put(struct loader *l, uint64_t bytes, uint64_t align, uint64_t *at);
 
 /* "first rest" with a NUL, in the low block; where. */
 uint32_t loader_put_text(struct loader *l, const char *first, const char *rest);
 
-/* The formats: is it that one (*at: where it says so, for the loader), and its loader. */
-bool load_linux_is(const struct loader *l, uint64_t *at);
-bool load_multiboot1_is(const struct loader *l, uint64_t *at);
-bool load_multiboot2_is(const struct loader *l, uint64_t *at);
-bool load_pvh_is(const struct loader *l, uint64_t *at);
-bool load_elf_is(const struct loader *l, uint64_t *at);
-must_check enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out);
-must_check enum err load_multiboot1(struct loader *l, uint64_t at, struct guest_start *out);
-must_check enum err load_multiboot2(struct loader *l, uint64_t at, struct guest_start *out);
-must_check enum err load_pvh(struct loader *l, uint64_t at, struct guest_start *out);
+/* The formats. Is it that one, and *at: where it says so, for the loader. */
+typedef bool load_is(const struct loader *l, uint64_t *at);
+load_is load_linux_is, load_multiboot1_is, load_multiboot2_is, load_pvh_is, load_elf_is;
 
-/* What kernels are told, in the low block; and registers that say where. */
-void load_info_multiboot1(struct loader *l, struct guest_start *out);
-void load_info_multiboot2(struct loader *l, struct guest_start *out);
-void load_info_pvh(struct loader *l, struct guest_start *out);
+/* Place the kernel, set out->rip and what differs from a start in protected mode with CS 08H. */
+typedef enum err load_kernel(struct loader *l, uint64_t at, struct guest_start *out);
+load_kernel load_linux, load_multiboot1, load_multiboot2, load_pvh;
+
+/* Then, with modules and GDT in place: what the kernel is told, and registers that say where. */
+typedef void load_tell(struct loader *l, struct guest_start *out);
+load_tell load_linux_tell, load_multiboot1_tell, load_multiboot2_tell, load_pvh_tell;

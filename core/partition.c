@@ -10,20 +10,6 @@ static struct load_image image_of(const struct module *m, const char *args) {
     return (struct load_image){m->name, args, host_phys(m->at, m->bytes), m->bytes};
 }
 
-static enum err scrub(const struct guest_map *map) {
-    for (unsigned i = 0; i < map->count; i++) {
-        const struct guest_region *r = &map->regions[i];
-        enum err e;
-
-        if (r->kind == REGION_DEVICE)
-            continue;
-        e = guest_map_zero(map, r->gpa, r->bytes);
-        if (e != ERR_OK)
-            return e;
-    }
-    return ERR_OK;
-}
-
 /* What a guest finds that reboots by way of the BIOS, as Linux does where there is no 8042: the reset
  * vector resets. MOV DX, CF9H; MOV AL, 6; OUT DX, AL; HLT; JMP back to the HLT. */
 static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd};
@@ -32,25 +18,24 @@ static const uint8_t reset_stub[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0
 enum err partition_load(struct partition *p) {
     const struct partition_config *config = p->config;
     struct load_request request = {config, &p->map, image_of(p->kernel, ""), .nr_modules = p->nr_modules};
-    unsigned first =
-        config->initrd[0] != '\0'; /* of those of `module =`; the initrd's arguments are GRUB's */
-    enum err e = scrub(&p->map);
+    unsigned first = config->initrd[0] != '\0'; /* of `module =`; an initrd's arguments are GRUB's */
+    enum err e = ERR_OK;
 
     for (unsigned i = 0; i < p->nr_modules; i++)
         request.modules[i] =
             image_of(p->modules[i], i < first ? p->modules[i]->args : config->modules[i - first].args);
+    for (const struct guest_region *r = p->map.regions; r < p->map.regions + p->map.count && e == ERR_OK; r++)
+        if (r->kind != REGION_DEVICE)
+            e = guest_map_zero(&p->map, r->gpa, r->bytes);
     if (e == ERR_OK)
-        e = acpi_gen(&p->map, p->nr_vcpus, config->vuart, &request.rsdp);
+        e = acpi_gen(&p->map, p->nr_vcpus, config->vuart);
     if (e == ERR_OK)
         e = guest_map_write(&p->map, gpa(RESET_VECTOR), reset_stub, sizeof(reset_stub));
-    if (e == ERR_OK)
-        e = load_guest(&request, &p->start);
-    return e;
+    return e == ERR_OK ? load_guest(&request, &p->start) : e;
 }
 
 bool partition_stop(struct partition *p, enum stop_cause cause) {
     enum partition_state running = PARTITION_RUNNING;
-
     if (!__atomic_compare_exchange_n(&p->state, &running, PARTITION_STOPPING, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_ACQUIRE))
         return false;

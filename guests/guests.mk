@@ -45,5 +45,57 @@ $(GUEST)/flat.bin: $(GUEST)/obj/guests/flat.S.o
 	@echo "  BIN  $@"
 	$(Q)objcopy -O binary -j .text $< $@
 
+# ---- One 32-bit guest in every wrapping that a kernel can come in -----------------------------------
+ORIGIN_FLAGS := -m32 $(filter-out -mno-red-zone,$(GUEST_FLAGS))
+ORIGIN_LIB   := $(GUEST)/obj/origins/entry.o $(GUEST)/obj/origins/origin.o
+ORIGINS      := $(patsubst %,$(GUEST)/origin-%,multiboot2.elf pvh.elf elf32.elf virtual.elf addresses.bin linux32 reset)
+
+$(GUEST)/obj/origins/%.o: guests/origins/%.c guests/guests.mk | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)gcc $(ORIGIN_FLAGS) -c $< -o $@
+
+$(GUEST)/obj/origins/%.o: guests/origins/%.S guests/guests.mk | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  AS   $@"
+	$(Q)gcc $(ORIGIN_FLAGS) -c $< -o $@
+
+$(GUEST)/obj/origins/%.elf: $(GUEST)/obj/origins/%.o $(ORIGIN_LIB) guests/origins/origin.ld
+	@echo "  LD   $@"
+	$(Q)ld -m elf_i386 -static --no-warn-rwx-segments -z noexecstack --defsym=PHYS=$(or $(PHYS),0x100000) \
+	    --defsym=OFFSET=$(or $(OFFSET),0) -T guests/origins/origin.ld -o $@ $(filter %.o,$^)
+
+$(GUEST)/obj/origins/virtual.elf: OFFSET := 0xC0000000
+$(GUEST)/obj/origins/addresses.elf: PHYS := 0x280000
+
+# The multiboot2 and the PVH one as ELF64, the others as linked; two more as bare files.
+$(GUEST)/origin-multiboot2.elf $(GUEST)/origin-pvh.elf: OBJCOPY := -O elf64-x86-64
+$(GUEST)/origin-addresses.bin: OBJCOPY := -O binary
+$(GUEST)/origin-%.elf $(GUEST)/origin-%.bin: $(GUEST)/obj/origins/%.elf
+	@mkdir -p $(@D)
+	@echo "  COPY $@"
+	$(Q)objcopy $(OBJCOPY) $< $@
+
+# Setup sectors, then the kernel proper.
+$(GUEST)/origin-linux32: $(GUEST)/obj/origins/linux32.elf
+	@mkdir -p $(@D)
+	@echo "  COPY $@"
+	$(Q)objcopy -O binary -j .setup --set-section-flags .setup=alloc,load $< $@.setup && objcopy -O binary -R .setup $< $@.kernel
+	$(Q)cat $@.setup $@.kernel > $@ && rm $@.setup $@.kernel
+
+$(GUEST)/origin-reset: $(GUEST)/obj/origins/reset.o
+	@mkdir -p $(@D)
+	@echo "  BIN  $@"
+	$(Q)objcopy -O binary -j .text $< $@
+
+# Somebody else's: a memory tester, which moves itself, in its 64-bit and its 32-bit form.
+$(GUEST)/memtest64: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
+	$(Q)$< $(CACHE) memtest86+ './boot/memtest86+x64.bin' $@
+
+$(GUEST)/memtest32: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
+	$(Q)$< $(CACHE) memtest86+ './boot/memtest86+ia32.bin' $@
+
+TEST_GUESTS := $(GUEST_ELFS) $(GUEST)/flat.bin $(ORIGINS) $(GUEST)/memtest64 $(GUEST)/memtest32
+
 .PHONY: guests
-guests: $(GUEST_ELFS) $(GUEST)/flat.bin ## the small bare-metal guests
+guests: $(TEST_GUESTS) ## the small bare-metal guests

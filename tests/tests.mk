@@ -108,8 +108,6 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 	@echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/corpus/$*.log) inputs, none broke it"
 
 # ---- System tests ----------------------------------------------------------------------------
-TEST_GUESTS = $(GUEST_ELFS) $(GUEST)/flat.bin
-
 .PHONY: system test
 system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --durations=10 \

@@ -26,7 +26,6 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         .kernel = {"kernel.elf", "", image, size},
         .modules = {{"disk", "some more", initrd, sizeof(initrd)}, {"tail", "", initrd, 1}},
         .nr_modules = choice % 3,
-        .rsdp = gpa(0xE0000),
     };
     struct guest_start start;
 

@@ -14,7 +14,6 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
         .kernel = {"vmlinuz", "", image, size},
         .modules = {{"initrd.img", "", initrd, sizeof(initrd)}, {"more.img", "", initrd, 5}},
         .nr_modules = (choice >> 3) % 3,
-        .rsdp = gpa(0xE0000),
     };
     struct guest_start start;
     const uint8_t *params;

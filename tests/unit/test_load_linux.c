@@ -53,7 +53,6 @@ static int set_up(void **state) {
         .kernel = {"vmlinuz", "", kernel, KERNEL_BYTES},
         .modules = {{"initrd.img", "", initrd, INITRD_BYTES}},
         .nr_modules = 1,
-        .rsdp = gpa(0xE0000),
     };
     return 0;
 }
@@ -152,6 +151,10 @@ static void test_initrd_is_high_but_within_reach(void **state) {
     (void)state;
     memory_add(MIB(1), MIB(31), REGION_RAM);
     memory_add(GIB(5), MIB(2), REGION_RAM);
+    load();
+    at = memory_value(start.rsi + 0x218, 4) | memory_value(start.rsi + 0xC0, 4) << 32;
+    assert_int_equal(at, align_down(GIB(5) + MIB(2) - INITRD_BYTES, PAGE_SIZE));
+    put(0x236, XLF_64, 2);
     load();
     at = memory_value(start.rsi + 0x218, 4) | memory_value(start.rsi + 0xC0, 4) << 32;
     assert_int_equal(at, align_down(MIB(32) - INITRD_BYTES, PAGE_SIZE));
@@ -258,7 +261,7 @@ static void test_protocol_of_2002(void **state) {
     memory_refused(&request, ERR_RANGE, "a command line of 256 bytes; this kernel takes 255");
 }
 
-/* Archives one behind the other are one initrd to Linux; zeros between them, up to the next word. */
+/* Archives one behind the other are one initrd to Linux; zeros between them, up to the next page. */
 static void test_several_modules_are_one_initrd(void **state) {
     uint64_t at;
 
@@ -270,10 +273,10 @@ static void test_several_modules_are_one_initrd(void **state) {
     load();
     at = memory_value(start.rsi + 0x218, 4);
     assert_int_equal(at % PAGE_SIZE, 0);
-    assert_int_equal(memory_value(start.rsi + 0x21C, 4), 15);
+    assert_int_equal(memory_value(start.rsi + 0x21C, 4), PAGE_SIZE + 7);
     assert_memory_equal(memory_at(at, 5), initrd, 5);
     assert_int_equal(memory_value(at + 5, 3), 0);
-    assert_memory_equal(memory_at(at + 8, 7), initrd + 50, 7);
+    assert_memory_equal(memory_at(at + PAGE_SIZE, 7), initrd + 50, 7);
     request.modules[0].bytes = MIB(33);
     memory_refused(&request, ERR_NO_MEMORY, "no room for initrd.img and more modules, 33792 KiB; give");
 }
