@@ -11,8 +11,7 @@ enum { TAG_END = 0, TAG_ADDRESSES = 2, TAG_ENTRY = 3, TAG_LAST_KNOWN = 10 };
 
 #define PT_LOAD    1u
 #define PT_NOTE    4u
-#define NOTE_XEN   0x6E6558u /* "Xen" */
-#define NOTE_ENTRY 18u       /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define NOTE_ENTRY 18u /* XEN_ELFNOTE_PHYS32_ENTRY */
 
 /* ---- ELF ---- */
 bool load_elf_is(const struct loader *l, uint64_t *at) {
@@ -75,7 +74,7 @@ bool load_pvh_is(const struct loader *l, uint64_t *at) {
             bytes = description + align_up(loader_field(l, note + 4, 4), 4) - note;
             *at = loader_field(l, description, 4);
             if (loader_field(l, note + 8, 4) == NOTE_ENTRY && name == 4 &&
-                loader_field(l, note + 12, 4) == NOTE_XEN && bytes >= 20 && note + bytes <= end)
+                loader_field(l, note + 12, 4) == 0x006E6558 /* "Xen" */ && bytes >= 20 && note + bytes <= end)
                 return true;
         }
     }

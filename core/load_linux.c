@@ -8,24 +8,20 @@
 /* Names and offsets as in the protocol. Of boot_params alone: */
 enum { ACPI_RSDP_ADDR = 0x070, EXT_RAMDISK_IMAGE = 0x0C0, EXT_RAMDISK_SIZE = 0x0C4 };
 enum { E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128, HEADER_MAX = 0x290 };
-/* Of the header, which is in the file and in boot_params; JUMP says how far after MAGIC it ends. */
+/* Of the header, in the file and in boot_params; JUMP says how far after MAGIC it ends, HEADER_MAX at the
+ * most. */
 enum { SETUP_SECTS = 0x1F1, JUMP = 0x201, MAGIC = 0x202, VERSION = 0x206, TYPE_OF_LOADER = 0x210 };
 enum { LOADFLAGS = 0x211, CODE32_START = 0x214, RAMDISK_IMAGE = 0x218, RAMDISK_SIZE = 0x21C };
 enum { CMD_LINE_PTR = 0x228, INITRD_ADDR_MAX = 0x22C, KERNEL_ALIGNMENT = 0x230, RELOCATABLE = 0x234 };
 enum { XLOADFLAGS = 0x236, CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258, INIT_SIZE = 0x260 };
 _Static_assert(LOADER_MAX_RUNS <= E820_MAX, "e820_table holds every run");
 
-#define LOADED_HIGH   BIT(0)
-#define XLF_KERNEL_64 BIT(0)
-#define XLF_ABOVE_4G  BIT(1)
 #define USUAL_ADDRESS MIB(1) /* of kernels from before pref_address; code32_start counts from here */
 #define PTE_TABLE     (BIT(0) | BIT(1)) /* present, writable */
-#define PTE_LARGE     (PTE_TABLE | BIT(7))
-#define PTES          (PAGE_SIZE / sizeof(uint64_t))
 
 struct linux_tables {
-    uint64_t pml4[PTES], pdpt[PTES];
-    uint64_t pd[6][PTES]; /* the first 4 GiB; two more where the kernel is above */
+    uint64_t pml4[512], pdpt[512];
+    uint64_t pd[6][512]; /* the first 4 GiB; two more where the kernel is above */
 };
 _Static_assert(PAGE_SIZE + sizeof(struct linux_tables) + 2 * PAGE_SIZE <= LOADER_LOW_BYTES, "the low block");
 
@@ -45,7 +41,7 @@ static uint64_t linux_field(const struct loader *l, unsigned at, unsigned bytes,
 }
 
 static bool linux_is_long(const struct loader *l) {
-    return (linux_field(l, XLOADFLAGS, 2, 0) & XLF_KERNEL_64) != 0;
+    return (linux_field(l, XLOADFLAGS, 2, 0) & BIT(0)) != 0; /* XLF_KERNEL_64 */
 }
 
 /* From the start of the loaded kernel. */
@@ -62,11 +58,9 @@ static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
     bytes = bytes > file_bytes ? bytes : file_bytes;
     struct loader_want here = {bytes, 1, preferred, preferred + bytes, false};
     struct loader_want want = {bytes, linux_field(l, KERNEL_ALIGNMENT, 4, 0), MIB(1), l->max, false};
-
     if (relocatable && count_bits(want.align) != 1)
         return loader_refuse(l, ERR_MALFORMED, "kernel_alignment 0x%lx; wanted: a power of two", want.align);
-    if (bytes <= GIB(1) && ((preferred <= GIB(4) - bytes && loader_find(l, &here, at)) ||
-                            (relocatable && loader_find(l, &want, at))))
+    if (bytes <= GIB(1) && (loader_find(l, &here, at) || (relocatable && loader_find(l, &want, at))))
         return loader_place(l, setup, file_bytes, *at, bytes);
     return loader_refuse(l, ERR_NO_MEMORY,
                          "no room: wants %lu KiB of RAM at 0x%lx%s; give the partition more memory",
@@ -79,8 +73,8 @@ static void linux_page_tables(struct loader *l, uint64_t kernel_at, uint64_t *cr
     tables->pml4[0] = (*cr3 + offsetof(struct linux_tables, pdpt)) | PTE_TABLE;
     for (unsigned i = 0; i < ARRAY_SIZE(tables->pd); i++) {
         uint64_t gib = i < 4 ? i : (kernel_at >> 30) + i - 4;
-        for (unsigned j = 0; j < PTES; j++)
-            tables->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_LARGE;
+        for (unsigned j = 0; j < 512; j++)
+            tables->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_TABLE | BIT(7);
         tables->pdpt[gib] = (*cr3 + offsetof(struct linux_tables, pd[i])) | PTE_TABLE;
     }
 }
@@ -90,7 +84,8 @@ enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
     uint64_t sectors = linux_field(l, SETUP_SECTS, 1, 0), setup = ((sectors == 0 ? 4 : sectors) + 1) * 512;
     uint64_t cmdline = str_length(l->request->config->cmdline);
     uint64_t cmdline_max = linux_field(l, CMDLINE_SIZE, 4, 255);
-    if (version < 0x0203 /* initrd_addr_max */ || (linux_field(l, LOADFLAGS, 1, 0) & LOADED_HIGH) == 0)
+    if (version < 0x0203 /* initrd_addr_max */ ||
+        (linux_field(l, LOADFLAGS, 1, 0) & BIT(0) /* LOADED_HIGH */) == 0)
         return loader_refuse(l, ERR_UNSUPPORTED, "boot protocol %lu.%lu; wanted: a bzImage of 2.3 or later",
                              version >> 8, version & 0xFF);
     if (file_bytes <= setup || linux_entry(l) >= file_bytes - setup)
@@ -105,7 +100,7 @@ enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
     l->modules.high = true;
     if (linux_is_long(l))
         out->mode = START_LONG;
-    if (linux_is_long(l) && (linux_field(l, XLOADFLAGS, 2, 0) & XLF_ABOVE_4G) != 0)
+    if (linux_is_long(l) && (linux_field(l, XLOADFLAGS, 2, 0) & BIT(1)) != 0) /* XLF_CAN_BE_LOADED_ABOVE_4G */
         l->max = l->modules.max = LOADER_ADDR_MAX;
     out->cs = 0x10; /* __BOOT_CS */
     enum err e = linux_place(l, setup, &at);

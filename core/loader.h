@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What load*.c share: room in the guest's memory, the block that holds what a guest is told, complaints.
- * For nobody else. */
+/* What load*.c share: room in guest memory, the block of what a guest is told. For nobody else. */
 #pragma once
 
 #include "core/boot_info.h"

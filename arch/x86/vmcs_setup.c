@@ -184,7 +184,7 @@ static void set_start_real(const struct guest_start *s) {
 
 static void set_start_flat(const struct vcpu *v, const struct guest_start *s) {
     bool is_long = s->mode == START_LONG;
-    uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE | (is_long ? CR0_PG : 0);
+    uint64_t cr0 = CR0_PE | CR0_ET | (is_long ? CR0_PG : 0);
 
     write_control_registers(v, cr0, is_long ? CR4_PAE : 0);
     vmcs_write(VMCS_GUEST_CR3, s->cr3);

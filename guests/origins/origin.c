@@ -232,12 +232,14 @@ static void probe(void) {
 }
 
 void origin_main(uint32_t eax, uint32_t ebx, uint32_t esi) {
-    uint32_t cs, ss, flags;
+    uint32_t cs, ss, flags, cr0;
 
-    __asm__("mov %%cs, %0; mov %%ss, %1; pushf; pop %2" : "=r"(cs), "=r"(ss), "=r"(flags));
+    __asm__("mov %%cs, %0; mov %%ss, %1; mov %%cr0, %2" : "=r"(cs), "=r"(ss), "=r"(cr0));
+    __asm__("pushf; pop %0" : "=r"(flags));
     hex("origin: eax ", eax);
     hex(", cs ", cs);
     hex(", ss ", ss);
+    hex(", cr0 ", cr0);
     text((flags & 0x200) == 0 ? ", interrupts off\n" : ", interrupts on\n");
     if (eax == 0x2BADB002)
         told_by_multiboot1(at(ebx));

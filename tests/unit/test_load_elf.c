@@ -486,6 +486,9 @@ static void test_pvh_notes_that_lie(void **state) {
     put(0x800 + 20 + 8, 17, 4); /* another kind of note */
     memory_refused(&request, ERR_UNSUPPORTED, NO_FORMAT);
     put_pvh(2, MIB(1));
+    put(0x800 + 20, 8, 4); /* somebody whose name begins like that */
+    memory_refused(&request, ERR_UNSUPPORTED, NO_FORMAT);
+    put_pvh(2, MIB(1));
     put(0x800 + 20 + 4, 0, 4); /* no description */
     memory_refused(&request, ERR_UNSUPPORTED, NO_FORMAT);
     put(0x800 + 20 + 4, 32, 4); /* more than there is of the segment */
@@ -573,6 +576,9 @@ static void test_low_kernel(void **state) {
     load();
     assert_int_equal(memory_value(start.rbx + 4, 4), 640);
     assert_int_equal(memory_value(start.rbx + 8, 4), 0);
+    put_mb2(HEADER_AT, 24);
+    load();
+    assert_int_equal(memory_value(tag(start.rbx, 4, &(uint32_t){0}), 8), 640);
     put_phdr32(0, 0x1000, 0x10000, 0x10000, 0x1000, KIB(640) - 0x10000);
     memory_refused(&request, ERR_NO_MEMORY, "between 64 and 640 KiB");
 }
