@@ -26,7 +26,7 @@ def patch(out, symbol, change, elf=ELF):
     return out
 
 
-def instruction(old, new, within=2048):
+def instruction(old, new, within=1 << 20):
     """A change of the first place where `old` stands."""
     def change(code):
         at = code.index(old, 0, within)

@@ -20,8 +20,8 @@ def boot(lab, name, kernel, config, files, **machine):
     return lab.boot(name, image, **machine)
 
 
-def boot_patched(lab, name, symbol, change, config=TWO, cpus=2, **elf):
-    kernel = patch(os.path.join(lab.directory, f"{name}.elf"), symbol, change, **elf)
+def boot_patched(lab, name, change, config=TWO, cpus=2, **elf):
+    kernel = patch(os.path.join(lab.directory, f"{name}.elf"), "image_start", change, **elf)
     return boot(lab, name, kernel, config, ["hello.elf"], cpus=cpus)
 
 
@@ -30,7 +30,7 @@ def rule(section, field, value, words):
 
 
 GUEST_FAULTS = {
-    "TR": (instruction(b"\x41\xb8\x8b\x00\x00\x00", b"\x41\xb8\x89\x00\x00\x00"),  # an available TSS
+    "TR": (instruction(b"\x41\xb8\x8b\x00\x00\x00", b"\x41\xb8\x89\x00\x00\x00"),  # mov r8d: an available TSS
            rule("Checks on Guest Segment Registers", r"GUEST_RIGHTS TR \(field 0x4822\)", "0x89",
                 "the type must be 3 or 11, a busy TSS")),
     "RFLAGS": (vmwrites_forgotten(0x6820),
@@ -50,7 +50,7 @@ GUEST_FAULTS = {
 def test_Y07_failed_entry_stops_its_partition(lab, fault):
     """Each vCPU's guest state is wrong: both partitions stop, with the rule; no panic."""
     change, words = GUEST_FAULTS[fault]
-    with boot_patched(lab, fault, "vmcs_setup" if fault == "TR" else "image_start", change) as machine:
+    with boot_patched(lab, fault, change) as machine:
         for name in ("first", "second"):
             start = machine.wait_for(rf"^{name}: vCPU 0 on core \d: VM entry failed$", HYPERVISOR, timeout=120)
             machine.wait_for(words, HYPERVISOR, since=start.index)
@@ -73,14 +73,14 @@ OUR_FAULTS = {
 def test_M02_M03_M10_M11_refused_entry_names_the_rule(lab, fault):
     """VMfailValid 7 and 8: our own fault, a panic."""
     field, area, section, name, words = OUR_FAULTS[fault]
-    with boot_patched(lab, fault, "image_start", vmwrites_forgotten(field), partition("only", 0, "hello.elf"),
+    with boot_patched(lab, fault, vmwrites_forgotten(field), partition("only", 0, "hello.elf"),
                       cpus=1) as machine:
         machine.wait_for(rf"^PANIC on core 0: VM entry with invalid {area} fields: " +
                          rule(section, rf"{name} \(field {field:#x}\)", "0x0", f".*{words}"), HYPERVISOR, timeout=120)
 
 
 def test_V041_audit_finds_the_fault_before_the_entry(lab):
-    with boot_patched(lab, "audit", "image_start", vmwrites_forgotten(0x6820), partition("only", 0, "hello.elf"),
+    with boot_patched(lab, "audit", vmwrites_forgotten(0x6820), partition("only", 0, "hello.elf"),
                       cpus=1, elf=DEBUG) as machine:
         machine.wait_for("^PANIC on core 0: VMCS audit: " + GUEST_FAULTS["RFLAGS"][1], HYPERVISOR, timeout=120)
 

@@ -47,11 +47,73 @@ static void small_tss(void) {
     image[LIMIT(SEG_TR)] = 0x67;
 }
 
+/* What is not looked at, once a condition of a rule does not hold: it may be anything. */
 static void unusable_segments(void) {
     image_start64();
-    image_segments(0xffff, UINT32_MAX, 0x12345678, UINT32_MAX & ~0x60u);
-    image_segment(SEG_LDTR, 0xffff, BIT(60), 0, BIT(16));
+    image_segments(0xffff, UINT64_MAX / 3, 0x12345678, BIT(16));
+    image_segment(SEG_LDTR, 0xffff, BIT(60), 0, BIT(16) | BIT(4));
     image[BASE(SEG_FS)] = image[BASE(SEG_GS)] = 0;
+}
+
+static void unusable_data_of_user(void) {
+    user();
+    image[RIGHTS(SEG_DS)] = BIT(16);
+}
+
+static void conforming_data_of_user(void) {
+    user();
+    image[RIGHTS(SEG_DS)] = 0xc09f;
+}
+
+static void rpl_without_restriction(void) {
+    image_start32();
+    image[F_DS] |= 3;
+    image[F_SS] |= 2;
+}
+
+static void v86_restricted(void) {
+    v86();
+    flip(F_SECONDARY, BIT(7));
+    flip(F_CR0, BIT(31));
+    image_segment(SEG_DS, 1, 0x10, 0xffff, 0xf3);
+}
+
+static void tss16_and_long_bit(void) {
+    image_start32();
+    image[RIGHTS(SEG_TR)] = 0x83;
+    flip(RIGHTS(SEG_CS), BIT(13));
+}
+
+static void nothing_loaded(void) {
+    image_start64();
+    flip(F_ENTRY, BIT(2) | BIT(14) | BIT(15));
+    flip(F_EXIT, BIT(19) | BIT(21));
+    image[F_DEBUGCTL] = image[F_DR7] = image[F_PAT] = image[F_HOST_PAT] = image[F_HOST_EFER] = UINT64_MAX;
+    image[F_EFER] = ~UINT64_C(0x500);
+}
+
+static void nothing_loaded32(void) {
+    nothing_loaded();
+    flip(F_ENTRY, BIT(9));
+    image[F_EFER] = UINT64_MAX;
+    image[RIGHTS(SEG_CS)] = 0xc09b;
+    image[F_RIP] = 0x100000;
+}
+
+static void nothing_used(void) {
+    image_start64();
+    flip(F_PRIMARY, BIT(25) | BIT(28));
+    flip(F_SECONDARY, BIT(5));
+    image[F_IO_A] = image[F_IO_B] = image[F_MSR_BITMAP] = UINT64_MAX;
+    image[F_VPID] = 0;
+    image[F_HOST_CR0] ^= BIT(16);
+    flip(F_CR4, BIT(17));
+    flip(F_PRIMARY, BIT(22)); /* the NMI window, as there are virtual NMIs */
+}
+
+static void lme_without_paging(void) {
+    image_start32();
+    image[F_EFER] = BIT(8);
 }
 
 static void no_uc_no_dirty(void) {
@@ -182,6 +244,18 @@ static void inject_mtf(void) {
     image_caps.raw[CAP_TRUE_PROCBASED] |= BIT(59);
 }
 
+static void no_mtf_no_empty(void) {
+    image_start64();
+    image_caps.raw[CAP_MISC] ^= BIT(30);
+}
+
+static void halted_with_mtf(void) {
+    inject_mtf();
+    image[F_EVENT] = 0;
+    image[F_ACTIVITY] = 1;
+    image_caps.raw[CAP_MISC] ^= BIT(30);
+}
+
 static void inject_db_halted(void) {
     halted();
     image[F_EVENT] = 0x80000301;
@@ -250,6 +324,8 @@ static void able(void) {
     flip(F_DEBUGCTL, BIT(2) | BIT(15));
     flip(F_PENDING_DEBUG, BIT(11));
     flip(F_INTERRUPTIBILITY, 16);
+    flip(F_PIN, BIT(6));
+    flip(F_EXIT, BIT(22)); /* the preemption timer, saved */
     flip(F_CR4, BIT(23));
     flip(F_CR0, BIT(16));
     flip(F_HOST_CR4, BIT(23));
@@ -348,6 +424,7 @@ static void K01_K03_M03_M04_M05_execution_controls(void **state) {
         {apicv, F_PML, 8, "page below MAXPHYADDR"},
         {apicv, F_TPR_THRESHOLD, 0x10, "bits 31:4"},
         {apicv, F_TSC_MULTIPLIER, BIT(48), "not be 0"},
+        {image_reset, F_PIN, BIT(3), "need NMI exiting"},
         {real_without_vnmi, F_PRIMARY, BIT(22), "needs virtual NMIs"},
         {apicv, F_SECONDARY, BIT(4), "excludes"},
         {apicv_delivery, F_PIN, BIT(0), "needs external-interrupt exiting"},
@@ -393,7 +470,7 @@ static void M11_entry_controls(void **state) {
         {able, F_ENTRY, BIT(10), "SMM"},
         {able, F_ENTRY, BIT(11), "SMM"},
         {inject_interrupt, F_EVENT, 0x100, "type 1"},
-        {inject_ud, F_EVENT, 0x400, "type 7"},
+        {inject_ud, F_EVENT, 0x400, "type 7 is reserved"},
         {inject_nmi, F_EVENT, 1, "must be 2"},
         {inject_ud, F_EVENT, 0x20, "at most 31"},
         {inject_ud, F_EVENT, 0x80, "at most 31"},
@@ -671,6 +748,42 @@ static void Y08_M10_M11_seen_elsewhere(void **state) {
     }
 }
 
+/* Events that nobody injects; and with the valid bit, those that are right where they are. */
+static void Y07_V041_good_events(void **state) {
+    static void (*const good[])(void) = {image_reset, image_start64, halted,         shut_down,
+                                         after_sti,   after_mov_ss,  no_mtf_no_empty};
+    static const uint32_t not_valid[] = {0x106, 0x203, 0x3ff, 0x701, 0xb06, 0x80d, 0x30d, 0x7ffff306, 0x480};
+    static const struct {
+        void (*good)(void);
+        uint32_t event;
+        unsigned interruptibility;
+    } valid[] = {
+        {after_mov_ss, 0x306, 2},      {after_sti, 0x306, 1}, {image_start64, 0x306, 8},
+        {real_without_vnmi, 0x202, 8}, {halted, 0x312, 0},    {halted, 0x202, 0},
+        {halted_with_mtf, 0x700, 0},   {shut_down, 0x202, 0}, {no_mtf_no_empty, 0x306, 0},
+    };
+    struct vmcs_violation broken;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        for (size_t e = 0; e < ARRAY_SIZE(not_valid); e++) {
+            good[i]();
+            image[F_EVENT] = not_valid[e];
+            image[F_EVENT_ERROR] = image[F_EVENT_LENGTH] = e % 2 == 0 ? UINT32_MAX : 0;
+            assert_true(image_check(&broken));
+        }
+    for (size_t i = 0; i < ARRAY_SIZE(valid); i++)
+        for (unsigned length = 0; length <= 255; length += 255) {
+            valid[i].good();
+            image[F_EVENT] = 0x80000000 | valid[i].event;
+            image[F_INTERRUPTIBILITY] = valid[i].interruptibility;
+            image[F_EVENT_ERROR] = UINT32_MAX; /* none of them has one */
+            image[F_EVENT_LENGTH] = length;
+            if (!image_check(&broken))
+                fail_msg("event %zu: %s is 0x%lx: %s", i, broken.field, broken.value, broken.rule);
+        }
+}
+
 static void Y07_V041_good_states(void **state) {
     static void (*const good[])(void) = {
         image_reset,
@@ -720,6 +833,15 @@ static void Y07_V041_good_states(void **state) {
         single_step_after_mov_ss,
         single_step_by_branch,
         able_controls,
+        unusable_data_of_user,
+        conforming_data_of_user,
+        rpl_without_restriction,
+        v86_restricted,
+        tss16_and_long_bit,
+        nothing_loaded,
+        nothing_loaded32,
+        nothing_used,
+        lme_without_paging,
     };
     struct vmcs_violation broken;
 
@@ -736,6 +858,7 @@ static void Y07_V041_good_states(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(Y07_V041_good_states),
+        cmocka_unit_test(Y07_V041_good_events),
         cmocka_unit_test(K01_K03_M03_M04_M05_execution_controls),
         cmocka_unit_test(M10_exit_controls),
         cmocka_unit_test(M11_entry_controls),
