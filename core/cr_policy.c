@@ -76,7 +76,6 @@ enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state 
         .real = cr0_real(policy, guest),
         .shadow = guest,
         .efer = efer,
-        .long_mode = lma,
         .load_pdptes = pae_paging(guest, now->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)) != 0,
         .flush = (changed & CR0_PG) != 0,
     };
@@ -100,7 +99,6 @@ enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state 
         .real = cr4_real(policy, value),
         .shadow = value,
         .efer = now->efer,
-        .long_mode = (now->efer & EFER_LMA) != 0,
         .load_pdptes = pae_paging(now->cr0, value, now->efer) && (changed & paging) != 0,
         .flush = (changed & (paging | CR4_PCIDE)) != 0,
     };

@@ -57,8 +57,7 @@ struct cr_state {
  * the read shadow. */
 struct cr_change {
     uint64_t real, shadow;
-    uint64_t efer;    /* guest EFER; LMA follows CR0.PG */
-    bool long_mode;   /* the "IA-32e mode guest" entry control */
+    uint64_t efer;    /* guest EFER; LMA follows CR0.PG, and the "IA-32e mode guest" entry control LMA */
     bool load_pdptes; /* PAE paging: read the four at CR3, check with cr_pdptes_valid, else #GP(0) */
     bool flush;       /* what the CPU would have flushed: INVVPID single context */
 };

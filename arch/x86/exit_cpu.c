@@ -10,9 +10,6 @@
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
 
-#define X2APIC_FIRST  0x800
-#define X2APIC_LAST   0x8ff
-
 #define CR_TYPE_WRITE 0
 #define RIGHTS_TYPE   0xfu
 #define TYPE_TSS16    1u
@@ -40,7 +37,7 @@ enum verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs, struct exit_inf
 }
 
 static bool is_apic_msr(uint32_t index) {
-    return index == IA32_APIC_BASE || (index >= X2APIC_FIRST && index <= X2APIC_LAST);
+    return index == IA32_APIC_BASE || index >> 8 == IA32_X2APIC_BASE >> 8;
 }
 
 static enum msr_verdict read_msr(struct vcpu *v, uint32_t index, uint64_t *value) {
@@ -153,7 +150,7 @@ enum verdict exit_cr(struct vcpu *v, struct guest_regs *regs, struct exit_info *
     vmcs_write(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW, change.shadow);
     vmcs_write(VMCS_GUEST_EFER, change.efer);
     uint32_t entry = vmcs_read(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
-    vmcs_write(VMCS_ENTRY_CONTROLS, entry | (change.long_mode ? ENTRY_IA32E_GUEST : 0));
+    vmcs_write(VMCS_ENTRY_CONTROLS, entry | ((change.efer & EFER_LMA) != 0 ? ENTRY_IA32E_GUEST : 0));
     if (change.flush)
         vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
     return VERDICT_NEXT;

@@ -172,9 +172,9 @@ static void check_config(void) {
 /* What only the boot core does, while the others wait. */
 static void boot_system(void) {
     measure_tsc();
-    vmx_caps_init();
+    vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
     start_cores();
-    if (vmx_resolve() != ERR_OK)
+    if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
     check_config();
     if (partitions_build(&config, &info, &frames) != ERR_OK)

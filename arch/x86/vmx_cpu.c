@@ -21,14 +21,6 @@ void vmx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]) {
     regs[3] = r.edx;
 }
 
-void vmx_caps_init(void) {
-    vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
-}
-
-enum err vmx_resolve(void) {
-    return vmx_ctl_resolve(&vmx_caps, &vmx_controls);
-}
-
 bool vmx_same_as_boot(void) {
     struct vmx_caps mine;
     vmx_caps_read(&mine, vmx_cpuid, cpu_rdmsr);

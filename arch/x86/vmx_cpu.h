@@ -2,19 +2,13 @@
 /* VMX on one CPU: what it can do, turning it on and off. */
 #pragma once
 
-#include "core/err.h"
 #include "core/types.h"
 #include "core/vmx_ctl.h"
 
-/* The boot core's capabilities and the control words made of them; the same for all cores. */
+/* The boot core's capabilities and the control words made of them, both by core/vmx_ctl at start-up;
+ * the same for all cores. */
 extern struct vmx_caps vmx_caps;
 extern struct vmx_controls vmx_controls;
-
-/* Read the boot core's capabilities. */
-void vmx_caps_init(void);
-
-/* Make the control words of them. What is missing has been logged. */
-must_check enum err vmx_resolve(void);
 
 /* Compare this core with the boot core; for cores with differences, all logged. Each CPU. */
 bool vmx_same_as_boot(void);
