@@ -39,12 +39,18 @@ static void die_msr(void) {
     wrmsr(0x3A, 1);
 }
 
+/* For a debugger that damages the hypervisor's tables at this mark; the TLB must forget what they were. */
+static void die_misconfig(void) {
+    __asm__ volatile("xchg %%bx, %%bx; mov %%cr3, %%rax; mov %%rax, %%cr3" : : : "rax", "memory");
+}
+
 static const struct {
     const char *name;
     void (*die)(void);
 } ways[] = {
-    {"triple", guest_die}, {"nowhere", die_nowhere}, {"udloop", die_udloop}, {"spin", die_spin},
-    {"hlt", die_hlt},      {"reset", die_reset},     {"read", die_read},     {"msr", die_msr},
+    {"triple", guest_die}, {"nowhere", die_nowhere}, {"udloop", die_udloop},
+    {"spin", die_spin},    {"hlt", die_hlt},         {"reset", die_reset},
+    {"read", die_read},    {"msr", die_msr},         {"misconfig", die_misconfig},
 };
 
 void guest_main(void) {

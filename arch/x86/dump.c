@@ -12,6 +12,7 @@
 #define REASON_IO          30
 #define REASON_CR          28
 #define REASON_EPT         48
+#define REASON_EPT_BAD     49
 #define REASON_ENTRY_STATE 33
 #define REASON_ENTRY_MSRS  34
 #define CODE_BYTES         16
@@ -41,6 +42,10 @@ static void dump_qualification(const struct exit_info *info) {
         log_line("  %s%s%s of guest-physical 0x%lx, linear 0x%lx%s", (q & 1) != 0 ? "read " : "",
                  (q & 2) != 0 ? "write " : "", (q & 4) != 0 ? "fetch " : "", vmcs_read(VMCS_GUEST_PHYSICAL),
                  vmcs_read(VMCS_GUEST_LINEAR), (q & 0x100) != 0 ? "" : ", during a page walk");
+        break;
+    case REASON_EPT_BAD:
+        log_line("  the hypervisor's own table is damaged, on the way to guest-physical 0x%lx",
+                 vmcs_read(VMCS_GUEST_PHYSICAL));
         break;
     case REASON_IO:
         log_line("  %s port 0x%lx, %lu bytes%s", (q & 8) != 0 ? "IN from" : "OUT to", q >> 16 & 0xffff,

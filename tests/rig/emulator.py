@@ -63,12 +63,13 @@ class Found(NamedTuple):
     match: re.Match
 
 
-def bochs_script():
-    """Debugger commands: hurry the BIOS, run, and quit when the run ends or SIGINT stops it."""
+def bochs_script(at_break):
+    """Debugger commands: hurry the BIOS, run, and quit when the run ends or SIGINT stops it. at_break: what to do
+    where a guest executes XCHG BX, BX, then it goes on."""
     lines = [f"pb {BIOS_TIMER:#x}", "c", "c"]
     for tick in range(BIOS_TICKS_TO_SKIP - 2):
         lines += ["c", f"setpmem {BIOS_CLOCK:#x} 4 {0x164000 + tick * 0x100:#x}"]
-    return "\n".join(lines + ["d 1", "c", "q", ""])
+    return "\n".join([*lines, "d 1", "c", *([*at_break, "c"] if at_break else []), "q", ""])
 
 
 def host_has_nested_vmx():
@@ -85,10 +86,12 @@ class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
     def __init__(self, iso, directory, emulator="bochs", cpus=4, memory=512, model=None,
-                 uefi=False, kvm=False, any_msr=False, extra=()):
-        """any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that."""
+                 uefi=False, kvm=False, any_msr=False, extra=(), at_break=()):
+        """any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
+        Bochs' debugger, given when a guest executes XCHG BX, BX."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
+        self._at_break = at_break
         self.on_output = None  # called with each piece of output, on the reader's thread
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
@@ -127,9 +130,9 @@ class Machine:
                               ignore_bad_msrs=int(any_msr), memory=memory, iso=iso,
                               directory=self.directory, tty=tty_name)
         with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
-            file.write("\n".join([text, *extra, ""]))
+            file.write("\n".join([text, *extra, f"magic_break: enabled={int(bool(self._at_break))}", ""]))
         with open(self._path("script"), "w", encoding="utf-8") as file:
-            file.write(bochs_script())
+            file.write(bochs_script(self._at_break))
         environment = {"SDL_VIDEODRIVER": "dummy"}
         if os.path.exists(WITNESS):
             environment |= {"LD_PRELOAD": WITNESS, "MULLION_WITNESS": self._path("witness")}

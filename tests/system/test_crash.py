@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A partition that goes wrong goes alone, and the machine ends as the config says."""
+import re
 import subprocess
 import sys
 
@@ -65,6 +66,32 @@ def test_restart(lab):
         machine.wait_for(r"^again: restart 3$", HYPERVISOR, timeout=60)
         machine.wait_for(JITTER_LINE, "steady", since=machine.here(), timeout=60)
         assert machine.find(RESTARTED).match[1] == "again"
+
+
+def where_ept_root_is(machine):
+    """Physical address of the variable that holds the root of the first partition's EPT."""
+    loaded = int(machine.wait_for(r"loaded at 0x([0-9a-f]{8})$", HYPERVISOR, timeout=60).match[1], 16)
+    names = subprocess.run(["nm", f"{TOP}/build/mullion.elf"], capture_output=True, text=True, check=True).stdout
+    at = {name: int(address, 16) for address, _, name in (line.split() for line in names.splitlines())}
+    return loaded + at["epts"] - at["image_start"] + 16  # struct pagetable.root
+
+
+def test_X37_damaged_tables_stop_their_partition_alone(lab):
+    """Runs repeat: the first says where to look, the second shows the debugger the root, and in the third it
+    makes the first entry one that may be written but not read, which is a misconfiguration."""
+    config = partition("bad", 0, "crash.elf", cmdline="misconfig") + partition("steady", 1, "jitter.elf")
+    image = lab.image("misconfig", config, ["jitter.elf", "crash.elf"])
+    with lab.boot("misconfig-1", image, cpus=2) as machine:
+        pointer = where_ept_root_is(machine)
+    with lab.boot("misconfig-2", image, cpus=2, at_break=[f"xp /1gx {pointer:#x}"]) as machine:
+        machine.wait_for(r"^crash: survived misconfig$", "bad", timeout=60)
+        with open(f"{machine.directory}/stdout", encoding="ascii", errors="replace") as out:
+            root = int(re.findall(r"^0x0*%x .*:\t0x([0-9a-f]+)" % pointer, out.read(), re.M)[0], 16)
+    with lab.boot("misconfig-3", image, cpus=2, at_break=[f"setpmem {root:#x} 4 2"]) as machine:
+        machine.wait_for(r"exit 49 \(EPT misconfiguration\)", HYPERVISOR, timeout=30)
+        machine.wait_for(r"own table is damaged, on the way to guest-physical 0x[0-9a-f]+", HYPERVISOR)
+        machine.wait_for(r"^bad: stopped, crashed$", HYPERVISOR)
+        machine.wait_for(JITTER_LINE, "steady", since=machine.here(), timeout=60)
 
 
 @pytest.mark.parametrize("kernel, cmdline, status", [("hello.elf", "", 0),
