@@ -4,6 +4,7 @@
 
 #include "core/acpi_gen.h"
 #include "core/guest_layout.h"
+#include "core/str.h"
 
 #define PORT_KEYBOARD  0x64 /* 8042 command port */
 #define KEYBOARD_RESET 0xfeu
@@ -26,6 +27,13 @@ enum trap_target trap_map_out(const struct partition_config *config, uint16_t po
     if (port == ACPI_SLEEP_PORT && (value & ACPI_SLEEP_ENABLE) != 0)
         return TRAP_POWER_OFF;
     return trap_map_in(config, port);
+}
+
+void trap_map_io_bitmap(const struct partition_config *config, uint8_t bitmap[TRAP_IO_BITMAP_BYTES]) {
+    memset(bitmap, 0xff, TRAP_IO_BITMAP_BYTES);
+    for (unsigned i = 0; i < config->ports.count; i++)
+        for (uint64_t port = config->ports.at[i].base; port < range_end(config->ports.at[i]); port++)
+            bitmap[port / 8] &= (uint8_t)~BIT(port % 8);
 }
 
 enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write) {

@@ -9,11 +9,10 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/partition.h"
-#include "core/str.h"
+#include "core/trap_map.h"
 
-#define IO_BITMAP_BYTES (2 * PAGE_SIZE)
-#define EPTP_WB         6u
-#define EPTP_WALK       ((PT_LEVELS - 1u) << 3)
+#define EPTP_WB   6u
+#define EPTP_WALK ((PT_LEVELS - 1u) << 3)
 
 static struct pagetable epts[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 static struct vcpu *vcpus[MAX_CPUS] __attribute__((section(".bss.sealed")));
@@ -23,17 +22,11 @@ struct vcpu *partitions_vcpu(unsigned cpu) {
     return vcpus[cpu];
 }
 
-/* All ones: every port exits. Then holes for what the config grants. */
 static enum err build_io_bitmaps(struct partition *p, struct frames *frames) {
-    const struct partition_config *c = p->config;
-    enum err e = frames_alloc(frames, IO_BITMAP_BYTES, &p->io_bitmaps);
-    if (e != ERR_OK)
-        return e;
-    uint8_t *bitmap = memset(host_phys(p->io_bitmaps, IO_BITMAP_BYTES), 0xff, IO_BITMAP_BYTES);
-    for (unsigned i = 0; i < c->ports.count; i++)
-        for (uint64_t port = c->ports.at[i].base; port < range_end(c->ports.at[i]); port++)
-            bitmap[port / 8] &= (uint8_t)~BIT(port % 8);
-    return ERR_OK;
+    enum err e = frames_alloc(frames, TRAP_IO_BITMAP_BYTES, &p->io_bitmaps);
+    if (e == ERR_OK)
+        trap_map_io_bitmap(p->config, host_phys(p->io_bitmaps, TRAP_IO_BITMAP_BYTES));
+    return e;
 }
 
 static enum err build_ept(struct partition *p, struct frames *frames) {

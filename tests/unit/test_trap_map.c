@@ -20,6 +20,23 @@ static void X05_G11_every_port(void **state) {
     }
 }
 
+static void C06_every_bit_of_the_bitmap(void **state) {
+    static struct partition_config config;
+    static uint8_t bitmap[TRAP_IO_BITMAP_BYTES];
+
+    (void)state;
+    config.ports.count = 3;
+    config.ports.at[0] = (struct range){0x60, 1};
+    config.ports.at[1] = (struct range){0x7ffe, 4};
+    config.ports.at[2] = (struct range){0xfff9, 7};
+    trap_map_io_bitmap(&config, bitmap);
+    for (uint32_t port = 0; port < 0x10000; port++) {
+        bool granted = port == 0x60 || (port >= 0x7ffe && port < 0x8002) || port >= 0xfff9;
+
+        assert_int_equal(bitmap[port / 8] >> port % 8 & 1, !granted);
+    }
+}
+
 static void X05_ways_to_end(void **state) {
     (void)state;
     assert_int_equal(trap_map_out(&without, 0xcf9, 6), TRAP_RESET);
@@ -58,6 +75,7 @@ static void X27_X36_G11_every_offset(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(X05_G11_every_port),
+        cmocka_unit_test(C06_every_bit_of_the_bitmap),
         cmocka_unit_test(X05_ways_to_end),
         cmocka_unit_test(X27_X36_G11_every_offset),
     };
