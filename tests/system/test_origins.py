@@ -6,7 +6,7 @@ import os
 
 import pytest
 from conftest import GUESTS, LINUX_CMDLINE, partition
-from messages import HYPERVISOR, LINUX_UP
+from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
 
 # partition: its kernel, its EAX, its CS, what comes first of what it was told
 TOLD = {
@@ -125,14 +125,28 @@ def test_memory_tester(lab):
         assert not machine.find(r"memtest.*stopped", HYPERVISOR)
 
 
+def archive(name, text):
+    """A cpio archive of one file."""
+    def entry(name, data, mode):
+        fields = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+    return entry(name, text.encode(), 0o100644) + entry("TRAILER!!!", b"", 0)
+
+
 def test_linux_by_its_32_bit_entry(lab):
-    """Debian's kernel, in a copy that does not say that it has a 64-bit entry."""
+    """Debian's kernel, in a copy that does not say that it has a 64-bit entry; and two archives are one initrd."""
     with open(os.path.join(GUESTS, "linux/vmlinuz"), "rb") as file:
         kernel = bytearray(file.read())
     kernel[0x236] &= ~1 & 0xFF  # xloadflags: XLF_KERNEL_64
-    with open(os.path.join(GUESTS, "vmlinuz-32"), "wb") as file:
-        file.write(kernel)
-    config = partition("linux", 0, "vmlinuz-32", memory="256M", initrd="initrd.img", cmdline=LINUX_CMDLINE)
-    image = lab.image("linux32", config, ["vmlinuz-32", "initrd.img"])
+    for name, content in {"vmlinuz-32": kernel, "more.img": archive("more", "from the second archive\n")}.items():
+        with open(os.path.join(GUESTS, name), "wb") as file:
+            file.write(content)
+    config = partition("linux", 0, "vmlinuz-32", memory="256M", initrd="initrd.img", module="more.img",
+                       cmdline=LINUX_CMDLINE)
+    image = lab.image("linux32", config, ["vmlinuz-32", "initrd.img", "more.img"])
     with lab.boot("linux32", image, cpus=1, memory=512) as machine:
         machine.wait_for(LINUX_UP, "linux", timeout=240)
+        machine.wait_for(LINUX_PROMPT, "linux")
+        machine.send("cat /more\r")
+        machine.wait_for(r"^from the second archive$", "linux")
