@@ -53,10 +53,10 @@ SOURCES := $(CORE) $(HW) $(HEADERS) \
            $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.c))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
-.PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts
+.PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts check-rows
 check: | $(TO_BUILD) $(TO_TEST) ## both compilers, unit tests, the rules of the house
 	+@$(MAKE) $(PARALLEL) check-gcc check-clang guests unit check-house check-headers check-format \
-	    check-cppcheck check-scripts
+	    check-cppcheck check-scripts check-rows
 
 check-gcc:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc all > $(BUILD)/check-gcc.log 2>&1 || \
@@ -89,6 +89,9 @@ check-cppcheck:
 check-scripts:
 	@shellcheck $(SCRIPTS)
 	@echo "shellcheck: nothing found in $(words $(SCRIPTS)) scripts"
+
+check-rows: ## rows of the VMX surface against the tests that name them
+	@$(PYTHON) tests/rig/rows.py
 
 # ---- Fuzzing ---------------------------------------------------------------------------------
 FUZZ_SECONDS := 60

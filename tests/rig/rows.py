@@ -13,7 +13,7 @@ ID = r"(?<![A-Za-z0-9])(?:V\d{3}|[CKGXYM]\d{2}|[ID]\d)(?![0-9A-Za-z])"
 
 # Where the names of tests stand. An underscore ends an id in a function's name.
 NAMES = {
-    "tests/unit/test_*.c": r"cmocka_unit_test(?:_setup_teardown)?\(\s*(\w+)",
+    "tests/unit/test_*.c": r"cmocka_unit_test(?:_setup(?:_teardown)?)?\(\s*(\w+)|^\s*\{\"([CKVGXYM]\d\d[^\"]*)\"",
     "guests/rows/*.c": r"EXPECT\(\s*\"([^\"]+)\"|^\s*\{\"([^\"]+)\", \w+, \"",
     "guests/*.c": r"EXPECT\(\s*\"([^\"]+)\"",
     "tests/system/test_*.py": r"^def (test_\w+)|^ROW = \"([^\"]+)\"",

@@ -57,7 +57,7 @@ def test_what_a_guest_survives(lab):
         assert machine.find(CRASHED) is None
 
 
-def test_restart(lab):
+def test_G10_restart(lab):
     """on_exit = restart: it crashes again and again, the other still goes on."""
     config = partition("steady", 1, "jitter.elf") + \
         partition("again", 0, "crash.elf", cmdline="triple", on_exit="restart")

@@ -8,7 +8,7 @@ import pytest
 from conftest import CR4_VMXE, TOP, cr4_of_cores, partition
 from iso import make_iso
 from messages import HYPERVISOR, JITTER_LINE
-from patch import PROLOGUE, patch
+from patch import PROLOGUE, instruction, patch
 
 # A function that runs after the tables are in use, what it is made to do, and what the panic says.
 FAULTS = {
@@ -89,6 +89,19 @@ def test_Y17_exit_without_a_handler_stops_its_partition(lab):
         machine.wait_for(r"exit 48 \(EPT violation\)", HYPERVISOR)
         machine.wait_for(r"^reader: stopped, crashed$", HYPERVISOR)
         machine.wait_for(JITTER_LINE, "steady", since=machine.here())
+
+
+def test_X37_EPT_misconfiguration_stops_its_partition(lab):
+    """Every page of RAM gets memory type 2, which is reserved: the first fetch misconfigures, and the record says
+    so; the machine stays up for those that do not."""
+    config = partition("first", 0, "hello.elf") + partition("second", 1, "hello.elf")
+    leaf, reserved = (bytes([value, 0, 0, 0, 0, 0, 0, 0]) for value in (0x37, 0x17))
+    with boot_patched(lab, "misconfigured", config, "pt_ept", instruction(leaf, reserved, 256), cpus=2) as machine:
+        for name in ("first", "second"):
+            machine.wait_for(rf"^{name}: vCPU 0 on core \d: an exit that must not happen$", HYPERVISOR, timeout=120)
+            machine.wait_for(rf"^{name}: stopped, crashed$", HYPERVISOR)
+        assert machine.find(r"exit 49 \(EPT misconfiguration\)", HYPERVISOR)
+        assert machine.find("PANIC", HYPERVISOR) is None
 
 
 def test_core_that_does_not_answer_is_left_out(lab):

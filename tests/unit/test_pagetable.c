@@ -64,7 +64,7 @@ static void expect_leaf(uint64_t at, uint64_t from, uint64_t to, uint64_t bytes,
     assert_int_equal(leaf.attributes, attributes);
 }
 
-static void test_ept_bits(void **state) {
+static void V074_C20_ept_bits(void **state) {
     uint64_t first;
 
     (void)state;
@@ -341,7 +341,7 @@ static void test_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ept_bits),
+        cmocka_unit_test(V074_C20_ept_bits),
         cmocka_unit_test(test_host_bits),
         cmocka_unit_test(test_attributes_come_back),
         cmocka_unit_test(test_biggest_pages),
