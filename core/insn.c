@@ -16,14 +16,13 @@ enum { RAX = 0, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
 #define FLAG_SF 0x080u
 #define FLAG_OF 0x800u
 
-struct cursor {
+struct decoder {
     const uint8_t *bytes;
     unsigned count, at;
     enum err err; /* the first one stays */
-};
+    enum insn_mode mode;
 
-struct prefixes {
-    bool operand_size, address_size, lock, repeat, has_segment;
+    bool operand_size, address_size, lock, repeat, has_segment; /* prefixes */
     enum insn_segment segment;
     uint8_t rex; /* 0 = none */
 };
@@ -48,31 +47,6 @@ static const struct form forms[] = {
     {0x0fb6, 0x0fb7, INSN_MOVZX, REG_MEM}, {0x0fbe, 0x0fbf, INSN_MOVSX, REG_MEM},
 };
 
-/* The next `bytes` bytes, little-endian; 0 once there was an error. */
-static uint64_t take(struct cursor *c, unsigned bytes) {
-    uint64_t value = 0;
-
-    if (c->err != ERR_OK)
-        return 0;
-    if (c->at + bytes > INSN_MAX_BYTES) {
-        c->err = ERR_MALFORMED;
-        return 0;
-    }
-    if (c->at + bytes > c->count) {
-        c->err = ERR_RANGE;
-        return 0;
-    }
-    for (unsigned i = 0; i < bytes; i++)
-        value |= (uint64_t)c->bytes[c->at++] << (8 * i);
-    return value;
-}
-
-static uint64_t sign_extend(uint64_t value, unsigned bytes) {
-    unsigned unused = 64 - 8 * bytes;
-
-    return (uint64_t)((int64_t)(value << unused) >> unused);
-}
-
 uint64_t insn_cut(uint64_t value, unsigned bytes) {
     return value & UINT64_MAX >> (64 - 8 * bytes);
 }
@@ -82,33 +56,48 @@ uint64_t insn_merge(uint64_t old, uint64_t value, unsigned bytes) {
     return bytes >= 4 ? value : (old ^ insn_cut(old, bytes)) | value;
 }
 
-/* Returns the first byte that is no prefix. */
-static uint8_t take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *p) {
-    for (;;) {
-        uint8_t byte = (uint8_t)take(c, 1), rex = 0;
+static uint64_t sign_extend(uint64_t value, unsigned bytes) {
+    unsigned unused = 64 - 8 * bytes;
+    return (uint64_t)((int64_t)(value << unused) >> unused);
+}
 
+/* The next `bytes` bytes, little-endian; 0 once there was an error. */
+static uint64_t take(struct decoder *d, unsigned bytes) {
+    unsigned end = d->at + bytes;
+    uint64_t value = 0;
+    if (d->err == ERR_OK && (end > d->count || end > INSN_MAX_BYTES))
+        d->err = end > INSN_MAX_BYTES ? ERR_MALFORMED : ERR_RANGE;
+    for (unsigned i = 0; i < bytes && d->err == ERR_OK; i++)
+        value |= (uint64_t)d->bytes[d->at++] << (8 * i);
+    return value;
+}
+
+/* Returns the first byte that is no prefix. */
+static uint8_t take_prefixes(struct decoder *d) {
+    for (;;) {
+        uint8_t byte = (uint8_t)take(d, 1), rex = 0;
         if (byte == 0x64 || byte == 0x65) {
-            p->has_segment = true;
-            p->segment = byte == 0x64 ? INSN_FS : INSN_GS;
+            d->has_segment = true;
+            d->segment = byte == 0x64 ? INSN_FS : INSN_GS;
         } else if ((byte & 0xe7) == 0x26) {
-            if (mode != INSN_64) { /* where they count for nothing */
-                p->has_segment = true;
-                p->segment = (enum insn_segment)(byte >> 3 & 3); /* 26 2E 36 3E */
+            if (d->mode != INSN_64) { /* where they count for nothing */
+                d->has_segment = true;
+                d->segment = (enum insn_segment)(byte >> 3 & 3); /* 26 2E 36 3E */
             }
         } else if (byte == 0x66) {
-            p->operand_size = true;
+            d->operand_size = true;
         } else if (byte == 0x67) {
-            p->address_size = true;
+            d->address_size = true;
         } else if (byte == 0xf0) {
-            p->lock = true;
+            d->lock = true;
         } else if (byte == 0xf2 || byte == 0xf3) {
-            p->repeat = true;
-        } else if (mode == INSN_64 && (byte & 0xf0) == 0x40) {
+            d->repeat = true;
+        } else if (d->mode == INSN_64 && (byte & 0xf0) == 0x40) {
             rex = byte;
         } else {
             return byte;
         }
-        p->rex = rex; /* counts only right before the opcode */
+        d->rex = rex; /* counts only right before the opcode */
     }
 }
 
@@ -127,86 +116,63 @@ static bool find_form(unsigned opcode, enum insn_mode mode, struct form *out) {
     return false;
 }
 
-static void take_displacement(struct cursor *c, struct insn *out, unsigned bytes) {
-    if (bytes > 0)
-        out->displacement = (int64_t)sign_extend(take(c, bytes), bytes);
+/* A register number with the bit of REX that belongs to it. */
+static uint8_t extended(const struct decoder *d, unsigned number, unsigned rex_bit) {
+    return (uint8_t)(number | ((d->rex & rex_bit) != 0 ? 8u : 0u));
 }
 
-static void take_address_16(struct cursor *c, unsigned mod, unsigned rm, struct insn *out) {
+/* Each returns the bytes of the displacement, which is next. */
+static unsigned take_address_16(unsigned mod, unsigned rm, struct insn *out) {
     static const int8_t bases[] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
     static const int8_t indexes[] = {RSI, RDI, RSI, RDI, -1, -1, -1, -1};
-
-    out->base = bases[rm];
+    bool no_base = mod == 0 && rm == 6;
+    out->base = no_base ? -1 : bases[rm];
     out->index = indexes[rm];
-    if (mod == 0 && rm == 6) {
-        out->base = -1;
-        mod = 2;
-    }
-    take_displacement(c, out, mod);
+    return no_base ? 2 : mod;
 }
 
-static void take_address(struct cursor *c, const struct prefixes *p, enum insn_mode mode, unsigned mod,
-                         unsigned rm, struct insn *out) {
-    unsigned displacement = mod == 2 ? 4 : mod;
+static unsigned take_address(struct decoder *d, unsigned mod, unsigned rm, struct insn *out) {
     unsigned base = rm;
-
     if (rm == RSP) {
-        unsigned sib = (unsigned)take(c, 1);
-        unsigned index = (sib >> 3 & 7) | ((p->rex & REX_X) != 0 ? 8u : 0u);
-
+        unsigned sib = (unsigned)take(d, 1), index = extended(d, sib >> 3 & 7, REX_X);
         base = sib & 7;
         out->scale = (uint8_t)(1u << (sib >> 6));
         out->index = index == RSP ? -1 : (int8_t)index;
     }
     if (mod == 0 && base == RBP) {
-        out->rip_relative = rm == RBP && mode == INSN_64;
-        displacement = 4;
-    } else {
-        out->base = (int8_t)(base | ((p->rex & REX_B) != 0 ? 8u : 0u));
+        out->rip_relative = rm == RBP && d->mode == INSN_64;
+        return 4;
     }
-    take_displacement(c, out, displacement);
+    out->base = (int8_t)extended(d, base, REX_B);
+    return mod == 2 ? 4 : mod;
 }
 
-static void take_memory(struct cursor *c, const struct prefixes *p, enum insn_mode mode, uint8_t modrm,
-                        struct insn *out) {
-    if (out->address_bytes == 2)
-        take_address_16(c, modrm >> 6, modrm & 7, out);
-    else
-        take_address(c, p, mode, modrm >> 6, modrm & 7, out);
+static void take_memory(struct decoder *d, unsigned mod, unsigned rm, struct insn *out) {
+    unsigned bytes = out->address_bytes == 2 ? take_address_16(mod, rm, out) : take_address(d, mod, rm, out);
+    if (bytes > 0)
+        out->displacement = (int64_t)sign_extend(take(d, bytes), bytes);
     if (out->base == RBP || out->base == RSP)
         out->segment = INSN_SS;
 }
 
-static unsigned operand_bytes(enum insn_mode mode, const struct prefixes *p) {
-    if ((p->rex & REX_W) != 0)
-        return 8;
-    return (mode == INSN_16) != p->operand_size ? 2 : 4;
-}
-
-static void set_sizes(struct insn *out, unsigned opcode, unsigned operand) {
-    unsigned wide = (opcode & 1) != 0 ? operand : 1;
-
-    if (opcode > 0xff) /* MOVZX, MOVSX */
-        wide = (opcode & 1) != 0 ? 2 : 1;
-    else if (opcode == 0x63)
-        wide = operand == 2 ? 2 : 4;
-    out->mem_bytes = (uint8_t)wide;
-    out->reg_bytes = (uint8_t)(opcode > 0xff || opcode == 0x63 ? operand : wide);
-}
-
-static void set_register(struct insn *out, const struct prefixes *p, unsigned reg) {
-    if (out->reg_bytes == 1 && p->rex == 0 && reg >= 4) {
-        out->high_byte = true;
-        reg -= 4;
+static void set_sizes(const struct decoder *d, unsigned opcode, struct insn *out) {
+    uint8_t operand = (d->rex & REX_W) != 0 ? 8 : (d->mode == INSN_16) != d->operand_size ? 2 : 4;
+    bool odd = (opcode & 1) != 0;
+    out->address_bytes = (uint8_t)(!d->address_size ? d->mode : d->mode == INSN_32 ? 2 : 4);
+    out->mem_bytes = out->reg_bytes = odd ? operand : 1;
+    if (opcode > 0xff || opcode == 0x63) { /* MOVZX, MOVSX; MOVSXD */
+        out->reg_bytes = operand;
+        out->mem_bytes = opcode == 0x63 ? (operand == 2 ? 2 : 4) : odd ? 2 : 1;
     }
-    out->reg = (uint8_t)(reg | ((p->rex & REX_R) != 0 ? 8u : 0u));
+}
+
+static void set_register(const struct decoder *d, unsigned reg, struct insn *out) {
+    out->high_byte = out->reg_bytes == 1 && d->rex == 0 && reg >= 4;
+    out->reg = extended(d, out->high_byte ? reg - 4 : reg, REX_R);
 }
 
 static void set_accesses(struct insn *out, enum shape shape) {
-    if (shape == STRING)
-        return;
     bool compares = out->op == INSN_CMP || out->op == INSN_TEST;
-
     out->mem_first = shape != REG_MEM && shape != ACC_MOFFS;
     out->has_immediate = shape == MEM_IMM || shape == MEM_IMM8;
     out->reads_mem = out->op != INSN_MOV || !out->mem_first;
@@ -215,66 +181,58 @@ static void set_accesses(struct insn *out, enum shape shape) {
 }
 
 /* What follows the opcode. False: not a form of ours. */
-static bool take_operands(struct cursor *c, const struct prefixes *p, enum insn_mode mode,
-                          const struct form *form, struct insn *out) {
+static bool take_operands(struct decoder *d, const struct form *form, struct insn *out) {
     if (form->shape == STRING)
         return true;
     if (form->shape == ACC_MOFFS || form->shape == MOFFS_ACC) {
-        out->displacement = (int64_t)take(c, out->address_bytes);
-        return true;
+        out->displacement = (int64_t)take(d, out->address_bytes);
+    } else {
+        uint8_t modrm = (uint8_t)take(d, 1);
+        unsigned reg = modrm >> 3 & 7;
+        if (modrm >= 0xc0)
+            return false; /* two registers */
+        if (form->shape == MEM_REG || form->shape == REG_MEM)
+            set_register(d, reg, out);
+        else if (form->first <= 0x83)
+            out->op = (enum insn_op)reg;
+        else if (reg != 0)
+            return false;
+        take_memory(d, modrm >> 6, modrm & 7, out);
     }
-    uint8_t modrm = (uint8_t)take(c, 1);
-    unsigned reg = modrm >> 3 & 7;
-
-    if (modrm >= 0xc0)
-        return false; /* two registers */
-    if (form->shape == MEM_REG || form->shape == REG_MEM)
-        set_register(out, p, reg);
-    else if (form->first <= 0x83)
-        out->op = (enum insn_op)reg;
-    else if (reg != 0)
-        return false;
-    take_memory(c, p, mode, modrm, out);
-    if (form->shape == MEM_IMM || form->shape == MEM_IMM8) {
-        unsigned bytes = form->shape == MEM_IMM8 ? 1 : out->mem_bytes;
-
-        bytes = bytes == 8 ? 4 : bytes;
-        out->immediate = sign_extend(take(c, bytes), bytes);
+    set_accesses(out, form->shape);
+    if (out->has_immediate) {
+        unsigned bytes = form->shape == MEM_IMM8 ? 1 : out->mem_bytes == 8 ? 4 : out->mem_bytes;
+        out->immediate = sign_extend(take(d, bytes), bytes);
     }
-    return true;
+    return out->op != 2 && out->op != 3; /* ADC, SBB */
 }
 
 enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out) {
-    struct cursor c = {bytes, count, 0, ERR_OK};
-    struct prefixes p = {0};
-    unsigned opcode = take_prefixes(&c, mode, &p);
+    struct decoder d = {.bytes = bytes, .count = count, .mode = mode};
+    unsigned opcode = take_prefixes(&d);
     struct form form;
 
     if (opcode == 0x0f)
-        opcode = 0x0f00 | (unsigned)take(&c, 1);
-    if (c.err != ERR_OK)
-        return c.err;
+        opcode = 0x0f00 | (unsigned)take(&d, 1);
+    if (d.err != ERR_OK)
+        return d.err;
     if (!find_form(opcode, mode, &form))
         return ERR_UNSUPPORTED;
-    *out =
-        (struct insn){.op = form.op, .base = -1, .index = -1, .scale = 1, .lock = p.lock, .repeat = p.repeat};
-    out->address_bytes = (uint8_t)(!p.address_size ? mode : mode == INSN_32 ? 2 : 4);
-    out->segment = INSN_DS;
-    set_sizes(out, opcode, operand_bytes(mode, &p));
-    if (!take_operands(&c, &p, mode, &form, out) || out->op == 2 || out->op == 3)
-        return c.err != ERR_OK ? c.err : ERR_UNSUPPORTED;
-    set_accesses(out, form.shape);
-    if (p.has_segment)
-        out->segment = p.segment;
-    out->length = (uint8_t)c.at;
-    if (c.err == ERR_OK && p.lock && !(out->writes_mem && out->reads_mem))
-        return ERR_MALFORMED;
-    return c.err;
+    *out = (struct insn){.op = form.op, .base = -1, .index = -1, .scale = 1, .segment = INSN_DS};
+    out->lock = d.lock;
+    out->repeat = d.repeat;
+    set_sizes(&d, opcode, out);
+    bool ours = take_operands(&d, &form, out);
+    if (d.has_segment)
+        out->segment = d.segment;
+    out->length = (uint8_t)d.at;
+    if (d.err != ERR_OK || !ours)
+        return d.err != ERR_OK ? d.err : ERR_UNSUPPORTED;
+    return d.lock && !(out->writes_mem && out->reads_mem) ? ERR_MALFORMED : ERR_OK;
 }
 
 uint64_t insn_offset(const struct insn *i, const uint64_t gpr[16], uint64_t rip) {
     uint64_t offset = (uint64_t)i->displacement;
-
     offset += i->rip_relative ? rip + i->length : 0;
     offset += i->base >= 0 ? gpr[i->base] : 0;
     offset += i->index >= 0 ? gpr[i->index] * i->scale : 0;
@@ -320,11 +278,9 @@ void insn_execute(const struct insn *i, uint64_t mem_in, uint64_t reg_in, struct
     uint64_t other = insn_cut(i->has_immediate ? i->immediate : reg_in >> shift, bytes);
     uint64_t a = i->mem_first ? mem : other, b = i->mem_first ? other : mem;
     uint64_t value = insn_cut(operate(i->op, a, b), bytes);
-
     *out = (struct insn_result){.mem = i->writes_mem ? value : mem, .reg = reg_in};
     if (i->writes_reg) {
         uint64_t to_reg = i->op == INSN_XCHG ? mem : i->op == INSN_MOVSX ? sign_extend(value, bytes) : value;
-
         out->reg = i->high_byte ? (reg_in & ~UINT64_C(0xff00)) | to_reg << 8
                                 : insn_merge(reg_in, to_reg, i->reg_bytes);
     }

@@ -38,7 +38,6 @@ void trap_map_io_bitmap(const struct partition_config *config, uint8_t bitmap[TR
 
 enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write) {
     uint64_t page = align_down(at.v, PAGE_SIZE);
-
     if (at.v % 16 + bytes > 4 || (write && bytes != 4))
         return TRAP_NONE;
     if (page == GUEST_LAPIC_BASE && mode == VLAPIC_XAPIC)

@@ -34,7 +34,6 @@ static void window_write(struct vioapic *io, uint32_t value) {
         io->id = value & ID_MASK;
     } else if (pin < VIOAPIC_PINS) {
         uint64_t *entry = &io->entries[pin];
-
         *entry = io->select % 2 == 0 ? (*entry & ~UINT64_C(0xffffffff)) | (value & ENTRY_LOW)
                                      : (uint32_t)*entry | (uint64_t)(value & ENTRY_HIGH) << 32;
     }

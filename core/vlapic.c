@@ -19,29 +19,17 @@
 #define LVT_DEADLINE     0x40000u
 #define LVT_TIMER_MODE   0x60000u /* both set: reserved */
 
-#define MODE_FIXED       0x000u
-#define MODE_NMI         0x400u
-#define MODE_EXTINT      0x700u
-
 #define ICR_STATUS       BIT(12)
-#define ICR_MODE         UINT64_C(0x700)
-#define MODE_LOWEST      UINT64_C(0x100)
-#define FIRST_VECTOR     16 /* below: illegal */
+#define ICR_MODE         0x700u
+#define MODE_LOWEST      0x100u /* this and fixed have a vector */
+#define FIRST_VECTOR     16     /* below: illegal */
 
 #define ESR_SEND_ILLEGAL 0x20u
 
-enum { /* who may do what; the real_ ones are about the real register, else it is ours in regs[] */
-       X_READ = 1,
-       X2_READ = 2,
-       X_WRITE = 4,
-       X2_WRITE = 8,
-       READ = X_READ | X2_READ,
-       WRITE = X_WRITE | X2_WRITE,
-       REAL_READ = 16,
-       REAL_WRITE = 32,
-       READS = READ | REAL_READ,
-       BOTH = READS | WRITE | REAL_WRITE,
-};
+/* Who may do what; REAL: with the real register, else it is ours in regs[]. */
+enum { X_READ = 1, X2_READ = 2, X_WRITE = 4, X2_WRITE = 8, REAL_READ = 16, REAL_WRITE = 32 };
+enum { READ = X_READ | X2_READ, WRITE = X_WRITE | X2_WRITE, READS = READ | REAL_READ };
+enum { WRITES = WRITE | REAL_WRITE, BOTH = READS | WRITES };
 
 /* Of the LVT the real APIC gets the timer and the error entry, which have no delivery mode. A guest has
  * no counters, and the pins and what firmware set up for temperature and corrected errors stay as the
@@ -54,7 +42,7 @@ static const struct rule {
     [APIC_VERSION] = {READS, 0},
     [APIC_TPR] = {BOTH, 0xff},
     [APIC_PPR] = {READS, 0},
-    [APIC_EOI] = {WRITE | REAL_WRITE, 0},
+    [APIC_EOI] = {WRITES, 0},
     [APIC_LDR] = {READ | X_WRITE, 0xff000000},
     [APIC_DFR] = {X_READ | X_WRITE, 0xf0000000},
     [APIC_SVR] = {READ | WRITE, 0x13ff}, /* vector, enable, focus checking, EOI-broadcast suppression */
@@ -63,11 +51,11 @@ static const struct rule {
     [APIC_LVT_CMCI] = {READ | WRITE, 0x107ff},
     [APIC_ICR] = {READ | WRITE, UINT64_C(0xffffffff000ccfff)},
     [APIC_ICR_HIGH] = {X_READ | X_WRITE, 0xff000000},
-    [APIC_LVT_TIMER] = {READ | WRITE | REAL_WRITE, 0x700ff},
+    [APIC_LVT_TIMER] = {READ | WRITES, 0x700ff},
     [APIC_LVT_THERMAL] = {READ | WRITE, 0x107ff},
     [APIC_LVT_PMC] = {READ | WRITE, 0x107ff},
     [APIC_LVT_LINT0... APIC_LVT_LINT1] = {READ | WRITE, 0x1a7ff},
-    [APIC_LVT_ERROR] = {READ | WRITE | REAL_WRITE, 0x100ff},
+    [APIC_LVT_ERROR] = {READ | WRITES, 0x100ff},
     [APIC_INITIAL_COUNT] = {BOTH, 0xffffffff},
     [APIC_CURRENT_COUNT] = {READS, 0},
     [APIC_DIVIDE] = {BOTH, 0xb},
@@ -84,7 +72,6 @@ static uint32_t x2apic_ldr(uint32_t id) {
 
 void vlapic_init_signal(struct vlapic *v) {
     bool x2 = v->mode == VLAPIC_X2APIC;
-
     v->errors = 0;
     for (unsigned reg = 0; reg < VLAPIC_REGS; reg++)
         v->regs[reg] = is_lvt(reg) ? LVT_MASKED : 0;
@@ -104,40 +91,27 @@ void vlapic_reset(struct vlapic *v, uint32_t id, bool bsp, bool tsc_deadline) {
     vlapic_init_signal(v);
 }
 
-/* The rule of a register that may be read, or written, in this way; else NULL and *refusal. */
-static const struct rule *find_rule(const struct vlapic *v, enum vlapic_mode via, unsigned reg,
-                                    unsigned access, enum vlapic_verdict *refusal) {
-    access &= via == VLAPIC_X2APIC ? X2_READ | X2_WRITE : X_READ | X_WRITE;
-    *refusal = via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
-    return via == v->mode && reg < VLAPIC_REGS && (rules[reg].access & access) != 0 ? &rules[reg] : NULL;
+/* What it may do with a register, by this way, in the present mode. */
+static unsigned access_rights(const struct vlapic *v, enum vlapic_mode via, unsigned reg) {
+    unsigned mode_rights = via == VLAPIC_X2APIC ? X2_READ | X2_WRITE : X_READ | X_WRITE;
+    return via == v->mode && reg < VLAPIC_REGS ? rules[reg].access & (mode_rights | REAL_READ | REAL_WRITE)
+                                               : 0;
 }
 
 enum vlapic_verdict vlapic_read(const struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
-    enum vlapic_verdict refusal;
-    const struct rule *rule = find_rule(v, via, reg, READ, &refusal);
-
+    unsigned rights = access_rights(v, via, reg);
     *value = via == v->mode ? 0 : UINT32_MAX;
-    if (rule == NULL)
-        return refusal;
+    if ((rights & READ) == 0)
+        return via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
     *value = v->regs[reg];
-    if ((rule->access & REAL_READ) != 0)
-        return VLAPIC_HARDWARE;
     if (reg == APIC_ICR && via == VLAPIC_X2APIC)
         *value |= (uint64_t)v->regs[APIC_ICR_HIGH] << 32;
-    return VLAPIC_DONE;
+    return (rights & REAL_READ) != 0 ? VLAPIC_HARDWARE : VLAPIC_DONE;
 }
 
 static enum vlapic_verdict to_hardware(struct vlapic_effect *effect, unsigned reg, uint64_t value) {
     *effect = (struct vlapic_effect){reg, value};
     return VLAPIC_HARDWARE;
-}
-
-/* Delivery modes an entry may ask for. */
-static bool lvt_mode_allowed(unsigned reg, uint32_t value) {
-    unsigned mode = value & LVT_MODE;
-    bool is_pin = reg == APIC_LVT_LINT0 || reg == APIC_LVT_LINT1;
-
-    return mode == MODE_FIXED || mode == MODE_NMI || (mode == MODE_EXTINT && is_pin);
 }
 
 static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint64_t wanted,
@@ -146,10 +120,11 @@ static enum vlapic_verdict lvt_write(struct vlapic *v, unsigned reg, uint64_t wa
     uint32_t read_only = LVT_STATUS | ((bits & LVT_LEVEL) != 0 ? LVT_REMOTE_IRR : 0);
     uint32_t value = (uint32_t)wanted & bits;
     bool bad_timer = (value & LVT_TIMER_MODE) == LVT_TIMER_MODE;
-
+    /* A bit a delivery mode: fixed and NMI, and ExtINT for the pins, which have a level. */
+    unsigned modes = (bits & LVT_LEVEL) != 0 ? 0x91 : 0x11;
     if (v->mode == VLAPIC_X2APIC && ((wanted & ~(uint64_t)(bits | read_only)) != 0 || bad_timer))
         return VLAPIC_GP;
-    if (bad_timer || !lvt_mode_allowed(reg, value))
+    if (bad_timer || (modes >> (value & LVT_MODE) / 0x100 & 1) == 0)
         value = (value & ~(LVT_MODE | LVT_TIMER_MODE)) | LVT_MASKED;
     if ((v->regs[APIC_SVR] & SVR_ENABLE) == 0)
         value |= LVT_MASKED;
@@ -192,26 +167,24 @@ static enum vlapic_verdict esr_write(struct vlapic *v, struct vlapic_effect *eff
 
 enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigned reg, uint64_t value,
                                  struct vlapic_effect *effect) {
-    enum vlapic_verdict refusal;
-    const struct rule *rule = find_rule(v, via, reg, WRITE, &refusal);
-
+    unsigned rights = access_rights(v, via, reg);
     *effect = (struct vlapic_effect){0};
-    if (rule == NULL)
-        return refusal;
+    if ((rights & WRITE) == 0)
+        return via == VLAPIC_X2APIC ? VLAPIC_GP : VLAPIC_DONE;
     if (is_lvt(reg))
         return lvt_write(v, reg, value, effect);
     if (reg == APIC_ICR)
         value &= ~ICR_STATUS; /* read-only */
-    if (via == VLAPIC_X2APIC && (value & ~rule->bits) != 0)
+    if (via == VLAPIC_X2APIC && (value & ~rules[reg].bits) != 0)
         return VLAPIC_GP;
-    value &= rule->bits;
+    value &= rules[reg].bits;
     if (reg == APIC_ICR)
         return icr_write(v, value, effect);
     if (reg == APIC_SVR)
         return svr_write(v, (uint32_t)value, effect);
     if (reg == APIC_ESR)
         return esr_write(v, effect);
-    if ((rule->access & REAL_WRITE) != 0)
+    if ((rights & REAL_WRITE) != 0)
         return to_hardware(effect, reg, value);
     v->regs[reg] = (uint32_t)value | (reg == APIC_DFR ? 0x0fffffff : 0);
     return VLAPIC_DONE;
@@ -219,9 +192,9 @@ enum vlapic_verdict vlapic_write(struct vlapic *v, enum vlapic_mode via, unsigne
 
 enum vlapic_verdict vlapic_write_base(struct vlapic *v, uint64_t value) {
     uint64_t mode_bits = value & (BASE_ENABLE | BASE_EXTD);
-    enum vlapic_mode old = v->mode, mode = mode_bits == 0             ? VLAPIC_DISABLED
-                                           : mode_bits == BASE_ENABLE ? VLAPIC_XAPIC
-                                                                      : VLAPIC_X2APIC;
+    enum vlapic_mode old = v->mode, mode = VLAPIC_X2APIC;
+    if (mode_bits != (BASE_ENABLE | BASE_EXTD))
+        mode = mode_bits == 0 ? VLAPIC_DISABLED : VLAPIC_XAPIC;
 
     if ((value & ~(BASE_BSP | BASE_ENABLE | BASE_EXTD)) != BASE_ADDRESS || mode_bits == BASE_EXTD ||
         (old == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) || (old == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))

@@ -7,34 +7,13 @@
 
 #include "core/types.h"
 
-/* Register index: offset in the xAPIC page >> 4, and MSR number - 800H. */
-enum vlapic_reg {
-    APIC_ID = 0x02,
-    APIC_VERSION = 0x03,
-    APIC_TPR = 0x08,
-    APIC_PPR = 0x0a,
-    APIC_EOI = 0x0b,
-    APIC_LDR = 0x0d,
-    APIC_DFR = 0x0e, /* xAPIC only */
-    APIC_SVR = 0x0f,
-    APIC_ISR = 0x10, /* 8 registers each: ISR, TMR, IRR */
-    APIC_IRR = 0x20,
-    APIC_ESR = 0x28,
-    APIC_LVT_CMCI = 0x2f,
-    APIC_ICR = 0x30,
-    APIC_ICR_HIGH = 0x31, /* xAPIC only */
-    APIC_LVT_TIMER = 0x32,
-    APIC_LVT_THERMAL = 0x33,
-    APIC_LVT_PMC = 0x34,
-    APIC_LVT_LINT0 = 0x35,
-    APIC_LVT_LINT1 = 0x36,
-    APIC_LVT_ERROR = 0x37,
-    APIC_INITIAL_COUNT = 0x38,
-    APIC_CURRENT_COUNT = 0x39,
-    APIC_DIVIDE = 0x3e,
-    APIC_SELF_IPI = 0x3f, /* x2APIC only */
-    VLAPIC_REGS = 0x40,
-};
+/* Register index: offset in the xAPIC page >> 4, and MSR number - 800H. ISR, TMR and IRR are 8 registers
+ * each. DFR and ICR_HIGH are there in xAPIC mode only, SELF_IPI in x2APIC mode only. */
+enum { APIC_ID = 0x02, APIC_VERSION, APIC_TPR = 0x08, APIC_PPR = 0x0a, APIC_EOI, APIC_LDR = 0x0d };
+enum { APIC_DFR = 0x0e, APIC_SVR, APIC_ISR = 0x10, APIC_IRR = 0x20, APIC_ESR = 0x28, APIC_LVT_CMCI = 0x2f };
+enum { APIC_ICR = 0x30, APIC_ICR_HIGH, APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PMC, APIC_LVT_LINT0 };
+enum { APIC_LVT_LINT1 = 0x36, APIC_LVT_ERROR, APIC_INITIAL_COUNT, APIC_CURRENT_COUNT };
+enum { APIC_DIVIDE = 0x3e, APIC_SELF_IPI, VLAPIC_REGS };
 
 enum vlapic_mode { VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC };
 

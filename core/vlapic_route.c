@@ -15,7 +15,6 @@ enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS }; /* ICR bits 19:18 */
 static unsigned ipi_kind(uint64_t icr) {
     static const uint8_t kinds[8] = {IPI_FIXED, IPI_FIXED, 0, 0, IPI_NMI, IPI_INIT, IPI_SIPI, 0};
     unsigned kind = kinds[icr >> 8 & 7], shorthand = icr >> 18 & 3;
-
     if (kind == IPI_FIXED)
         return (uint8_t)icr >= FIRST_VECTOR ? kind : IPI_NONE;
     if (kind == IPI_INIT && (icr & (ICR_LEVEL | ICR_ASSERT)) == ICR_LEVEL)
@@ -34,7 +33,6 @@ static bool is_target(const struct vlapic *t, const struct destination *d) {
     enum vlapic_mode mode = __atomic_load_n(&t->mode, __ATOMIC_RELAXED);
     uint32_t ldr = __atomic_load_n(&t->regs[APIC_LDR], __ATOMIC_RELAXED);
     uint32_t dfr = __atomic_load_n(&t->regs[APIC_DFR], __ATOMIC_RELAXED);
-
     if (mode == VLAPIC_DISABLED || d->broadcast)
         return mode != VLAPIC_DISABLED;
     if (!d->logical)
@@ -89,7 +87,6 @@ void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self
 void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint64_t entry, struct ipi *out) {
     struct destination d = {(uint32_t)(entry >> 56), (entry & ICR_LOGICAL) != 0, entry >> 56 == 0xff,
                             UINT64_MAX};
-
     route(all, count, entry & 0x7ff, &d, out); /* mode and vector stand as in an ICR */
     if (out->kind == IPI_SIPI)                 /* not a mode of an IOAPIC */
         *out = (struct ipi){.kind = IPI_NONE};

@@ -9,7 +9,6 @@
 
 static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
     enum vlapic_verdict verdict = vlapic_read(&v->lapic, via, reg, value);
-
     if (verdict == VLAPIC_HARDWARE)
         *value |= lapic_read(reg);
     return verdict == VLAPIC_GP ? MSR_GP : MSR_DONE;
@@ -18,7 +17,6 @@ static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsi
 static enum msr_verdict write_register(struct vcpu *v, enum vlapic_mode via, unsigned reg, uint64_t value) {
     struct vlapic_effect effect;
     enum vlapic_verdict verdict = vlapic_write(&v->lapic, via, reg, value, &effect);
-
     if (verdict == VLAPIC_HARDWARE) {
         lapic_write(effect.reg, effect.value);
     } else if (verdict == VLAPIC_IPI) {
@@ -41,7 +39,6 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) 
     if (index != IA32_APIC_BASE)
         return write_register(v, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value);
     enum vlapic_verdict verdict = vlapic_write_base(&v->lapic, value);
-
     if (verdict == VLAPIC_RESET)
         lapic_reset();
     vcpu_choose_msr_bitmap(v);

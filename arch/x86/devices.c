@@ -63,7 +63,6 @@ uint32_t devices_read(struct vcpu *v, enum trap_target target, unsigned at) {
 
 void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_t value) {
     struct partition *p = v->partition;
-
     if (target == TRAP_NONE)
         return;
     lock_take(&p->lock);
@@ -81,7 +80,6 @@ void devices_write(struct vcpu *v, enum trap_target target, unsigned at, uint32_
 
 unsigned devices_console_write(struct vcpu *v, uint64_t text, unsigned bytes) {
     unsigned taken = 0;
-
     lock_take(&v->partition->lock); /* the ring has one producer: whoever holds this */
     for (; taken < bytes && ring_room(v->partition->uart.tx) > 0; taken++)
         (void)ring_put(v->partition->uart.tx, (uint8_t)(text >> 8 * taken));

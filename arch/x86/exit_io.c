@@ -51,7 +51,6 @@ enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *
     unsigned bytes = (info->qualification & QUAL_SIZE) + 1;
     bool in = (info->qualification & QUAL_IN) != 0, string = (info->qualification & QUAL_STRING) != 0;
     uint32_t value = (uint32_t)insn_cut(regs->rax, bytes);
-
     switch (in || string ? trap_map_in(config, port) : trap_map_out(config, port, value)) {
     case TRAP_POWER_OFF:
         return exit_stop(info, STOP_ASKED, NULL);

@@ -22,7 +22,6 @@ static enum verdict execute(struct vcpu *v, struct guest_regs *regs, struct exit
     struct operand memory;
     enum verdict verdict = operand_passed(v, info, gpa(vmcs_read(VMCS_GUEST_PHYSICAL)), linear, i->mem_bytes,
                                           i->writes_mem, &memory);
-
     if (verdict != VERDICT_NEXT)
         return verdict;
     struct insn_result r;

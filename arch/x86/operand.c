@@ -32,7 +32,6 @@ static bool segment_allows(enum insn_segment s, uint64_t offset, unsigned bytes,
     uint32_t rights = vmcs_read((vmcs_32){VMCS_GUEST_ES_RIGHTS.encoding + 2 * s});
     uint64_t limit = vmcs_read((vmcs_32){VMCS_GUEST_ES_LIMIT.encoding + 2 * s}), last = offset + bytes - 1;
     bool code = (rights & RIGHTS_CODE) != 0, writable = (rights & RIGHTS_WRITABLE) != 0;
-
     if ((rights & RIGHTS_UNUSABLE) != 0 || (write ? code || !writable : code && !writable))
         return false;
     if (!code && (rights & RIGHTS_EXPAND_DOWN) != 0)
@@ -91,7 +90,6 @@ enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum ins
         return fault(info, s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
     uint64_t linear = operand_segment_base(s) + offset;
     enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
-
     if (verdict == VERDICT_NEXT && linear % bytes != 0 && guest_cpl() == 3 &&
         (vmcs_read(VMCS_GUEST_CR0) & CR0_AM) != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC) != 0)
         return fault(info, VECTOR_AC, 0);
@@ -103,7 +101,6 @@ enum verdict operand_passed(const struct vcpu *v, struct exit_info *info, gpa_t 
     *out = (struct operand){.pieces = 1, .piece = {{at, bytes}}};
     if (linear % PAGE_SIZE + bytes > PAGE_SIZE) {
         enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
-
         if (verdict != VERDICT_NEXT)
             return verdict;
     }
@@ -122,7 +119,6 @@ static uint64_t piece_read(struct vcpu *v, gpa_t at, unsigned bytes) {
     unsigned offset = at.v % PAGE_SIZE & ~3u, shift = at.v % 4 * 8;
     const void *ram = guest_map_ptr(&v->partition->map, at, bytes);
     uint64_t value = UINT64_MAX;
-
     if (ram != NULL)
         memcpy(&value, ram, bytes);
     else if (target == TRAP_NONE)
@@ -135,7 +131,6 @@ static uint64_t piece_read(struct vcpu *v, gpa_t at, unsigned bytes) {
 static void piece_write(struct vcpu *v, gpa_t at, unsigned bytes, uint64_t value) {
     enum trap_target target = trap_map_memory(v->lapic.mode, at, bytes, true);
     void *ram = guest_map_ptr(&v->partition->map, at, bytes);
-
     if (ram != NULL)
         memcpy(ram, &value, bytes);
     else if (target == TRAP_NONE)
