@@ -58,6 +58,9 @@ static void check_load(const struct check *c, const struct partition_config *p, 
     struct range ram[3], image = {p->load, bytes > 0 ? bytes : 1};
     unsigned line = p->line_of[KEY_LOAD];
     guest_ram(p, ram);
+    if (p->initrd[0] != '\0' || p->nr_modules > 0)
+        report_error(c->report, line,
+                     "load: a flat binary is told of no modules; leave initrd and module out");
     if (p->load_at_reset && bytes > GUEST_TABLES_BYTES)
         report_error(c->report, line,
                      "load = reset: the kernel has %s; it ends at 1M, and at most %s fit there",

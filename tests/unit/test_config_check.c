@@ -82,10 +82,10 @@ static void bad(const char *text, const char *log) {
 
 static void test_good(void **state) {
     (void)state;
-    good(A "console=vuart\nmmio=0xfe001000+4K,0xc0000000+64K,0xa0000+128K,0xfed01000+4K,"
+    good(A "initrd=i\nconsole=vuart\nmmio=0xfe001000+4K,0xc0000000+64K,0xa0000+128K,0xfed01000+4K,"
            "0xb0000000+1M\n"
            "ports=0x2f8-0x2ff,0x80,0x62-0x63,0x1780-0x17ff,0x1880,0x404-0x407,0x40c,0xa18\n" B(
-               "2-3,0\nconsole=vuart\nload=1M\ninitrd=i\nports=0x400-0x403\n"
+               "2-3,0\nconsole=vuart\nload=1M\nports=0x400-0x403\n"
                "mmio=0xc0010000+4K\n"));
 }
 
@@ -197,6 +197,15 @@ static void test_load_borders(void **state) {
     memset(&boot, 0, sizeof(boot));
     bad(A "load=0xa0000\n", "c:5: load = 0xa0000: the kernel would be at 0xa0000; the partition's "
                             "RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+}
+
+static void test_load_knows_no_modules(void **state) {
+    (void)state;
+    memset(&boot, 0, sizeof(boot));
+    bad(A "load=1M\ninitrd=i\n",
+        "c:5: load: a flat binary is told of no modules; leave initrd and module out\n");
+    bad(A "load=reset\nmodule=i x\n",
+        "c:5: load: a flat binary is told of no modules; leave initrd and module out\n");
 }
 
 static void test_load_at_reset(void **state) {
@@ -344,6 +353,7 @@ int main(void) {
         cmocka_unit_test_setup(test_memory, setup),
         cmocka_unit_test_setup(test_load, setup),
         cmocka_unit_test_setup(test_load_borders, setup),
+        cmocka_unit_test_setup(test_load_knows_no_modules, setup),
         cmocka_unit_test_setup(test_load_at_reset, setup),
         cmocka_unit_test_setup(test_console, setup),
         cmocka_unit_test_setup(test_machine_ports, setup),
