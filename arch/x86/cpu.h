@@ -107,6 +107,11 @@ static inline uint64_t cpu_xgetbv(uint32_t index) {
     return (uint64_t)high << 32 | low;
 }
 
+/* Every component that XCR0 enables, from a 64-byte-aligned XSAVE area. */
+static inline void cpu_xrstor(const void *area) {
+    __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(-1), "d"(-1) : "memory");
+}
+
 static inline void cpu_xsetbv(uint32_t index, uint64_t v) {
     __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }

@@ -25,6 +25,8 @@
 
 #define DR6_RESET        UINT64_C(0xffff0ff0)
 #define XCR0_RESET       1u
+#define XSAVE_BYTES      576u /* legacy region and header */
+#define MXCSR_RESET      0x1f80u
 #define CPUID1_XSAVE     BIT(26)
 #define CPUID1_DEADLINE  BIT(24)
 #define CPUID7_SPEC_CTRL BIT(26)
@@ -81,6 +83,16 @@ static void zero_host_msrs(void) {
         cpu_wrmsr(IA32_XSS, 0);
 }
 
+/* FPU and vector registers: XRSTOR of an empty header puts every component into its initial state. */
+static void reset_fpu(void) {
+    static const uint32_t area[XSAVE_BYTES / 4] __attribute__((aligned(64))) = {[6] = MXCSR_RESET};
+    struct cpuid_regs components = cpu_cpuid(0xd, 0);
+
+    cpu_xsetbv(0, (uint64_t)components.edx << 32 | components.eax);
+    cpu_xrstor(area);
+    cpu_xsetbv(0, XCR0_RESET);
+}
+
 /* What RESET and INIT have in common, "Processor State After Reset". */
 static void init_core(struct vcpu *v) {
     lapic_reset();
@@ -101,7 +113,7 @@ static void reset_core(struct vcpu *v) {
 
     zero_host_msrs();
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
-        cpu_xsetbv(0, XCR0_RESET);
+        reset_fpu();
     vlapic_reset(&v->lapic, v->index, v->index == 0, host_has_deadline());
     (void)!trap_read_msr(IA32_BIOS_SIGN_ID, &microcode);
     if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0)

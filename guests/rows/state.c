@@ -60,6 +60,23 @@ static bool msrs_reset(void) {
     return good;
 }
 
+/* The initial state of XMM5 and MM3; then leaves something in both. */
+static bool fpu_reset(void) {
+    static const uint64_t pattern[2] = {0x1234, 0x5678};
+    uint64_t cr4, xmm[2], mm = 0;
+
+    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+    __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | BIT(9)));
+    __asm__ volatile("movdqu %%xmm5, (%0)" : : "r"(xmm) : "memory");
+    __asm__ volatile("movq %%mm3, %0" : "=r"(mm));
+    __asm__ volatile("movdqu (%0), %%xmm5; movq %1, %%mm3; emms"
+                     :
+                     : "r"(pattern), "r"(pattern[0])
+                     : "memory");
+    __asm__ volatile("mov %0, %%cr4" : : "r"(cr4));
+    return xmm[0] == 0 && xmm[1] == 0 && mm == 0;
+}
+
 /* Leave behind what a restart must clear. */
 static void soil(void) {
     for (uint64_t i = 0; i < 512; i++)
@@ -87,7 +104,7 @@ static void start_state(void) {
                                                   s->edi == 0 && s->esi == 0 && s->ebp == 0 && s->esp == 0 &&
                                                   s->eflags == 2 && s->edx == cpuid(1, 0).eax);
     EXPECT("V010 M01 control registers at the start",
-           s->cr0 == 0x31 && s->cr2 == 0 && s->cr3 == 0 && s->cr4 == 0 && s->efer == 0);
+           s->cr0 == 0x11 && s->cr2 == 0 && s->cr3 == 0 && s->cr4 == 0 && s->efer == 0);
     EXPECT("V010 V020 segments at the start",
            s->cs == 8 && s->ds == 0x10 && s->es == 0x10 && s->ss == 0x10 && s->fs == 0x10 && s->gs == 0x10);
     EXPECT("V028 IDTR at the start", s->idt_base == 0 && s->idt_limit == 0xFFFF);
@@ -96,6 +113,7 @@ static void start_state(void) {
     EXPECT("V010 MSRs at the start", msrs_reset());
     EXPECT("V010 K10 APIC base at the start", rdmsr(MSR_APIC_BASE) == 0xFEE00900);
     EXPECT("V010 local APIC at the start", apic_reset());
+    EXPECT("V010 G14 FPU at the start", fpu_reset());
     EXPECT("V007 memory at the start is scrubbed", is_zero(SCRUBBED, 4096));
     soil();
 }
