@@ -165,6 +165,7 @@ static void all_vcpus(void) {
     EXPECT("V060 and back to xAPIC mode, disabled between", on_each(go_xapic, NULL) && all_ids_right());
     for (unsigned cpu = 1; cpu < guest_nr_cpus(); cpu++)
         guest_cpu_stop(cpu);
+    guest_on_irq(VECTOR, NULL);
 }
 
 const struct row_test rows_vcpus[] = {

@@ -67,6 +67,11 @@ class Lab:
             machine.close()
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.stem != "test_smp_linux")
+
+
 class Shell:
     """The shell of a Linux partition, at its prompt."""
 
