@@ -122,7 +122,7 @@ test: ## all there is: check, a short fuzz, the system tests
 	+@$(MAKE) --no-print-directory system
 
 .PHONY: bench
-bench: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## Linux's way to /init, with and without Mullion
+bench: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## Linux's way to /init: its time with and without Mullion, its exits by reason
 	@$(PYTHON) tests/bench/linux_boot.py
 
 # ---- Figures ---------------------------------------------------------------------------------
