@@ -109,7 +109,8 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
                  info->cause == STOP_RESET ? "resets the partition" : "stops the partition");
         return;
     }
-    log_line("%s: vCPU %u on core %u: %s", name, v->index, v->cpu, info->why);
+    log_line("%s: vCPU %u on core %u: %s", name, v->index, v->cpu,
+             info->why != NULL ? info->why : "an exit that must not happen");
     log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", info->reason,
              exit_reason_name(info->reason), vmcs_read(VMCS_IDT_VECTORING),
              vmcs_read(VMCS_GUEST_INTERRUPTIBILITY), vmcs_read(VMCS_GUEST_ACTIVITY));

@@ -11,37 +11,17 @@
 
 /* HOST_RIP; HOST_RSP is PERCPU_STACK_TOP. */
 vmx_exit_entry:
-    push %r15
-    push %r14
-    push %r13
-    push %r12
-    push %r11
-    push %r10
-    push %r9
-    push %r8
-    push %rdi
-    push %rsi
-    push %rbp
+    .irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp
+    push %\register
+    .endr
     push $0 /* RSP is in the VMCS */
-    push %rbx
-    push %rdx
-    push %rcx
-    push %rax
+    .irp register, rbx, rdx, rcx, rax
+    push %\register
+    .endr
     mov %rsp, %rdi
-    xor %eax, %eax
-    xor %ecx, %ecx
-    xor %edx, %edx
-    xor %ebx, %ebx
-    xor %esi, %esi
-    xor %ebp, %ebp
-    xor %r8d, %r8d
-    xor %r9d, %r9d
-    xor %r10d, %r10d
-    xor %r11d, %r11d
-    xor %r12d, %r12d
-    xor %r13d, %r13d
-    xor %r14d, %r14d
-    xor %r15d, %r15d
+    .irp register, eax, ecx, edx, ebx, esi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+    xor %\register, %\register
+    .endr
     call vmx_exit
 
 /* Enter the guest with the registers on the stack top; never returns. An NMI that arrives inside
@@ -53,22 +33,9 @@ vmx_enter_window:
     cmpb $0, KICKED
     jne 2f
     cmpb $0, LAUNCHED /* the flags live through the pops */
-    pop %rax
-    pop %rcx
-    pop %rdx
-    pop %rbx
-    pop %rbp /* the slot of RSP */
-    pop %rbp
-    pop %rsi
-    pop %rdi
-    pop %r8
-    pop %r9
-    pop %r10
-    pop %r11
-    pop %r12
-    pop %r13
-    pop %r14
-    pop %r15
+    .irp register, rax, rcx, rdx, rbx, rbp /* the slot of RSP */, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+    pop %\register
+    .endr
     je 1f
     vmresume
     jmp 3f

@@ -36,14 +36,6 @@ static enum verdict exit_gp(struct vcpu *v, struct guest_regs *regs, struct exit
     return exit_inject_gp(info);
 }
 
-static enum verdict exit_triple_fault(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    return exit_stop(info, STOP_CRASHED, "triple fault");
-}
-
-static enum verdict exit_task_switch(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    return exit_stop(info, STOP_CRASHED, "hardware task switch, which is not supported");
-}
-
 /* INIT signals, which nobody of ours sends, and bus locks: the exit counter shows them. */
 static enum verdict exit_counted(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     return VERDICT_RESUME;
@@ -59,90 +51,91 @@ static enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct 
 }
 
 static const struct {
-    exit_fn *handle; /* NULL: must not happen; the partition stops */
+    exit_fn *handle; /* NULL: the partition stops, */
     const char *name;
     unsigned flags;
+    const char *why; /* for this reason; NULL: because it must not happen */
 } exit_rows[VCPU_EXIT_REASONS] = {
-    [0] = {exit_exception, "exception or NMI", HAS_QUALIFICATION | HAS_VECTORING},
-    [1] = {NULL, "external interrupt", 0},
-    [2] = {exit_triple_fault, "triple fault", 0},
-    [3] = {exit_counted, "INIT signal", 0},
-    [4] = {NULL, "SIPI", 0},
-    [5] = {NULL, "I/O SMI", 0},
-    [6] = {NULL, "other SMI", 0},
-    [7] = {exit_interrupt_window, "interrupt window", 0},
-    [8] = {exit_nmi_window, "NMI window", 0},
-    [9] = {exit_task_switch, "task switch", HAS_QUALIFICATION},
-    [10] = {exit_cpuid, "CPUID", HAS_LENGTH},
-    [11] = {exit_undefined, "GETSEC", 0},
-    [12] = {NULL, "HLT", 0},
-    [13] = {exit_cache, "INVD", HAS_LENGTH},
-    [14] = {NULL, "INVLPG", 0},
-    [15] = {exit_gp, "RDPMC", 0},
-    [16] = {NULL, "RDTSC", 0},
-    [17] = {exit_undefined, "RSM", 0},
-    [18] = {exit_vmcall, "VMCALL", HAS_LENGTH},
-    [19] = {exit_undefined, "VMCLEAR", 0},
-    [20] = {exit_undefined, "VMLAUNCH", 0},
-    [21] = {exit_undefined, "VMPTRLD", 0},
-    [22] = {exit_undefined, "VMPTRST", 0},
-    [23] = {exit_undefined, "VMREAD", 0},
-    [24] = {exit_undefined, "VMRESUME", 0},
-    [25] = {exit_undefined, "VMWRITE", 0},
-    [26] = {exit_undefined, "VMXOFF", 0},
-    [27] = {exit_undefined, "VMXON", 0},
-    [28] = {exit_cr, "control-register access", HAS_LENGTH | HAS_QUALIFICATION},
-    [29] = {NULL, "MOV DR", 0},
-    [30] = {exit_io, "I/O instruction", HAS_LENGTH | HAS_QUALIFICATION},
-    [31] = {exit_rdmsr, "RDMSR", HAS_LENGTH},
-    [32] = {exit_wrmsr, "WRMSR", HAS_LENGTH},
-    [33] = {NULL, "entry failure: guest state", HAS_QUALIFICATION},
-    [34] = {NULL, "entry failure: MSR loading", HAS_QUALIFICATION},
-    [36] = {exit_undefined, "MWAIT", 0},
-    [37] = {exit_monitor_trap, "monitor trap flag", 0},
-    [39] = {exit_undefined, "MONITOR", 0},
-    [40] = {NULL, "PAUSE", 0},
-    [41] = {NULL, "entry failure: machine check", HAS_QUALIFICATION},
-    [43] = {NULL, "TPR below threshold", 0},
-    [44] = {NULL, "APIC access", HAS_QUALIFICATION},
-    [45] = {NULL, "virtualized EOI", HAS_QUALIFICATION},
-    [46] = {NULL, "access to GDTR or IDTR", 0},
-    [47] = {NULL, "access to LDTR or TR", 0},
-    [48] = {exit_ept_violation, "EPT violation", HAS_QUALIFICATION | HAS_VECTORING},
-    [49] = {NULL, "EPT misconfiguration", 0},
-    [50] = {exit_undefined, "INVEPT", 0},
-    [51] = {NULL, "RDTSCP", 0},
-    [52] = {exit_preemption_timer, "preemption timer", 0},
-    [53] = {exit_undefined, "INVVPID", 0},
-    [54] = {exit_cache, "WBINVD", HAS_LENGTH},
-    [55] = {exit_xsetbv, "XSETBV", HAS_LENGTH},
-    [56] = {NULL, "APIC write", HAS_QUALIFICATION},
-    [57] = {NULL, "RDRAND", 0},
-    [58] = {NULL, "INVPCID", 0},
-    [59] = {exit_undefined, "VMFUNC", 0},
-    [60] = {exit_undefined, "ENCLS", 0},
-    [61] = {NULL, "RDSEED", 0},
-    [62] = {NULL, "page-modification log full", 0},
-    [63] = {exit_gp, "XSAVES", 0},
-    [64] = {exit_gp, "XRSTORS", 0},
-    [65] = {exit_undefined, "PCONFIG", 0},
-    [66] = {NULL, "SPP-related event", 0},
-    [67] = {NULL, "UMWAIT", 0},
-    [68] = {NULL, "TPAUSE", 0},
-    [69] = {exit_undefined, "LOADIWKEY", 0},
-    [70] = {exit_undefined, "ENCLV", 0},
-    [72] = {exit_gp, "ENQCMD PASID", 0},
-    [73] = {exit_gp, "ENQCMDS PASID", 0},
-    [74] = {exit_counted, "bus lock", HAS_VECTORING},
-    [75] = {exit_notify, "notify", HAS_QUALIFICATION | HAS_VECTORING},
-    [76] = {exit_undefined, "SEAMCALL", 0},
-    [77] = {exit_undefined, "TDCALL", 0},
-    [78] = {exit_undefined, "RDMSRLIST", 0},
-    [79] = {exit_undefined, "WRMSRLIST", 0},
-    [80] = {exit_undefined, "URDMSR", 0},
-    [81] = {exit_undefined, "UWRMSR", 0},
-    [84] = {exit_undefined, "RDMSR with an immediate", 0}, /* no control for these two: hidden */
-    [85] = {exit_undefined, "WRMSRNS with an immediate", 0},
+    [0] = {exit_exception, "exception or NMI", HAS_QUALIFICATION | HAS_VECTORING, NULL},
+    [1] = {NULL, "external interrupt", 0, NULL},
+    [2] = {NULL, "triple fault", 0, "triple fault"},
+    [3] = {exit_counted, "INIT signal", 0, NULL},
+    [4] = {NULL, "SIPI", 0, NULL},
+    [5] = {NULL, "I/O SMI", 0, NULL},
+    [6] = {NULL, "other SMI", 0, NULL},
+    [7] = {exit_interrupt_window, "interrupt window", 0, NULL},
+    [8] = {exit_nmi_window, "NMI window", 0, NULL},
+    [9] = {NULL, "task switch", HAS_QUALIFICATION, "hardware task switch, which is not supported"},
+    [10] = {exit_cpuid, "CPUID", HAS_LENGTH, NULL},
+    [11] = {exit_undefined, "GETSEC", 0, NULL},
+    [12] = {NULL, "HLT", 0, NULL},
+    [13] = {exit_cache, "INVD", HAS_LENGTH, NULL},
+    [14] = {NULL, "INVLPG", 0, NULL},
+    [15] = {exit_gp, "RDPMC", 0, NULL},
+    [16] = {NULL, "RDTSC", 0, NULL},
+    [17] = {exit_undefined, "RSM", 0, NULL},
+    [18] = {exit_vmcall, "VMCALL", HAS_LENGTH, NULL},
+    [19] = {exit_undefined, "VMCLEAR", 0, NULL},
+    [20] = {exit_undefined, "VMLAUNCH", 0, NULL},
+    [21] = {exit_undefined, "VMPTRLD", 0, NULL},
+    [22] = {exit_undefined, "VMPTRST", 0, NULL},
+    [23] = {exit_undefined, "VMREAD", 0, NULL},
+    [24] = {exit_undefined, "VMRESUME", 0, NULL},
+    [25] = {exit_undefined, "VMWRITE", 0, NULL},
+    [26] = {exit_undefined, "VMXOFF", 0, NULL},
+    [27] = {exit_undefined, "VMXON", 0, NULL},
+    [28] = {exit_cr, "control-register access", HAS_LENGTH | HAS_QUALIFICATION, NULL},
+    [29] = {NULL, "MOV DR", 0, NULL},
+    [30] = {exit_io, "I/O instruction", HAS_LENGTH | HAS_QUALIFICATION, NULL},
+    [31] = {exit_rdmsr, "RDMSR", HAS_LENGTH, NULL},
+    [32] = {exit_wrmsr, "WRMSR", HAS_LENGTH, NULL},
+    [33] = {NULL, "entry failure: guest state", HAS_QUALIFICATION, NULL},
+    [34] = {NULL, "entry failure: MSR loading", HAS_QUALIFICATION, NULL},
+    [36] = {exit_undefined, "MWAIT", 0, NULL},
+    [37] = {exit_monitor_trap, "monitor trap flag", 0, NULL},
+    [39] = {exit_undefined, "MONITOR", 0, NULL},
+    [40] = {NULL, "PAUSE", 0, NULL},
+    [41] = {NULL, "entry failure: machine check", HAS_QUALIFICATION, NULL},
+    [43] = {NULL, "TPR below threshold", 0, NULL},
+    [44] = {NULL, "APIC access", HAS_QUALIFICATION, NULL},
+    [45] = {NULL, "virtualized EOI", HAS_QUALIFICATION, NULL},
+    [46] = {NULL, "access to GDTR or IDTR", 0, NULL},
+    [47] = {NULL, "access to LDTR or TR", 0, NULL},
+    [48] = {exit_ept_violation, "EPT violation", HAS_QUALIFICATION | HAS_VECTORING, NULL},
+    [49] = {NULL, "EPT misconfiguration", 0, NULL},
+    [50] = {exit_undefined, "INVEPT", 0, NULL},
+    [51] = {NULL, "RDTSCP", 0, NULL},
+    [52] = {exit_preemption_timer, "preemption timer", 0, NULL},
+    [53] = {exit_undefined, "INVVPID", 0, NULL},
+    [54] = {exit_cache, "WBINVD", HAS_LENGTH, NULL},
+    [55] = {exit_xsetbv, "XSETBV", HAS_LENGTH, NULL},
+    [56] = {NULL, "APIC write", HAS_QUALIFICATION, NULL},
+    [57] = {NULL, "RDRAND", 0, NULL},
+    [58] = {NULL, "INVPCID", 0, NULL},
+    [59] = {exit_undefined, "VMFUNC", 0, NULL},
+    [60] = {exit_undefined, "ENCLS", 0, NULL},
+    [61] = {NULL, "RDSEED", 0, NULL},
+    [62] = {NULL, "page-modification log full", 0, NULL},
+    [63] = {exit_gp, "XSAVES", 0, NULL},
+    [64] = {exit_gp, "XRSTORS", 0, NULL},
+    [65] = {exit_undefined, "PCONFIG", 0, NULL},
+    [66] = {NULL, "SPP-related event", 0, NULL},
+    [67] = {NULL, "UMWAIT", 0, NULL},
+    [68] = {NULL, "TPAUSE", 0, NULL},
+    [69] = {exit_undefined, "LOADIWKEY", 0, NULL},
+    [70] = {exit_undefined, "ENCLV", 0, NULL},
+    [72] = {exit_gp, "ENQCMD PASID", 0, NULL},
+    [73] = {exit_gp, "ENQCMDS PASID", 0, NULL},
+    [74] = {exit_counted, "bus lock", HAS_VECTORING, NULL},
+    [75] = {exit_notify, "notify", HAS_QUALIFICATION | HAS_VECTORING, NULL},
+    [76] = {exit_undefined, "SEAMCALL", 0, NULL},
+    [77] = {exit_undefined, "TDCALL", 0, NULL},
+    [78] = {exit_undefined, "RDMSRLIST", 0, NULL},
+    [79] = {exit_undefined, "WRMSRLIST", 0, NULL},
+    [80] = {exit_undefined, "URDMSR", 0, NULL},
+    [81] = {exit_undefined, "UWRMSR", 0, NULL},
+    [84] = {exit_undefined, "RDMSR with an immediate", 0, NULL}, /* no control for these two: hidden */
+    [85] = {exit_undefined, "WRMSRNS with an immediate", 0, NULL},
 };
 
 const char *exit_reason_name(uint32_t reason) {
@@ -150,13 +143,15 @@ const char *exit_reason_name(uint32_t reason) {
 }
 
 static enum verdict handle(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    if (info->reason >= VCPU_EXIT_REASONS || exit_rows[info->reason].handle == NULL)
-        return exit_stop(info, STOP_CRASHED, "an exit that must not happen");
+    if (info->reason >= VCPU_EXIT_REASONS)
+        return exit_stop(info, STOP_CRASHED, NULL);
     unsigned flags = exit_rows[info->reason].flags;
     if ((flags & HAS_LENGTH) != 0)
         info->length = vmcs_read(VMCS_EXIT_LENGTH);
     if ((flags & HAS_QUALIFICATION) != 0)
         info->qualification = vmcs_read(VMCS_QUALIFICATION);
+    if (exit_rows[info->reason].handle == NULL)
+        return exit_stop(info, STOP_CRASHED, exit_rows[info->reason].why);
     enum verdict verdict = exit_rows[info->reason].handle(v, regs, info);
     return (flags & HAS_VECTORING) != 0 ? event_settle(v, info, verdict) : verdict;
 }

@@ -33,7 +33,7 @@ struct exit_info {
     uint8_t vector;         /* to inject */
     bool has_error;
     uint32_t error;
-    const char *why; /* of VERDICT_STOP */
+    const char *why; /* of VERDICT_STOP; NULL with STOP_CRASHED: the exit itself must not happen */
     enum stop_cause cause;
 };
 

@@ -80,7 +80,7 @@ def test_Y17_exit_without_a_handler_stops_its_partition(lab):
     config = partition("reader", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
     guests = os.path.join(TOP, "build/guests")
     kernel = patch(os.path.join(lab.directory, "row.elf"), "exit_rows",
-                   lambda old: old[:48 * 24] + bytes(8) + old[48 * 24 + 8:])
+                   lambda old: old[:48 * 32] + bytes(8) + old[48 * 32 + 8:])
     image = os.path.join(lab.directory, "row.iso")
     make_iso(image, config, {name: os.path.join(guests, name) for name in ("machine.elf", "jitter.elf")},
              kernel=kernel)
