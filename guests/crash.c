@@ -35,6 +35,22 @@ static void die_read(void) {
     guest_print("crash: read 0x%x\n", *(volatile uint32_t *)NOWHERE);
 }
 
+static void die_screen(void) {
+    uint64_t rdi = 0xB8000, rcx = 2000;
+
+    __asm__ volatile("rep stosw" : "+D"(rdi), "+c"(rcx) : "a"(0x0720) : "memory");
+}
+
+static void die_port(void) {
+    (void)inb(0x1F0);
+}
+
+static void die_insb(void) {
+    uint64_t rdi = NOWHERE;
+
+    __asm__ volatile("insb" : "+D"(rdi) : "d"((uint16_t)0x3FF) : "memory");
+}
+
 static void die_msr(void) {
     wrmsr(0x3A, 1);
 }
@@ -48,9 +64,10 @@ static const struct {
     const char *name;
     void (*die)(void);
 } ways[] = {
-    {"triple", guest_die}, {"nowhere", die_nowhere}, {"udloop", die_udloop},
-    {"spin", die_spin},    {"hlt", die_hlt},         {"reset", die_reset},
-    {"read", die_read},    {"msr", die_msr},         {"misconfig", die_misconfig},
+    {"triple", guest_die},  {"nowhere", die_nowhere}, {"udloop", die_udloop},
+    {"spin", die_spin},     {"hlt", die_hlt},         {"reset", die_reset},
+    {"read", die_read},     {"msr", die_msr},         {"misconfig", die_misconfig},
+    {"screen", die_screen}, {"port", die_port},       {"insb", die_insb},
 };
 
 void guest_main(void) {

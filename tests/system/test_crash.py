@@ -57,6 +57,16 @@ def test_what_a_guest_survives(lab):
         assert machine.find(CRASHED) is None
 
 
+def test_X05_X36_bad_access_stop(lab):
+    """For those who want it strict: reads, string moves and ports, and an INS whose port alone is there."""
+    ways = ["read", "screen", "port", "insb"]
+    config = "".join(partition(way, cpu, "crash.elf", cmdline=way, bad_access="stop") for cpu, way in enumerate(ways))
+    with lab.boot("strict", lab.image("strict", config, ["crash.elf"])) as machine:
+        for way in ways:
+            machine.wait_for(rf"^{way}: vCPU 0 on core \d: access to .*\(bad_access = stop\)$", HYPERVISOR, timeout=60)
+            machine.wait_for(rf"^{way}: stopped, crashed$", HYPERVISOR)
+
+
 def test_G10_restart(lab):
     """on_exit = restart: it crashes again and again, the other still goes on."""
     config = partition("steady", 1, "jitter.elf") + \
