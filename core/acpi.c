@@ -255,9 +255,12 @@ enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     return ERR_OK;
 }
 
-bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out) {
+bool platform_uart_route(const struct platform *platform, uint16_t port, struct irq_route *out) {
+    unsigned irq = port == 0x3f8 || port == 0x3e8 ? 4 : port == 0x2f8 || port == 0x2e8 ? 3 : 0;
     uint32_t gsi = platform->isa[irq].gsi;
     bool found = false;
+    if (irq == 0)
+        return false;
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
         uint32_t base = platform->ioapics[i].gsi_base;
         if (base <= gsi && (!found || gsi - base < out->pin)) {

@@ -54,5 +54,6 @@ struct irq_route {
  * leaves its fields of *out zero. Of two tables with one signature the first counts. */
 must_check enum err acpi_parse(const struct boot_info *info, struct platform *out);
 
-/* Where the ISA interrupt `irq` < ISA_IRQS arrives. False if no IOAPIC serves it. */
-must_check bool platform_isa_route(const struct platform *platform, unsigned irq, struct irq_route *out);
+/* Where the interrupt of the UART at `port` arrives. False if no IOAPIC serves it or the port is not one of
+ * COM1 to COM4: what a card in another slot is wired to, these tables do not say. */
+must_check bool platform_uart_route(const struct platform *platform, uint16_t port, struct irq_route *out);

@@ -65,7 +65,6 @@ void host_write(const char *text, size_t bytes) {
 }
 
 void console_route(const struct system_config *config, const struct platform *platform) {
-    unsigned irq = uart_port == 0x3f8 || uart_port == 0x3e8 ? 4 : 3; /* COM1 and COM3; COM2 and COM4 */
     struct irq_route route;
     for (unsigned i = 0; i < platform->nr_ioapics; i++) {
         volatile void *page = host_phys(platform->ioapics[i].at, PAGE_SIZE);
@@ -74,7 +73,7 @@ void console_route(const struct system_config *config, const struct platform *pl
     }
     if (uart_port == 0)
         return;
-    if (platform_isa_route(platform, irq, &route)) {
+    if (platform_uart_route(platform, uart_port, &route)) {
         volatile void *page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
         has_irq = page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
     }
