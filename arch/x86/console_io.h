@@ -41,8 +41,7 @@ uint32_t console_poll_ticks(void);
 /* The partition's console no longer takes input. */
 void console_partition_stopped(unsigned partition);
 
-/* Write out all there is, waiting for the UART: before the machine ends. */
+/* The other cores have been stopped, one of them perhaps with the console's lock. Log lines go straight to
+ * the UART from here on; first, before the machine ends in peace, all that is in the rings. */
 void console_flush(void);
-
-/* From here on log lines go straight to the UART, whoever holds it. */
 void console_panic(void);

@@ -64,8 +64,8 @@ void system_partition_stopped(const struct partition *p) {
 }
 
 void system_end(const struct platform *p, enum when_done how) {
-    console_flush();
     smp_stop_others();
+    console_flush();
     vmx_cpu_off();
     if (how == DONE_POWEROFF) {
         power_off(p);
@@ -74,7 +74,6 @@ void system_end(const struct platform *p, enum when_done how) {
         power_reset(p);
         cpu_triple_fault();
     }
-    console_flush();
     system_halt();
 }
 
