@@ -189,6 +189,8 @@ enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) 
     struct cpu_memory *m = &cpus[cpu];
     uint64_t from = align_down(range.base, PAGE_SIZE), to = align_up(range_end(range), PAGE_SIZE);
 
+    if (range.size == 0)
+        return ERR_OK; /* an empty module */
     for (unsigned i = 0; i < m->view_count; i++)
         if (range_contains(m->view[i], range))
             return ERR_OK; /* a module may be given more than once */

@@ -18,7 +18,8 @@ from iso import make_iso  # noqa: E402
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
 
-MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img"}  # the others: own name
+MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img",
+           "empty": "/dev/null"}  # the others: own name
 
 # Quick to boot; clearcpuid as in guests/mullion.conf.
 LINUX_CMDLINE = "console=ttyS0 quiet cryptomgr.notests clearcpuid=xsavec,xsaves"
