@@ -13,7 +13,7 @@
 #define PTE_PW          0x003 /* present, writable */
 #define PTE_LARGE_PW    0x083
 #define CR4_PAE         0x20
-#define CR0_PG_WP       0x80010000
+#define CR0_PAGED       0x80010031 /* PG, WP, NE, ET, PE: caches on, whatever firmware or INIT left */
 #define MSR_EFER        0xc0000080
 #define EFER_LME_NXE    0x900
 #define CPUID_LM_NX     (1 << 29 | 1 << 20)
@@ -98,8 +98,7 @@ long_mode:
     mov $EFER_LME_NXE, %eax
     xor %edx, %edx
     wrmsr
-    mov %cr0, %eax
-    or $CR0_PG_WP, %eax
+    mov $CR0_PAGED, %eax
     mov %eax, %cr0
     ljmpl *%cs:OFFSET(jump64)(%ebp)
 

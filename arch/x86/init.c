@@ -185,8 +185,7 @@ static void boot_system(void) {
     smp_release(cores);
 }
 
-/* CR4 bits for our own protection and the one that lets us set a guest's XCR0; caches on, whatever the
- * firmware left. */
+/* CR4 bits for our own protection and the one that lets us set a guest's XCR0. */
 static void cpu_features(void) {
     struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpuid_or_zero(7);
     uint64_t cr4 = cpu_read_cr4();
@@ -197,7 +196,6 @@ static void cpu_features(void) {
     cr4 |= (l7.ecx & CPUID7_UMIP) != 0 ? CR4_UMIP : 0;
     cr4 |= (l1.ecx & CPUID1_XSAVE) != 0 ? CR4_OSXSAVE : 0;
     cpu_write_cr4(cr4);
-    cpu_write_cr0(cpu_read_cr0() & ~(CR0_CD | CR0_NW));
     cpu_wrmsr(IA32_PAT, PAT_RESET); /* what our page tables assume */
 }
 
