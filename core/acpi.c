@@ -207,7 +207,6 @@ static void fadt_read(struct bytes t, struct platform *out) {
     uint64_t x_dsdt = bytes_field(t, FADT_X_DSDT_8, 8);
     uint32_t flags = bytes_u32(t, FADT_FLAGS);
     struct bytes dsdt;
-
     if ((flags & FADT_RESET_REG_SUP) != 0 && reset.space <= SPACE_PCI &&
         (reset.space != SPACE_IO || reset.address <= PORT_LAST)) {
         out->reset_reg = reset;
@@ -238,7 +237,6 @@ static void mcfg_read(struct bytes t, struct platform *out) {
 
 enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     struct bytes root, t;
-
     memset(out, 0, sizeof(*out));
     if (!root_open(info, &root))
         return ERR_MALFORMED;

@@ -3,7 +3,6 @@
  * has one, the virtual UART. Writes guest memory of kind REGION_TABLES only, keeps no state. */
 #pragma once
 
-#include "core/err.h"
 #include "core/guest_map.h"
 
 /* The sleep control register; the status register, which reads all ones, is the next port. S5 is the

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/str.h"
-#include "core/types.h"
 
 struct bytes {
     const uint8_t *at;

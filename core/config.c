@@ -61,7 +61,6 @@ static bool parse_system_console(struct parser *p, struct text value) {
     static const uint16_t ports[] = {0, 0x3f8, 0x2f8, 0x3e8, 0x2e8};
     int index = find_word(p, value);
     uint64_t port;
-
     if (index >= 0 && index < (int)ARRAY_SIZE(ports))
         port = ports[index];
     else if (!text_size(value, &port) || port == 0 || port > UINT16_MAX - 7) /* a UART has eight */
@@ -193,7 +192,6 @@ static void parse_value(struct parser *p, enum config_key key) {
     unsigned *line = row->section == SYSTEM ? &p->out->line_of[key] : &p->partition->line_of[key];
     struct text rest = p->value;
     bool more = true, right = rest.length > 0;
-
     if (*line != 0 && (row->flags & REPEATED) == 0) {
         report_error(p->report, p->line, "%s: already given in line %u", row->name, *line);
         return;
@@ -262,7 +260,6 @@ static void parse_section(struct parser *p, struct text line) {
     bool closed, named;
     struct text inside = text_cut(&rest, ']', &closed);
     struct text word = text_cut(&inside, ' ', &named);
-
     p->section = UNKNOWN;
     if (closed && rest.length == 0 && text_is(word, "partition"))
         begin_partition(p, inside);
@@ -323,7 +320,6 @@ enum err config_parse(const char *text, size_t length, struct system_config *out
     static const char byte_order_mark[] = "\xef\xbb\xbf"; /* some editors put it first */
     struct parser p = {.out = out, .report = report};
     unsigned errors = report->errors;
-
     memset(out, 0, sizeof(*out));
     out->console_port = 0x3f8;
     out->prefix = true;

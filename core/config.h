@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The policy of the whole system, from one INI-like text. The same parser runs at boot and, as `make
- * confcheck`, on the host. config.c knows the text; config_check.c knows what is right. */
+ * confcheck`, on the host. config.c knows the text and what a single value must look like; config_check.c
+ * everything that must hold between partitions, and between them and the machine; config_print.c the way
+ * back into text. Pure but for the log. */
 #pragma once
 
-#include "core/err.h"
 #include "core/limits.h"
 #include "core/log.h"
-#include "core/range.h"
-#include "core/types.h"
+#include "core/platform.h"
 
 #define CONFIG_MAX_BYTES   KIB(64) /* of the whole text */
 #define CONFIG_MAX_WINDOWS 8
@@ -85,6 +85,34 @@ struct system_config {
 };
 
 /* Parse text[0..length) into *out. Complains about every line that is wrong, then returns ERR_MALFORMED if
- * there was any. Pure but for the log. */
+ * there was any. */
 must_check enum err config_parse(const char *text, size_t length, struct system_config *out,
                                  struct report *report);
+
+/* What is known of the machine. A fact that is not known is not checked against. */
+struct machine {
+    uint64_t cores;                  /* bit n = core n of the boot log runs; 0 = not known */
+    uint64_t free_bytes;             /* RAM that partitions can have; 0 = not known */
+    const struct boot_info *boot;    /* all zero = not known */
+    const struct platform *platform; /* all zero = not known */
+};
+
+/* Complain about everything that is wrong, then return ERR_RANGE if anything was. `config` is what
+ * config_parse returned with ERR_OK. */
+must_check enum err config_check(const struct system_config *config, const struct machine *machine,
+                                 struct report *report);
+
+/* Log one line a partition. */
+void config_print(const struct system_config *config);
+
+/* Values in the notation they are written in, for messages. */
+struct config_text {
+    char s[40];
+};
+struct config_cores {
+    char s[104]; /* the longest: 32 single cores */
+};
+struct config_cores config_print_cores(uint64_t cores); /* "core 4", "cores 0-2,4" */
+struct config_text config_print_size(uint64_t bytes);   /* in the largest unit that divides it */
+struct config_text config_print_ports(struct range ports);
+struct config_text config_print_mmio(struct range window); /* "0xfebf0000+64K" */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The invariants of a system: no core, port, device or byte of memory in two partitions, nothing that could
  * reach past its partition, nothing the machine does not have. Pure but for the log. */
-#include "core/config_check.h"
+#include "core/config.h"
 
-#include "core/config_print.h"
 #include "core/guest_layout.h"
 #include "core/str.h"
 
@@ -33,7 +32,6 @@ static uint64_t check_module(const struct check *c, unsigned line, const char *k
     const struct module *module = boot_info_module(boot, name);
     char loaded[LOG_LINE_MAX];
     size_t used = 0;
-
     if (module != NULL)
         return module->bytes;
     if (boot->nr_modules == 0 || name[0] == '\0')
@@ -176,7 +174,6 @@ static void check_mmio(struct window *w) {
     const struct platform *platform = w->c->machine->platform;
     const struct boot_info *boot = w->c->machine->boot;
     struct range ram[3];
-
     guest_ram(w->p, ram);
     for (unsigned i = 0; i < ARRAY_SIZE(ram); i++)
         refuse(w, ram[i], "the partition's own memory");

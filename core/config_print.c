@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration back into text. Decides nothing. */
-#include "core/config_print.h"
+#include "core/config.h"
 
 #include "core/str.h"
 
@@ -8,7 +8,6 @@ struct config_cores config_print_cores(uint64_t cores) {
     struct config_cores text = {""};
     size_t used = str_format(text.s, sizeof(text.s), count_bits(cores) == 1 ? "core" : "cores");
     const char *separator = " ";
-
     for (unsigned n = 0; n < MAX_CPUS; n++) {
         unsigned first = n;
         if ((cores & BIT(n)) == 0)
@@ -26,7 +25,6 @@ struct config_text config_print_size(uint64_t bytes) {
     static const char units[][2] = {"", "K", "M", "G"};
     struct config_text text = {""};
     unsigned unit = 0;
-
     for (; bytes != 0 && bytes % 1024 == 0 && unit + 1 < ARRAY_SIZE(units); unit++)
         bytes /= 1024;
     str_format(text.s, sizeof(text.s), "%lu%s", bytes, units[unit]);
@@ -35,7 +33,6 @@ struct config_text config_print_size(uint64_t bytes) {
 
 struct config_text config_print_ports(struct range ports) {
     struct config_text text = {""};
-
     str_format(text.s, sizeof(text.s), ports.size == 1 ? "0x%lx" : "0x%lx-0x%lx", ports.base,
                range_end(ports) - 1);
     return text;
@@ -43,7 +40,6 @@ struct config_text config_print_ports(struct range ports) {
 
 struct config_text config_print_mmio(struct range window) {
     struct config_text text = {""};
-
     str_format(text.s, sizeof(text.s), "0x%lx+%s", window.base, config_print_size(window.size).s);
     return text;
 }

@@ -13,7 +13,6 @@
 
 #include "core/limits.h"
 #include "core/ring.h"
-#include "core/types.h"
 
 #define CONSOLE_LINE_BYTES  240 /* longer lines are broken */
 #define CONSOLE_STAGE_BYTES 640

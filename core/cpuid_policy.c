@@ -3,7 +3,7 @@
  * partition instead of the machine. Pure; the host's CPUID is a function it is given. */
 #include "core/cpuid_policy.h"
 
-#include "core/check.h"
+#include "core/host.h"
 #include "core/cr_policy.h"
 #include "core/limits.h"
 #include "core/range.h"

@@ -22,7 +22,6 @@ static enum err list_set(struct frames_list *list, struct range r, bool in) {
     unsigned first = 0, last, count = 0;
     uint64_t from = r.base, end = range_end(r), to = end;
     struct range put[2];
-
     if (r.size == 0)
         return ERR_OK;
     while (first < list->count && range_end(list->ranges[first]) < r.base)

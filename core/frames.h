@@ -4,9 +4,7 @@
 #pragma once
 
 #include "core/boot_info.h"
-#include "core/err.h"
 #include "core/range.h"
-#include "core/types.h"
 
 #define FRAMES_MAX_RANGES 256
 #define FRAMES_LIMIT      BIT(52) /* no physical address has more bits */

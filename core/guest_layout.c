@@ -103,7 +103,6 @@ static enum err prove_refuse(const struct proof_partition *p, uint64_t from, uin
 static enum err prove_ept(const struct proof_partition *p) {
     uint64_t mapped = 0, described = 0;
     struct pt_leaf leaf;
-
     for (uint64_t at = 0; at < PT_SPAN; at = leaf.from + leaf.bytes) {
         if (!pt_lookup(p->ept, at, &leaf))
             continue;

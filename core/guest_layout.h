@@ -4,7 +4,6 @@
 #pragma once
 
 #include "core/config.h"
-#include "core/err.h"
 #include "core/frames.h"
 #include "core/guest_map.h"
 #include "core/pagetable.h"

@@ -13,3 +13,7 @@ _Noreturn void host_panic(const char *file, int line, const char *what);
 
 /* Pointer to physical memory, or NULL if [at, at + bytes) is not mapped on this CPU. */
 void *host_phys(hpa_t at, uint64_t bytes);
+
+/* Always on. States what the code guarantees; data of a guest, of the firmware or of the user never reaches
+ * one. */
+#define ASSERT(cond) ((cond) ? (void)0 : host_panic(__FILE__, __LINE__, #cond))

@@ -9,7 +9,6 @@
 static uint64_t name_part(const struct vcpu *v, uint64_t part) {
     char name[2 * sizeof(uint64_t)] = "";
     uint64_t bytes[2];
-
     if (part >= ARRAY_SIZE(bytes))
         return (uint64_t)HYPERCALL_EINVAL;
     (void)str_copy(name, sizeof(name), v->partition->config->name, str_length(v->partition->config->name));

@@ -6,7 +6,6 @@
  * vectors are not done. Pure; bytes are the guest's. */
 #pragma once
 
-#include "core/err.h"
 #include "core/types.h"
 
 #define INSN_MAX_BYTES 15

@@ -3,8 +3,8 @@
  * nothing, are loaded here. */
 #include "core/load.h"
 
-#include "core/check.h"
 #include "core/guest_layout.h"
+#include "core/host.h"
 #include "core/loader.h"
 #include "core/log.h"
 

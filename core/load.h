@@ -4,9 +4,7 @@
 #pragma once
 
 #include "core/config.h"
-#include "core/err.h"
 #include "core/guest_map.h"
-#include "core/types.h"
 
 #define LOAD_MAX_MODULES (CONFIG_MAX_MODULES + 1) /* the initrd first */
 

@@ -26,7 +26,6 @@ void report_error(struct report *report, unsigned number, const char *format, ..
     char line[LOG_LINE_MAX];
     size_t used = str_format(line, sizeof(line), number == 0 ? "%s: " : "%s:%u: ", report->file, number);
     va_list args;
-
     report->errors++;
     va_start(args, format);
     write_line(line, used, format, args);

@@ -23,7 +23,6 @@ enum { ENTRY_BASE_8 = 0, ENTRY_SIZE_8 = 8, ENTRY_KIND = 16, ENTRY_BYTES = 24 };
 /* "/boot/vmlinuz  quiet ro" -> name "vmlinuz", args "quiet ro" */
 static bool module_name(struct module *m, struct text args) {
     bool more;
-
     args = text_trim(args);
     struct text path = text_cut(&args, ' ', &more), name;
     do

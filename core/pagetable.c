@@ -3,7 +3,7 @@
  * the root is the caller's. */
 #include "core/pagetable.h"
 
-#include "core/check.h"
+#include "core/host.h"
 #include "core/log.h"
 
 #define ENTRIES 512u
@@ -137,7 +137,6 @@ enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigne
 
 bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out) {
     unsigned level;
-
     *out = (struct pt_leaf){.from = align_down(from, PAGE_SIZE), .bytes = PAGE_SIZE};
     if (!pt_span_ok(pt, out->from, PAGE_SIZE))
         return false;

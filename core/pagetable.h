@@ -4,9 +4,7 @@
  * time. */
 #pragma once
 
-#include "core/err.h"
 #include "core/frames.h"
-#include "core/types.h"
 
 #define PT_READ               1u
 #define PT_WRITE              2u

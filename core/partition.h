@@ -11,7 +11,6 @@
 #include "core/load.h"
 #include "core/lock.h"
 #include "core/msr_policy.h"
-#include "core/types.h"
 #include "core/vioapic.h"
 #include "core/vlapic.h"
 #include "core/vuart.h"

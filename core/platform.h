@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/boot_info.h"
-#include "core/err.h"
 
 #define ISA_IRQS 16
 

@@ -66,7 +66,6 @@ static void sink_field(struct sink *s, const char *text, size_t length) {
 static void sink_number(struct sink *s, uint64_t v, unsigned base, bool negative) {
     char text[21]; /* 20 decimal digits of 2^64 - 1 and a sign */
     size_t at = sizeof(text);
-
     do {
         text[--at] = "0123456789abcdef"[v % base];
         v /= base;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/config.h"
-#include "core/types.h"
 #include "core/vlapic.h"
 
 #define TRAP_UART_PORT       0x3f8

@@ -6,7 +6,6 @@
 
 uint64_t tsc_khz_measured(uint64_t tsc_ticks, uint64_t reference_ticks, uint64_t reference_hz) {
     uint64_t product;
-
     if (reference_ticks == 0 || __builtin_mul_overflow(tsc_ticks, reference_hz, &product))
         return 0;
     return product / reference_ticks / 1000;

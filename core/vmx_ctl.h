@@ -4,7 +4,6 @@
 #pragma once
 
 #include "core/cpuid_policy.h"
-#include "core/err.h"
 #include "core/types.h"
 
 /* RDMSR. Called only for MSRs that the CPU says it has. */

@@ -40,7 +40,6 @@ uint8_t vrtc_register(uint64_t seconds, unsigned index) {
         [B] = B_24_HOURS,
         [D] = D_VALID,
     };
-
     return index < VRTC_REGISTERS ? registers[index] : 0;
 }
 
@@ -48,7 +47,6 @@ uint64_t vrtc_seconds(const uint8_t registers[VRTC_REGISTERS]) {
     bool binary = (registers[B] & B_BINARY) != 0, half_days = (registers[B] & B_24_HOURS) == 0;
     bool pm = half_days && (registers[HOURS] & HOURS_PM) != 0;
     unsigned v[A];
-
     for (unsigned i = 0; i < A; i++) {
         unsigned raw = registers[i] & ~(i == HOURS && half_days ? HOURS_PM : 0);
         v[i] = binary ? raw : (raw >> 4) * 10 + (raw & 0xf);

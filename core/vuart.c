@@ -125,7 +125,6 @@ uint8_t vuart_read(struct vuart *u, unsigned reg) {
 /* What a write does besides setting the register. */
 static void reg_effect(struct vuart *u, unsigned reg, uint8_t value) {
     uint8_t byte;
-
     /* Enabling the interrupt of an empty transmitter raises it: so drivers start to send. */
     if (reg == REG_IER)
         u->thre_event |= (value & ~u->regs[REG_IER] & IER_TX) != 0 && tx_empty(u);
@@ -142,7 +141,6 @@ static void reg_effect(struct vuart *u, unsigned reg, uint8_t value) {
 void vuart_write(struct vuart *u, unsigned reg, uint8_t value) {
     static const uint8_t kept[8] = {
         [REG_IER] = 0x0f, [REG_IIR_FCR] = 0xff, [REG_LCR] = 0xff, [REG_MCR] = 0x1f, [REG_SCR] = 0xff};
-
     tx_update(u);
     if (is_divisor(u, reg)) {
         u->divisor[reg] = value;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "core/ring.h"
-#include "core/types.h"
 
 #define VUART_FIFO 16 /* what a 16550A driver may write after it saw THRE */
 

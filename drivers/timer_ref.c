@@ -26,7 +26,6 @@ struct reading {
 static struct reading pm_timer_read(uint16_t port) {
     struct reading best = {0, 0};
     uint64_t best_width = UINT64_MAX;
-
     for (unsigned i = 0; i < SAMPLES; i++) {
         uint64_t before = cpu_rdtsc();
         uint32_t timer = cpu_in32(port) & PM_TIMER_MASK;
@@ -59,7 +58,6 @@ uint64_t timer_measure_tsc_khz(const struct platform *platform) {
 uint64_t timer_read_clock(void) {
     uint8_t registers[VRTC_REGISTERS];
     uint64_t last = 0, seconds = 0;
-
     for (unsigned tries = 0; tries < CLOCK_TRIES && (seconds == 0 || seconds != last); tries++) {
         last = seconds;
         for (unsigned i = 0; i < VRTC_REGISTERS; i++) {

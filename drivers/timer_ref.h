@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/platform.h"
-#include "core/types.h"
 
 /* Against the ACPI PM timer; takes about 30 ms. 0 if there is none or it stands. */
 uint64_t timer_measure_tsc_khz(const struct platform *platform);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config_check.h"
-#include "core/config_print.h"
+#include "core/config.h"
 #include "core/host.h"
 
 static struct boot_info boot;

@@ -6,7 +6,6 @@
 #include "core/config.h"
 #include "core/platform.h"
 #include "core/ring.h"
-#include "core/types.h"
 
 /* Output goes to the UART at `port`, polled; 0 = nowhere. If there is none, the one before stays. Boot core.
  */

@@ -15,8 +15,6 @@
 #include "arch/x86/vmx_cpu.h"
 #include "core/boot_info.h"
 #include "core/config.h"
-#include "core/config_check.h"
-#include "core/config_print.h"
 #include "core/host.h"
 #include "core/log.h"
 #include "core/tsc.h"
@@ -61,7 +59,6 @@ _Noreturn static void refuse(const char *why) {
 static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
     struct report report = {CONFIG_NAME, 0};
-
     if (m == NULL) {
         refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
     } else if (config_parse(host_phys(m->at, m->bytes), m->bytes, &config, &report) != ERR_OK) {
@@ -76,7 +73,6 @@ static void read_config(void) {
 static void boot_core_first(void) {
     uint32_t id = lapic_id();
     unsigned at = 0;
-
     while (at < platform.nr_cpus && platform.apic_ids[at] != id)
         at++;
     if (at == platform.nr_cpus) {
@@ -133,7 +129,6 @@ static struct cpuid_regs cpuid_or_zero(uint32_t leaf) {
 static void measure_tsc(void) {
     struct cpuid_regs l15 = cpuid_or_zero(0x15);
     uint64_t claimed = tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, cpuid_or_zero(0x16).eax);
-
     tsc_khz = tsc_khz_choose(claimed, timer_measure_tsc_khz(&platform));
     if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
@@ -142,7 +137,6 @@ static void measure_tsc(void) {
 
 static void start_cores(void) {
     hpa_t page;
-
     if (frames_alloc_low(&frames, &page) != ERR_OK)
         refuse("no page below 640 KiB is free for starting the other cores");
     cores = smp_start(&platform, page, tsc_khz);
@@ -161,7 +155,6 @@ static void check_config(void) {
         .boot = &info,
         .platform = &platform,
     };
-
     if (config_check(&config, &machine, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration does not fit");
@@ -189,7 +182,6 @@ static void boot_system(void) {
 static void cpu_features(void) {
     struct cpuid_regs l1 = cpu_cpuid(1, 0), l7 = cpuid_or_zero(7);
     uint64_t cr4 = cpu_read_cr4();
-
     cr4 |= (l1.edx & CPUID1_MCE) != 0 ? CR4_MCE : 0; /* without it a machine check is a shutdown */
     cr4 |= (l7.ebx & CPUID7_SMEP) != 0 ? CR4_SMEP : 0;
     cr4 |= (l7.ebx & CPUID7_SMAP) != 0 ? CR4_SMAP : 0;
@@ -203,7 +195,6 @@ static void cpu_features(void) {
 static void prepare_vcpu(void) {
     bool invariant_tsc = (cpuid_or_zero(CPUID_INVARIANT).edx & CPUID_INVARIANT_EDX) != 0;
     struct vcpu *v = partitions_vcpu(this_cpu.index);
-
     this_cpu.vcpu = v;
     if (v == NULL)
         return;
@@ -218,7 +209,6 @@ static void prepare_vcpu(void) {
 /* What the hypervisor keeps for itself: image, tables, per-core pages; not the modules. */
 static uint64_t own_bytes(void) {
     uint64_t sum = 0;
-
     for (unsigned i = 0; i < frames.own.count; i++)
         sum += frames.own.ranges[i].size;
     for (unsigned i = 0; i < info.nr_modules; i++)

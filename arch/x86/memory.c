@@ -6,7 +6,6 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
 #include "boot/layout.h"
-#include "core/check.h"
 #include "core/host.h"
 
 #define VIEW_MAX  (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
@@ -55,7 +54,6 @@ bool memory_has_stack(uint64_t at, uint64_t bytes) {
     const struct range first = {(uintptr_t)boot_stack_guard + PAGE_SIZE, BOOT_STACK_BYTES},
                        want = {at, bytes};
     bool has = range_contains(first, want);
-
     for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages); i++)
         has |= range_contains(percpu_pages[i], want);
     return has;
@@ -69,7 +67,6 @@ void *host_phys(hpa_t at, uint64_t bytes) {
     const struct range all = {0, direct_end}, want = {at.v, bytes};
     const struct range *view = sealed ? cpus[this_cpu.index].view : &all;
     unsigned count = sealed ? cpus[this_cpu.index].view_count : 1;
-
     for (unsigned i = 0; i < count; i++)
         if (range_contains(view[i], want))
             return (void *)(DIRECT_VIRT + at.v);
@@ -99,7 +96,6 @@ static enum err map_image(void) {
 static enum err map_direct(struct range r, unsigned attributes) {
     uint64_t at = align_down(r.base, PAGE_SIZE), end = align_up(range_end(r), PAGE_SIZE);
     enum err e = ERR_OK;
-
     while (at < end && e == ERR_OK) {
         struct pt_leaf leaf;
         bool there = pt_lookup(&boot, DIRECT_VIRT + at, &leaf);
@@ -144,7 +140,6 @@ static uint64_t *table_at(uint64_t entry) {
 static enum err map_percpu(struct cpu_memory *m) {
     uint64_t at = m->frames.v;
     enum err e = ERR_OK;
-
     for (unsigned i = 0; i < ARRAY_SIZE(percpu_pages) && e == ERR_OK; i++) {
         e = pt_map(&m->sealed, percpu_pages[i].base, hpa(at), percpu_pages[i].size, PT_RW);
         at += percpu_pages[i].size;
@@ -155,7 +150,6 @@ static enum err map_percpu(struct cpu_memory *m) {
 enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     struct cpu_memory *m = &cpus[cpu];
     enum err e = init_table(&m->sealed);
-
     if (e == ERR_OK)
         e = frames_alloc(frames, PERCPU_FRAMES * PAGE_SIZE, &m->frames);
     if (e == ERR_OK)
@@ -188,7 +182,6 @@ uint64_t memory_cpu_cr3(unsigned cpu) {
 enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes) {
     struct cpu_memory *m = &cpus[cpu];
     uint64_t from = align_down(range.base, PAGE_SIZE), to = align_up(range_end(range), PAGE_SIZE);
-
     if (range.size == 0)
         return ERR_OK; /* an empty module */
     for (unsigned i = 0; i < m->view_count; i++)

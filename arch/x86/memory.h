@@ -4,7 +4,6 @@
 #pragma once
 
 #include "core/boot_info.h"
-#include "core/err.h"
 #include "core/frames.h"
 #include "core/pagetable.h"
 #include "core/platform.h"

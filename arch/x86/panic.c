@@ -30,7 +30,6 @@ static bool panicked; /* atomic */
 static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
     unsigned after = 0; /* the first symbol behind `offset` */
-
     while (after < symbols_count && symbols_table[after].offset <= offset)
         after++;
     if (after == 0 || offset >= (uint64_t)(text_end - image_start))
@@ -63,7 +62,6 @@ static void print_frame(const struct trap_frame *f) {
 void panic_at(const struct trap_frame *frame, const char *format, ...) {
     char text[LOG_LINE_MAX];
     va_list args;
-
     if (__atomic_exchange_n(&panicked, true, __ATOMIC_ACQ_REL))
         system_halt(); /* the first core tells the story; a fault while it does ends it */
     smp_stop_others();

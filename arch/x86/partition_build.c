@@ -42,7 +42,6 @@ static enum err build_ept(struct partition *p, struct frames *frames) {
 /* What the partition's cores go on seeing after the seal. */
 static enum err keep(const struct partition *p, unsigned cpu, struct range own) {
     enum err e = memory_cpu_keep(cpu, own, PT_RW);
-
     for (unsigned i = 0; i < p->map.count && e == ERR_OK; i++)
         if (p->map.regions[i].kind != REGION_DEVICE)
             e = memory_cpu_keep(cpu, guest_region_frames(&p->map.regions[i]), PT_RW);
@@ -55,7 +54,6 @@ static enum err keep(const struct partition *p, unsigned cpu, struct range own) 
 
 static enum err build_vcpus(struct partition *p, struct range own) {
     enum err e = ERR_OK;
-
     for (uint64_t left = p->config->cpus; left != 0 && e == ERR_OK; left &= left - 1) {
         struct vcpu *v = &p->vcpus[p->nr_vcpus];
         v->partition = p;

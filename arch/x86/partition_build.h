@@ -4,7 +4,6 @@
 
 #include "core/boot_info.h"
 #include "core/config.h"
-#include "core/err.h"
 #include "core/frames.h"
 
 /* Memory, EPT and bitmaps of every partition, each vCPU tied to its core, and the proof that no

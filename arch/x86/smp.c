@@ -55,7 +55,6 @@ static void send(uint64_t cores, uint64_t low) {
 uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz) {
     uint64_t all = ~UINT64_C(0) >> (64 - platform->nr_cpus), others = all & ~UINT64_C(1);
     uint64_t sipi = ICR_SIPI | ICR_ASSERT | page.v >> 12;
-
     ticks_per_us = tsc_khz / 1000 + 1;
     for (unsigned i = 0; i < platform->nr_cpus; i++)
         smp_entries[i] = (struct smp_entry){platform->apic_ids[i], 0, memory_cpu_cr3(i)};
@@ -90,7 +89,6 @@ void smp_release(uint64_t cores) {
 void smp_barrier(void) {
     uint32_t all = count_bits(accepted);
     uint32_t full = (__atomic_fetch_add(&met, 1, __ATOMIC_ACQ_REL) / all + 1) * all;
-
     while (__atomic_load_n(&met, __ATOMIC_ACQUIRE) < full)
         cpu_pause();
 }
@@ -105,7 +103,6 @@ uint32_t smp_apic_id(unsigned cpu) {
 
 void smp_stop_others(void) {
     uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(memory_this_cpu());
-
     __atomic_store_n(&stopper, memory_this_cpu() + 1, __ATOMIC_RELEASE);
     send(others, ICR_NMI | ICR_ASSERT);
     wait_for_cores(&stopped, others, STOP_WAIT_MS);

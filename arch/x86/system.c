@@ -33,7 +33,6 @@ uint64_t system_time(void) {
 /* Nothing that was refused or absorbed goes without a number. */
 static void log_counters(const struct partition *p) {
     uint64_t exits = 0, msrs = 0, ports = 0, accesses = 0;
-
     for (unsigned i = 0; i < p->nr_vcpus; i++) {
         exits += p->vcpus[i].exits_total;
         msrs += p->vcpus[i].denied_msrs;
@@ -49,7 +48,6 @@ void system_partition_stopped(const struct partition *p) {
         [STOP_ASKED] = "as it asked", [STOP_RESET] = "at its reset", [STOP_CRASHED] = "crashed"};
     static const char *const then[] = {
         [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
-
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
     log_counters(p);

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config_check.h"
-#include "core/config_print.h"
+#include "core/config.h"
 #include "tests/unit/host_stub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/check.h"
+#include "core/host.h"
 #include "core/frames.h"
 #include "tests/unit/host_stub.h"
 

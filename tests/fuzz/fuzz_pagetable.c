@@ -3,7 +3,7 @@
  * done reads back at its edges, and no host page is ever writable and executable. */
 #include <string.h>
 
-#include "core/check.h"
+#include "core/host.h"
 #include "core/pagetable.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/pages.h"

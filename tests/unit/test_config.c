@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/config.h"
-#include "core/config_print.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 

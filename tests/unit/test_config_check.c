@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/config_check.h"
+#include "core/config.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
