@@ -80,11 +80,6 @@ static inline void cpu_hlt(void) {
     __asm__ volatile("hlt" : : : "memory");
 }
 
-/* Let pending interrupts in, at the instruction after the STI's shadow. */
-static inline void cpu_sti_cli(void) {
-    __asm__ volatile("sti; nop; cli" : : : "memory");
-}
-
 static inline void cpu_pause(void) {
     __asm__ volatile("pause" : : : "memory");
 }

@@ -4,6 +4,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/trap.h"
 #include "core/host.h"
 #include "core/vlapic.h"
 
@@ -81,7 +82,7 @@ static void lapic_drain(void) {
     for (unsigned i = 0; i < VECTORS && any_bit(APIC_ISR); i++)
         lapic_write(APIC_EOI, 0);
     for (unsigned i = 0; i < VECTORS && any_bit(APIC_IRR); i++)
-        cpu_sti_cli();
+        cpu_take_interrupts();
 }
 
 void lapic_reset(void) {
@@ -99,6 +100,7 @@ void lapic_reset(void) {
     lapic_write(APIC_INITIAL_COUNT, 0);
     lapic_write(APIC_DIVIDE, 0);
     lapic_write(APIC_TPR, 0);
+    lapic_write(APIC_SVR, SVR_ENABLE); /* one that is off may keep what it has pending */
     lapic_drain();
     lapic_write(APIC_ESR, 0);
     lapic_write(APIC_SVR, SVR_RESET);

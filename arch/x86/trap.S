@@ -2,20 +2,20 @@
 /* The 256 vectors of the hypervisor itself: each stub makes the same frame, struct trap_frame, and
  * calls trap_handle. */
 
-#define WITH_ERROR_CODE 0x60227d00 /* vectors 8, 10 to 14, 17, 21, 29, 30 */
-
+/* Interrupts come without an error code, even with the vector of an exception that has one: which of both it
+ * was tells the stack, which the CPU aligns to 16 bytes before it pushes. */
     .text
-    .balign 16
+    .balign 32
     .globl trap_stubs
 trap_stubs:
     .set vector, 0
     .rept 256
-    .if vector >= 32 || (WITH_ERROR_CODE >> (vector & 31) & 1) == 0
+    test $8, %spl
+    jz 1f
     push $0
-    .endif
-    push $vector
+1:  push $vector
     jmp trap_common
-    .balign 16
+    .balign 32
     .set vector, vector + 1
     .endr
 
@@ -56,5 +56,14 @@ cpu_wait_kick:
     hlt
 cpu_wait_kick_end:
     movb $0, this_cpu
+    ret
+
+/* Let pending interrupts in, at the instruction after the STI's shadow; trap.c ends them. */
+    .globl cpu_take_interrupts, cpu_take_interrupts_end
+cpu_take_interrupts:
+    sti
+    nop
+cpu_take_interrupts_end:
+    cli
     ret
     .section .note.GNU-stack, "", @progbits

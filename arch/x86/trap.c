@@ -16,7 +16,7 @@
 
 #define GATES          256
 #define EXCEPTIONS     32
-#define STUB_BYTES     16
+#define STUB_BYTES     32
 #define GATE_INTERRUPT 0x8e00
 #define IST_NMI        1
 #define IST_FAULT      2
@@ -36,7 +36,7 @@ static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
 extern const uint64_t boot_gdt[], boot_gdt_end[];
 extern const uint8_t trap_stubs[], vmx_enter[], vmx_enter_window[], vmx_enter_window_end[],
-    cpu_wait_kick_end[], trap_read_msr_at[], trap_read_msr_fault[];
+    cpu_wait_kick_end[], cpu_take_interrupts_end[], trap_read_msr_at[], trap_read_msr_fault[];
 
 void trap_handle(struct trap_frame *frame);
 
@@ -105,11 +105,11 @@ void trap_handle(struct trap_frame *frame) {
 
     if (frame->vector == VECTOR_NMI)
         nmi_handle(frame);
-    else if (frame->vector >= EXCEPTIONS)
-        lapic_write(APIC_EOI, 0); /* an interrupt: only lapic_reset lets one in, to be rid of it */
+    else if (frame->rip == (uintptr_t)cpu_take_interrupts_end)
+        lapic_write(APIC_EOI, 0); /* whatever its vector, 16 to 31 too: an interrupt that is to go */
     else if (frame->vector == VECTOR_GP && frame->rip == (uintptr_t)trap_read_msr_at)
         frame->rip = (uintptr_t)trap_read_msr_fault;
     else
-        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector],
+        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
                  frame->error_code, cpu_read_cr2());
 }

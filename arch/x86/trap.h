@@ -26,6 +26,9 @@ must_check bool trap_read_msr(uint32_t index, uint64_t *value);
 /* Halt until this CPU is kicked (smp_kick); returns at once if it has been since the last look. */
 void cpu_wait_kick(void);
 
+/* Take the interrupts that are pending, and end each: nobody sees them. For lapic_reset alone. */
+void cpu_take_interrupts(void);
+
 /* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here stops all
  * others by NMI, prints where, the registers and a symbolised backtrace, and halts. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...) printf_like(2, 3);

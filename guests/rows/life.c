@@ -25,6 +25,15 @@ static void hypercall_restart(void) {
     guest_hypercall(HYPERCALL_RESTART, 0, 0, &result);
 }
 
+/* In the end the local APIC holds interrupts with the vectors of exceptions, 17 and 30 with an error code. */
+static void pending_like_exceptions(void) {
+    __asm__ volatile("cli");
+    guest_apic_write(0x0F, 0x1FF);
+    for (unsigned vector = 16; vector < 32; vector++)
+        guest_apic_write(0x30, 0x44000 | vector);
+    guest_die();
+}
+
 static void fetch_nowhere(void) {
     ((void (*)(void))NOWHERE)();
 }
@@ -61,6 +70,7 @@ const struct row_test rows_life[] = {
     {"X05 reset by port CF9", port_cf9, "resets the partition", 0},
     {"X05 reset by the 8042", keyboard_reset, "resets the partition", 0},
     {"X16 restart by hypercall", hypercall_restart, "resets the partition", 0},
+    {"X03 with interrupts pending", pending_like_exceptions, "triple fault", 0},
     {"X36 fetch from nowhere", fetch_nowhere, "instruction fetch from where nothing is", 0},
     {"X36 page tables nowhere", tables_nowhere, "page tables where nothing is", 0},
     {"X36 IDT nowhere", idt_nowhere, "event delivery through memory that is not there", 0},
