@@ -39,8 +39,7 @@ vmx_enter_window:
     je 1f
     vmresume
     jmp 3f
-1:  movb $1, LAUNCHED
-    vmlaunch
+1:  vmlaunch
 vmx_enter_window_end:
 3:  mov $PERCPU_STACK_TOP, %rsp
     call vmx_entry_failed

@@ -166,6 +166,7 @@ void vmx_exit(struct guest_regs *regs) {
     struct exit_info info = {.reason = raw & REASON_BASIC};
     enum verdict verdict;
 
+    this_cpu.launched = 1; /* only now: an NMI just before VMLAUNCH goes back to vmx_enter */
     v->exits_total++;
     v->exits[info.reason < VCPU_EXIT_REASONS ? info.reason : VCPU_EXIT_REASONS - 1]++;
     if ((raw & BUS_LOCK) != 0 && info.reason != REASON_BUS_LOCK)
