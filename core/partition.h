@@ -75,8 +75,8 @@ struct partition {
 
     enum partition_state state; /* atomic */
     enum stop_cause cause;
-    uint32_t parked; /* vCPUs that have noticed, atomic */
-    uint32_t restarts;
+    uint32_t parked;   /* vCPUs that have noticed, atomic */
+    uint32_t restarts; /* atomic; whoever is parked waits for the next */
 
     uint8_t cmos_index; /* of the clock, last written to port 70H */
     struct lock lock;   /* of the two devices below */

@@ -52,8 +52,10 @@ void vcpu_choose_msr_bitmap(const struct vcpu *v) {
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
 }
 
-static bool host_has_deadline(void) {
-    return (cpu_cpuid(1, 0).ecx & CPUID1_DEADLINE) != 0;
+/* What the partition's other vCPUs look at. Before any of them can run. */
+static void reset_shared(struct vcpu *v) {
+    vlapic_reset(&v->lapic, v->index, v->index == 0, (cpu_cpuid(1, 0).ecx & CPUID1_DEADLINE) != 0);
+    v->pending = 0;
 }
 
 void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
@@ -66,6 +68,7 @@ void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
     };
     cpuid_build(&v->cpuid, &view, vmx_cpuid);
     cr_policy_init(&v->cr, &vmx_caps, &v->cpuid);
+    reset_shared(v);
 }
 
 static void zero_host_msrs(void) {
@@ -114,7 +117,6 @@ static void reset_core(struct vcpu *v) {
     zero_host_msrs();
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         reset_fpu();
-    vlapic_reset(&v->lapic, v->index, v->index == 0, host_has_deadline());
     (void)!trap_read_msr(IA32_BIOS_SIGN_ID, &microcode);
     if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0)
         arch_caps = cpu_rdmsr(IA32_ARCH_CAPABILITIES);
@@ -127,26 +129,25 @@ static void reset_core(struct vcpu *v) {
 /* Put this core's vCPU into its first state and run it, or let it wait for its SIPI. */
 _Noreturn static void start(struct vcpu *v) {
     reset_core(v);
-    if (v->index == 0) {
-        v->waits_for_sipi = false;
+    v->waits_for_sipi = v->index != 0;
+    if (v->index == 0)
         vmcs_set_start(v, &v->partition->start, vcpu_regs());
-    } else {
-        v->waits_for_sipi = true;
-        this_cpu.kicked = 1; /* vcpu_kicked holds it until the SIPI has come */
-    }
+    this_cpu.kicked = 1; /* vcpu_kicked holds it until the SIPI has come, and looks at the devices */
     vmcs_audit();
     vmx_enter();
 }
 
-/* The last vCPU to park decides for the partition. */
+/* The last vCPU to park decides for the partition, while all others wait. */
 static void last_parked(struct partition *p) {
     if (partition_next(p) == NEXT_RESTART) {
-        p->restarts++;
-        log_line("%s: restart %u", p->config->name, p->restarts);
+        log_line("%s: restart %u", p->config->name, p->restarts + 1);
         if (partition_load(p) == ERR_OK) {
             devices_reset(p);
-            __atomic_store_n(&p->parked, 0, __ATOMIC_RELAXED);
-            __atomic_store_n(&p->state, PARTITION_RUNNING, __ATOMIC_RELEASE);
+            p->parked = 0;
+            for (unsigned i = 0; i < p->nr_vcpus; i++)
+                reset_shared(&p->vcpus[i]);
+            __atomic_store_n(&p->state, PARTITION_RUNNING, __ATOMIC_RELAXED);
+            __atomic_fetch_add(&p->restarts, 1, __ATOMIC_RELEASE);
             for (unsigned i = 0; i < p->nr_vcpus; i++)
                 smp_kick(p->vcpus[i].cpu);
             return;
@@ -156,15 +157,16 @@ static void last_parked(struct partition *p) {
     system_partition_stopped(p);
 }
 
-/* The partition has stopped: stay halted until it starts again. */
+/* The partition has stopped: stay halted until it starts again. It may have stopped anew by the time this
+ * core wakes up, so the count tells, not the state. */
 _Noreturn static void park(struct vcpu *v) {
     struct partition *p = v->partition;
+    uint32_t restarts = __atomic_load_n(&p->restarts, __ATOMIC_RELAXED);
 
     if (__atomic_add_fetch(&p->parked, 1, __ATOMIC_ACQ_REL) == p->nr_vcpus)
         last_parked(p);
-    while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING)
+    while (__atomic_load_n(&p->restarts, __ATOMIC_ACQUIRE) == restarts)
         cpu_wait_kick();
-    __atomic_store_n(&v->pending, 0, __ATOMIC_RELAXED);
     start(v);
 }
 
