@@ -39,6 +39,7 @@ struct vcpu {
     uint32_t pending;        /* VCPU_PENDING_*, atomic */
     uint32_t held_interrupt; /* vector the guest gets at its interrupt window */
     uint64_t trace_left;     /* instructions still to be single-stepped */
+    uint64_t wait_rip;       /* behind the VMCALL of the last HYPERCALL_WAIT */
 
     struct vlapic lapic;
     struct msr_state msrs;

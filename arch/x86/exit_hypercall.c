@@ -6,13 +6,13 @@
 #include "arch/x86/devices.h"
 #include "arch/x86/event.h"
 #include "arch/x86/guest.h"
+#include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
 #include "core/hypercall.h"
 
-#define ACTIVITY_ACTIVE 0u
-#define ACTIVITY_HLT    1u
-#define MISC_HLT        BIT(6) /* IA32_VMX_MISC: activity state HLT is supported */
+#define ACTIVITY_HLT 1u
+#define MISC_HLT     BIT(6) /* IA32_VMX_MISC: activity state HLT is supported */
 
 static void set_timer(uint64_t count) {
     uint32_t pin = vmcs_read(VMCS_PIN_CONTROLS) & ~PIN_PREEMPTION_TIMER;
@@ -23,7 +23,7 @@ static void set_timer(uint64_t count) {
 }
 
 /* Halted as by HLT, but with a timer, which runs in that state too. */
-static uint64_t wait_until(uint64_t tsc) {
+static uint64_t wait_until(struct vcpu *v, uint64_t tsc, uint32_t length) {
     int64_t left = (int64_t)(tsc - cpu_rdtsc());
 
     if (!vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER) || (vmx_caps.raw[CAP_MISC] & MISC_HLT) == 0)
@@ -31,6 +31,7 @@ static uint64_t wait_until(uint64_t tsc) {
     if (left > 0) {
         set_timer(((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1);
         vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+        v->wait_rip = vmcs_read(VMCS_GUEST_RIP) + length;
     }
     return 0;
 }
@@ -60,7 +61,7 @@ enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_in
         regs->rax = devices_console_write(v, regs->rbx, (unsigned)regs->rcx);
         break;
     case HYPERCALL_TO_WAIT:
-        regs->rax = wait_until(regs->rbx - v->msrs.tsc_adjust); /* its TSC, in ours */
+        regs->rax = wait_until(v, regs->rbx - v->msrs.tsc_adjust, info->length); /* its TSC, in ours */
         break;
     case HYPERCALL_TO_TRACE:
         regs->rax = trace(v, regs->rbx);
@@ -70,7 +71,7 @@ enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_in
 }
 
 enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+    vcpu_end_wait(v);
     set_timer(console_poll_ticks());
     console_service();
     return VERDICT_RESUME;

@@ -102,6 +102,7 @@ static void init_core(struct vcpu *v) {
     memset(vcpu_regs(), 0, sizeof(struct guest_regs));
     vcpu_regs()->rdx = cpu_cpuid(1, 0).eax;
     v->trace_left = 0;
+    v->wait_rip = UINT64_MAX;
     cpu_write_db0(0);
     cpu_write_db1(0);
     cpu_write_db2(0);
@@ -201,6 +202,12 @@ static void take_sipi(struct vcpu *v, uint8_t vector) {
     }
 }
 
+/* By where it halts: no HLT ends where the VMCALL did. */
+void vcpu_end_wait(const struct vcpu *v) {
+    if (vmcs_read(VMCS_GUEST_RIP) == v->wait_rip)
+        vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+}
+
 void vcpu_kicked(void) {
     struct vcpu *v = this_cpu.vcpu;
 
@@ -220,6 +227,7 @@ void vcpu_kicked(void) {
     if ((__atomic_load_n(&v->pending, __ATOMIC_ACQUIRE) & VCPU_PENDING_NMI) != 0)
         event_exit_when(PRIMARY_NMI_WINDOW, true);
     devices_service(v);
+    vcpu_end_wait(v); /* entering would start its timer anew */
     vmcs_audit();
 }
 

@@ -21,6 +21,9 @@ _Noreturn void vcpu_stop(struct vcpu *v, enum stop_cause cause);
 /* Look at what other cores want of this one; may park and so not return. */
 void vcpu_kicked(void);
 
+/* If it is in HYPERCALL_WAIT, this vCPU goes on; a HLT of its own lasts. */
+void vcpu_end_wait(const struct vcpu *v);
+
 /* Make the MSR bitmaps. Boot core, once. */
 void vcpu_bitmaps_init(void);
 
