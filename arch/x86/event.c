@@ -3,38 +3,41 @@
 #include "arch/x86/event.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "core/event.h"
 #include "core/log.h"
 #include "core/vmx_ctl.h"
 
-#define BLOCKING_STI_MOVSS 3u
-#define BLOCKING_NMI       8u
-#define RFLAGS_TF          BIT(8)
-#define RFLAGS_RF          BIT(16)
-#define PENDING_BS         BIT(14)
-#define DEBUGCTL_BTF       BIT(1)
-#define RIGHTS_L           BIT(13)
+#define BLOCKING_STI_MOVSS     3u
+#define BLOCKING_NMI           8u
+#define RFLAGS_TF              BIT(8)
+#define RFLAGS_RF              BIT(16)
+#define PENDING_BS             BIT(14)
+#define DEBUGCTL_BTF           BIT(1)
+#define NOTIFY_CONTEXT_INVALID BIT(0)
 
-#define DR6_FIXED          UINT64_C(0xffff0ff0) /* bits that read 1 */
-#define DR6_BREAKPOINTS    UINT64_C(0xf)
-#define DR6_BD_BS          UINT64_C(0x6000)
-#define DR7_GD             BIT(13)
+#define DR6_FIXED              UINT64_C(0xffff0ff0) /* bits that read 1 */
+#define DR6_BREAKPOINTS        UINT64_C(0xf)
+#define DR6_BD_BS              UINT64_C(0x6000)
+#define DR7_GD                 BIT(13)
 
-void event_advance(uint32_t length) {
+/* Of STI or MOV SS. */
+static void end_shadow(void) {
     uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-    uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-    uint64_t rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
-
-    /* Only outside 64-bit mode can the 4 GiB border be crossed, and there RIP wraps. */
-    if (((rip ^ next) >> 32) != 0 && (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) == 0)
-        next = (uint32_t)next;
-    vmcs_write(VMCS_GUEST_RIP, next);
     if ((blocking & BLOCKING_STI_MOVSS) != 0)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
-    if ((rflags & RFLAGS_RF) != 0 &&
-        length != 0) /* between iterations it stays, lest a breakpoint hits again */
+}
+
+void event_advance(uint32_t length) {
+    uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS), rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
+    /* Only outside 64-bit mode can the 4 GiB border be crossed, and there RIP wraps. */
+    if (((rip ^ next) >> 32) != 0 && !guest_cs_long())
+        next = (uint32_t)next;
+    vmcs_write(VMCS_GUEST_RIP, next);
+    end_shadow();
+    if ((rflags & RFLAGS_RF) != 0 && length != 0) /* between iterations it stays: no breakpoint hits again */
         vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
     if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0)
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
@@ -61,6 +64,13 @@ static void block_nmis(bool block) {
     uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
     vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, block ? blocking | BLOCKING_NMI : blocking & ~BLOCKING_NMI);
+}
+
+/* An IRET that did not come to its end has ended the blocking of NMIs already, and will be run again. While
+ * an event is delivered, there was none. */
+static void iret_again(void) {
+    if ((vmcs_read(VMCS_IDT_VECTORING) & EVENT_VALID) == 0)
+        block_nmis(true);
 }
 
 static void redeliver(uint32_t event) {
@@ -133,28 +143,30 @@ enum verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs, struct e
     return VERDICT_RESUME;
 }
 
-static bool steps_instructions(void) {
-    return (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0 &&
-           (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0;
-}
-
-/* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. */
+/* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. It also ends a shadow
+ * and HYPERCALL_WAIT: where TF meets those, entry insists on a pending step, which the exit has taken away
+ * ("Checks on Guest Non-Register State"). */
 static enum verdict reinject_debug(struct exit_info *info, uint32_t event) {
-    uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
-    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-
     info->vector = VECTOR_DB;
+    end_shadow();
+    vmcs_write(VMCS_GUEST_ACTIVITY, 0);
     if ((event & EVENT_TYPE) == EVENT_PRIV_EXC) { /* INT1: its #DB returns behind it and sets nothing */
         vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_LENGTH));
         return VERDICT_INJECT;
     }
+    uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
     cpu_write_db6((cpu_read_db6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
-    /* Entry insists that the step is pending where TF meets a shadow ("Checks on Guest Non-Register State").
-     */
-    if ((blocking & BLOCKING_STI_MOVSS) != 0 && steps_instructions())
-        vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
     return VERDICT_INJECT;
+}
+
+/* The guest has kept events away for too long, with no exit in between, and has been interrupted. */
+enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+    if ((info->qualification & NOTIFY_CONTEXT_INVALID) != 0)
+        return exit_stop(info, STOP_CRASHED, "endless instruction, the state of which is lost");
+    if ((info->qualification & EVENT_NMI_UNBLOCKED) != 0)
+        iret_again();
+    return VERDICT_RESUME;
 }
 
 enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
@@ -164,9 +176,8 @@ enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit
         cpu_int_nmi();
         return VERDICT_RESUME;
     }
-    /* An IRET that faults has ended the blocking of NMIs already, and will be run again. */
-    if ((event & EVENT_NMI_UNBLOCKED) != 0 && (vmcs_read(VMCS_IDT_VECTORING) & EVENT_VALID) == 0)
-        block_nmis(true);
+    if ((event & EVENT_NMI_UNBLOCKED) != 0)
+        iret_again();
     switch (event & EVENT_VECTOR) {
     case VECTOR_DB:
         return reinject_debug(info, event);

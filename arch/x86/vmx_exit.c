@@ -15,18 +15,14 @@
 
 _Static_assert(sizeof(struct guest_regs) == GUEST_REGS_BYTES, "vmx_exit.S");
 
-#define HAS_LENGTH             1u /* VM-exit instruction length is valid: VERDICT_NEXT may be returned */
-#define HAS_QUALIFICATION      2u
-#define HAS_VECTORING          4u /* may come in the middle of delivering an event */
+#define HAS_LENGTH        1u /* VM-exit instruction length is valid: VERDICT_NEXT may be returned */
+#define HAS_QUALIFICATION 2u
+#define HAS_VECTORING     4u /* may come in the middle of delivering an event */
 
-#define REASON_BASIC           0xffffu
-#define REASON_BUS_LOCK        74
-#define BUS_LOCK               BIT(26)
-#define ENTRY_FAILURE          BIT(31)
-
-#define NOTIFY_CONTEXT_INVALID BIT(0)
-#define NOTIFY_IRET_UNBLOCKED  BIT(12)
-#define BLOCKING_NMI           8u
+#define REASON_BASIC      0xffffu
+#define REASON_BUS_LOCK   74
+#define BUS_LOCK          BIT(26)
+#define ENTRY_FAILURE     BIT(31)
 
 static enum verdict exit_undefined(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     return exit_inject_ud(info);
@@ -38,15 +34,6 @@ static enum verdict exit_gp(struct vcpu *v, struct guest_regs *regs, struct exit
 
 /* INIT signals, which nobody of ours sends, and bus locks: the exit counter shows them. */
 static enum verdict exit_counted(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    return VERDICT_RESUME;
-}
-
-/* The guest has kept events away for too long, with no exit in between, and has been interrupted. */
-static enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    if ((info->qualification & NOTIFY_CONTEXT_INVALID) != 0)
-        return exit_stop(info, STOP_CRASHED, "endless instruction, the state of which is lost");
-    if ((info->qualification & NOTIFY_IRET_UNBLOCKED) != 0)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_NMI);
     return VERDICT_RESUME;
 }
 
@@ -101,7 +88,7 @@ static const struct {
     [45] = {NULL, "virtualized EOI", HAS_QUALIFICATION, NULL},
     [46] = {NULL, "access to GDTR or IDTR", 0, NULL},
     [47] = {NULL, "access to LDTR or TR", 0, NULL},
-    [48] = {exit_ept_violation, "EPT violation", HAS_QUALIFICATION | HAS_VECTORING, NULL},
+    [48] = {exit_ept_violation, "EPT violation", HAS_QUALIFICATION, NULL},
     [49] = {NULL, "EPT misconfiguration", 0, NULL},
     [50] = {exit_undefined, "INVEPT", 0, NULL},
     [51] = {NULL, "RDTSCP", 0, NULL},
