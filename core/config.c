@@ -5,7 +5,6 @@
 
 #include "core/guest_layout.h"
 #include "core/str.h"
-#include "core/text.h"
 
 enum section { OUTSIDE, SYSTEM, PARTITION, UNKNOWN };
 enum { REQUIRED = 1, LIST = 2, REPEATED = 4 }; /* LIST: parse gets one item of it at a time */

@@ -6,7 +6,7 @@
 #include "core/bytes.h"
 #include "core/host.h"
 #include "core/log.h"
-#include "core/text.h"
+#include "core/str.h"
 
 enum { TAG_END = 0, TAG_MODULE = 3, TAG_MEMORY_MAP = 6, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15 };
 

@@ -41,6 +41,6 @@ bool partition_stop(struct partition *p, enum stop_cause cause) {
     return true;
 }
 
-enum partition_next partition_next(const struct partition *p) {
-    return p->cause != STOP_ASKED && p->config->on_exit == EXIT_RESTART ? NEXT_RESTART : NEXT_STAY;
+bool partition_restarts(const struct partition *p) {
+    return p->cause != STOP_ASKED && p->config->on_exit == EXIT_RESTART;
 }

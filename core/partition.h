@@ -97,6 +97,5 @@ must_check enum err partition_load(struct partition *p);
  * counts. The caller then parks and kicks the other cores. */
 bool partition_stop(struct partition *p, enum stop_cause cause);
 
-/* What is to happen now that all vCPUs are parked. */
-enum partition_next { NEXT_STAY, NEXT_RESTART };
-enum partition_next partition_next(const struct partition *p);
+/* Now that all vCPUs are parked: is it to start again? */
+bool partition_restarts(const struct partition *p);

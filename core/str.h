@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The few string and memory functions the hypervisor needs. The four mem* are what a C compiler calls by
- * itself: libc has them on the host, arch/x86/string.c in the hypervisor. */
+/* The few string and memory functions the hypervisor needs, all pure. The four mem* are what a C compiler
+ * calls by itself: libc has them on the host, arch/x86/string.c in the hypervisor. */
 #pragma once
 
 #include <stdarg.h>
@@ -26,3 +26,34 @@ bool str_to_u64(const char *text, size_t length, uint64_t *value);
  * size - 1 may be cut. */
 size_t str_format(char *to, size_t size, const char *format, ...) printf_like(3, 4);
 size_t str_vformat(char *to, size_t size, const char *format, va_list args) printf_like(3, 0);
+
+/* ---- Pieces of a text that is not ours to change: cut, compared, turned into numbers ---- */
+
+#define TEXT_SHOWN 40 /* bytes of the user's text that a message repeats */
+
+struct text { /* not terminated */
+    const char *at;
+    size_t length;
+};
+
+static inline bool text_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+bool text_is(struct text t, const char *word);
+
+/* Without the blanks at both ends. */
+struct text text_trim(struct text t);
+
+/* Cut *rest at the first `separator` (' ' stands for any blank): returns what is before it, leaves what is
+ * behind it, both trimmed. Without one everything is before it. */
+struct text text_cut(struct text *rest, char separator, bool *found);
+
+/* A number, decimal or 0x hexadecimal, perhaps with K, M or G behind it. */
+bool text_size(struct text t, uint64_t *value);
+
+/* "first" or "first-last", in this order. */
+bool text_span(struct text t, uint64_t *first, uint64_t *last);
+
+/* For %.*s. */
+int text_shown(struct text t);

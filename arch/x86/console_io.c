@@ -184,11 +184,6 @@ void console_output(unsigned partition) {
         console_service();
 }
 
-void console_nmi(void) {
-    if (this_cpu.index == 0)
-        console_service();
-}
-
 uint32_t console_poll_ticks(void) {
     return this_cpu.index == 0 && poll_input && vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER)
                ? POLL_TICKS >> vmx_preemption_shift(&vmx_caps)

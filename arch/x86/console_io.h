@@ -31,9 +31,6 @@ bool console_tx_wait(unsigned partition);
 /* Move what can be moved, both ways, without waiting. Any core, any context. */
 void console_service(void);
 
-/* An NMI has come to this core; the boot core's may be the UART's. */
-void console_nmi(void);
-
 /* Preemption-timer value for the next look at the console; 0 = this core needs none. */
 uint32_t console_poll_ticks(void);
 

@@ -228,7 +228,7 @@ static void seal(void) {
         memory_seal_image();
     }
     smp_barrier();
-    memory_seal_cpu();
+    cpu_write_cr3(this_cpu.sealed_cr3);
 }
 
 /* Every core, the boot core too, on its own stack and tables. */
@@ -241,8 +241,7 @@ void cpu_main(void) {
     } else {
         if (!vmx_same_as_boot())
             __atomic_fetch_or(&different, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
-        smp_arrived();
-        if (!smp_wait_released())
+        if (!smp_join())
             system_halt();
     }
     vmx_cpu_on();

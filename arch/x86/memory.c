@@ -198,7 +198,3 @@ void memory_seal_image(void) {
            ERR_OK);
     sealed = true; /* host_phys: from here on by the views */
 }
-
-void memory_seal_cpu(void) {
-    cpu_write_cr3(this_cpu.sealed_cr3);
-}

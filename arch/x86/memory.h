@@ -29,11 +29,9 @@ uint64_t memory_cpu_cr3(unsigned cpu);
 /* Let that CPU go on seeing `range` after the seal. Boot CPU, before the seal. */
 must_check enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes);
 
-/* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it. */
+/* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it; after which each
+ * goes over to its sealed_cr3. */
 void memory_seal_image(void);
-
-/* Leave the tables of the boot for this CPU's own. */
-void memory_seal_cpu(void);
 
 /* Index of the CPU this runs on; 0 = the boot core, on the bootstrap tables too. Any context. */
 unsigned memory_this_cpu(void);

@@ -70,11 +70,8 @@ uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz
     return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
 }
 
-void smp_arrived(void) {
+bool smp_join(void) {
     __atomic_fetch_or(&arrived, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
-}
-
-bool smp_wait_released(void) {
     while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
         cpu_wait_kick();
     return (accepted & BIT(this_cpu.index)) != 0;

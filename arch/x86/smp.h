@@ -8,12 +8,9 @@
  * mask of those that run, bit 0 (the boot core) included. */
 uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz);
 
-/* Each AP, first of all: this core has come. */
-void smp_arrived(void);
-
-/* Wait, halted, until the boot core releases those of a mask. False: this core is not among them and
- * must do nothing more. */
-bool smp_wait_released(void);
+/* Each AP: this core has come. It waits, halted, until the boot core releases those of a mask. False: it is
+ * not among them and must do nothing more. */
+bool smp_join(void);
 void smp_release(uint64_t cores);
 
 /* All released cores meet here; nobody goes on before all have come. */

@@ -93,7 +93,8 @@ static void nmi_handle(struct trap_frame *frame) {
         frame->rip = (uintptr_t)vmx_enter;
     else if (frame->rip >= (uintptr_t)cpu_wait_kick && frame->rip < (uintptr_t)cpu_wait_kick_end)
         frame->rip = (uintptr_t)cpu_wait_kick_end;
-    console_nmi();
+    if (this_cpu.index == 0) /* it may be the UART's */
+        console_service();
 }
 
 void trap_handle(struct trap_frame *frame) {

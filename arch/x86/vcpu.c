@@ -140,7 +140,7 @@ _Noreturn static void start(struct vcpu *v) {
 
 /* The last vCPU to park decides for the partition, while all others wait. */
 static void last_parked(struct partition *p) {
-    if (partition_next(p) == NEXT_RESTART) {
+    if (partition_restarts(p)) {
         log_line("%s: restart %u", p->config->name, p->restarts + 1);
         if (partition_load(p) == ERR_OK) {
             devices_reset(p);
