@@ -46,8 +46,9 @@ enum {
 };
 
 /* What a rule asks of its field. The argument: bits, a value, a set of types of a segment, the enum
- * vmx_word, bits not looked at, bits below the alignment, the list's address; of DPL, whether it may
- * be on the safe side. NEVER: the conditions say it all. */
+ * vmx_word, bits not looked at, bits below the alignment, the list's address; of an address, bits it may
+ * have more, as RIP has behind the last instruction below the hole; of DPL, whether it may be on the safe
+ * side. NEVER: the conditions say it all. */
 enum test {
     NEVER, NONZERO, CLEAR, SET, EQUAL, AT_MOST, TYPE_IN, CONTROLS, CR0_FIXED, CR4_FIXED, PHYSICAL, CANONICAL,
     MSR_LIST, MEMORY_TYPES, EPT_FORMAT, ERROR_BY_VECTOR, OFFERED, SINGLE_STEP, LINK, PDPTE, RPL_OF_CS,
@@ -161,7 +162,7 @@ ONE(GUEST_EFER, CLEAR, EFER_LME, "LME must be LMA with CR0.PG", LOADS_EFER, PG, 
 TITLE("Checks on Guest RIP, RFLAGS, and SSP"),
 ONE(GUEST_RIP, AT_MOST, UINT32_MAX, "bits 63:32 must be 0 outside IA-32e mode", NOT(IA32E)),
 ONE(GUEST_RIP, AT_MOST, UINT32_MAX, "bits 63:32 must be 0 unless CS.L is 1", NOT(CS_IS_64)),
-CANON(GUEST_RIP, 0),
+ONE(GUEST_RIP, CANONICAL, 1, "all bits above the linear-address width must be equal"),
 ZERO(GUEST_RFLAGS, ~UINT64_C(0x3f7fd7), "bits 3, 5, 15 and 63:22"), ONE(GUEST_RFLAGS, SET, 2, "bit 1 must be 1"),
 ONE(GUEST_RFLAGS, CLEAR, BIT(17), "VM must be 0 in IA-32e mode", IA32E),
 ONE(GUEST_RFLAGS, CLEAR, BIT(17), "VM must be 0 without CR0.PE", NOT(PE)),
@@ -276,7 +277,7 @@ static bool holds(const struct view *v, const struct rule *r, uint64_t value) {
     case CR0_FIXED:    return (((caps[CAP_CR0_FIXED0] & ~value) | (value & ~caps[CAP_CR0_FIXED1])) & ~argument) == 0;
     case CR4_FIXED:    return ((caps[CAP_CR4_FIXED0] & ~value) | (value & ~caps[CAP_CR4_FIXED1])) == 0;
     case PHYSICAL:     return physical(v, value, argument);
-    case CANONICAL:    return (uint64_t)((int64_t)(value << unused) >> unused) == value;
+    case CANONICAL:    return (uint64_t)((int64_t)(value << (unused - argument)) >> (unused - argument)) == value;
     case MSR_LIST:     return value == 0 || (physical(v, get(v, (unsigned)argument), 0xf) &&
                                              physical(v, get(v, (unsigned)argument) + value * 16 - 1, 0));
     case MEMORY_TYPES: return (value & 0xf8f8f8f8f8f8f8f8) == 0 && /* not 2 or 3: bit 1 without bit 2 */

@@ -647,11 +647,16 @@ static void M01_guest_descriptor_tables(void **state) {
     seed_all("Checks on Guest Descriptor-Table Registers", faults, ARRAY_SIZE(faults));
 }
 
+static void below_the_hole(void) { /* was the last instruction: the fetch of the next one is #GP */
+    image_start64();
+    image[F_RIP] = UINT64_C(0x800000000000);
+}
+
 static void M01_guest_rip_rflags(void **state) {
     static const struct fault faults[] = {
         {image_start32, F_RIP, BIT(32), "outside IA-32e mode"},
         {compatibility, F_RIP, BIT(32), "unless CS.L is 1"},
-        {image_start64, F_RIP, BIT(47), "canonical"},
+        {image_start64, F_RIP, BIT(48), "above the linear-address width"},
         {image_reset, F_RFLAGS, BIT(1), "bit 1 must be 1"},
         {image_reset, F_RFLAGS, BIT(3), "bits 3, 5, 15"},
         {image_reset, F_RFLAGS, BIT(5), "bits 3, 5, 15"},
@@ -842,6 +847,7 @@ static void Y07_V041_good_states(void **state) {
         nothing_loaded32,
         nothing_used,
         lme_without_paging,
+        below_the_hole,
     };
     struct vmcs_violation broken;
 
