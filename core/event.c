@@ -18,14 +18,12 @@ static enum class class_of(uint32_t vector) {
             [20] = PAGE_FAULT,
             [21] = CONTRIBUTORY,
         };
-
     return (enum class)classes[vector % 32];
 }
 
 enum event_outcome event_meet(uint32_t first, uint8_t vector) {
     uint32_t type = first & EVENT_TYPE;
     enum class second = class_of(vector);
-
     if ((first & EVENT_VALID) == 0)
         return EVENT_SECOND;
     if (type == EVENT_INTERRUPT || type == EVENT_NMI)

@@ -134,7 +134,6 @@ size_t guest_walk_read(const struct guest_map *map, const struct guest_paging *p
                        unsigned access, void *to, size_t bytes) {
     for (size_t done = 0, part; done < bytes; done += part) {
         struct walk_result r;
-
         if (guest_walk(map, paging, linear + done, access, &r) != ERR_OK)
             return done;
         /* By 4 KiB: so much is guest memory as a whole or not at all. */

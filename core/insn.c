@@ -21,7 +21,6 @@ struct decoder {
     unsigned count, at;
     enum err err; /* the first one stays */
     enum insn_mode mode;
-
     bool operand_size, address_size, lock, repeat, has_segment; /* prefixes */
     enum insn_segment segment;
     uint8_t rex; /* 0 = none */
@@ -211,7 +210,6 @@ enum err insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, 
     struct decoder d = {.bytes = bytes, .count = count, .mode = mode};
     unsigned opcode = take_prefixes(&d);
     struct form form;
-
     if (opcode == 0x0f)
         opcode = 0x0f00 | (unsigned)take(&d, 1);
     if (d.err != ERR_OK)
@@ -242,7 +240,6 @@ uint64_t insn_offset(const struct insn *i, const uint64_t gpr[16], uint64_t rip)
 static uint64_t flags_of(uint64_t a, uint64_t b, uint64_t value, unsigned bytes, enum insn_op op) {
     unsigned top = 8 * bytes - 1;
     uint64_t carries = 0; /* or borrows, out of each bit; logical operations have none */
-
     if (op == INSN_ADD)
         carries = (a & b) | ((a | b) & ~value);
     else if (op == INSN_SUB || op == INSN_CMP)

@@ -19,7 +19,6 @@ void vioapic_reset(struct vioapic *io) {
 
 static uint32_t window_read(const struct vioapic *io) {
     unsigned pin = io->select / 2u - REG_TABLE / 2u; /* below the table: beyond all pins */
-
     if (io->select == REG_ID || io->select == REG_ARBITRATION)
         return io->id;
     if (io->select == REG_VERSION)
@@ -29,7 +28,6 @@ static uint32_t window_read(const struct vioapic *io) {
 
 static void window_write(struct vioapic *io, uint32_t value) {
     unsigned pin = io->select / 2u - REG_TABLE / 2u; /* below the table: beyond all pins */
-
     if (io->select == REG_ID) {
         io->id = value & ID_MASK;
     } else if (pin < VIOAPIC_PINS) {

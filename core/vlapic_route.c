@@ -48,7 +48,6 @@ static bool is_target(const struct vlapic *t, const struct destination *d) {
 /* Lowest priority takes one: the first whose APIC would accept it. */
 static uint64_t pick_lowest(const struct vlapic *const *all, uint64_t targets) {
     uint64_t left = targets;
-
     while (left != 0 &&
            (__atomic_load_n(&all[__builtin_ctzll(left)]->regs[APIC_SVR], __ATOMIC_RELAXED) & SVR_ENABLE) == 0)
         left &= left - 1;
@@ -59,7 +58,6 @@ static void route(const struct vlapic *const *all, unsigned count, uint64_t icr,
                   struct ipi *out) {
     unsigned kind = ipi_kind(icr);
     uint64_t targets = 0;
-
     for (unsigned n = 0; n < count && kind != IPI_NONE; n++)
         targets |= (d->among & BIT(n)) != 0 && is_target(all[n], d) ? BIT(n) : 0;
     if ((icr >> 8 & 7) == MODE_LOWEST)
@@ -80,7 +78,6 @@ void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self
                  : shorthand == TO_OTHERS ? ~BIT(self)
                                           : UINT64_MAX,
     };
-
     route(all, count, icr, &d, out);
 }
 

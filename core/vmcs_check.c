@@ -246,7 +246,6 @@ static uint64_t get(const struct view *v, unsigned field) {
 
 static bool is(const struct view *v, uint64_t condition) {
     unsigned field = condition >> 40 & 0x7fff, shift = condition >> 24 & 63, mask = condition >> 12 & 0xfff;
-
     if (condition == 0 || (condition == USABLE && (1u << v->segment) == M_CS))
         return true; /* no condition; CS counts as usable whatever its bit says */
     field += field == GUEST_RIGHTS ? 2 * v->segment : 0;
@@ -263,7 +262,6 @@ static bool holds(const struct view *v, const struct rule *r, uint64_t value) {
     uint64_t dpl = value >> 5 & 3, cpl = get(v, SS_RIGHTS) >> 5 & 3;
     uint64_t limit = get(v, GUEST_LIMIT + 2 * v->segment), walk = value >> 3 & 7;
     unsigned unused = 64 - (caps[CAP_CPUID_EXT8_EAX] >> 8 & 0x3f);
-
     /* clang-format off */
     switch ((enum test)r->test) {
     case NEVER:        return false;
@@ -301,7 +299,6 @@ static bool holds(const struct view *v, const struct rule *r, uint64_t value) {
 
 static bool applies(const struct view *v, const struct rule *r) {
     bool yes = r->segments == 0 ? v->segment == 0 : (r->segments >> v->segment & 1) != 0;
-
     for (unsigned i = 0; i < ARRAY_SIZE(r->conditions); i++)
         yes = yes && is(v, r->conditions[i]);
     return yes;
@@ -309,7 +306,6 @@ static bool applies(const struct view *v, const struct rule *r) {
 
 bool vmcs_check(const struct vmx_caps *caps, vmcs_read_fn *read, void *context, struct vmcs_violation *out) {
     struct view v = {.caps = caps, .read = read, .context = context};
-
     for (const struct rule *r = rules; r < rules + ARRAY_SIZE(rules); r++) {
         if (r->name == NULL)
             out->section = r->words;

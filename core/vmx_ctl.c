@@ -198,7 +198,6 @@ static struct limits word_limits(const struct vmx_caps *caps, enum vmx_word word
     const struct word *w = &words[word];
     uint64_t plain = caps->raw[w->cap];
     uint64_t exact = msr_there(caps, &sources[w->true_cap]) ? caps->raw[w->true_cap] : plain;
-
     if (word == VMX_TERTIARY) /* 64 bits of "may be 1"; we use the low half */
         return (struct limits){.may_be_1 = (uint32_t)plain};
     return (struct limits){(uint32_t)exact, (uint32_t)(exact >> 32), (uint32_t)plain};
@@ -210,7 +209,6 @@ bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits)
 
 bool vmx_word_allowed(const struct vmx_caps *caps, enum vmx_word word, uint64_t value) {
     struct limits l = word_limits(caps, word);
-
     return (value & l.must_be_1) == l.must_be_1 && (value & ~(uint64_t)l.may_be_1) == 0;
 }
 
@@ -243,7 +241,6 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
     struct limits limits = word_limits(caps, word);
     uint32_t known = 0, ones = 0;
     bool met = true;
-
     for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
         const struct control *c = &controls[i];
         if (c->word != word)

@@ -21,7 +21,6 @@ static enum msr_verdict write_register(struct vcpu *v, enum vlapic_mode via, uns
         lapic_write(effect.reg, effect.value);
     } else if (verdict == VLAPIC_IPI) {
         struct ipi ipi;
-
         vlapic_route(v->partition->lapics, v->partition->nr_vcpus, v->index, effect.value, &ipi);
         vcpu_send_ipi(v, &ipi);
     }
@@ -47,7 +46,6 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) 
 
 uint32_t apic_page_read(struct vcpu *v, unsigned offset) {
     uint64_t value;
-
     (void)!read_register(v, VLAPIC_XAPIC, offset / 16, &value);
     return (uint32_t)value;
 }

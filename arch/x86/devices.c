@@ -22,14 +22,12 @@ static void update(struct vcpu *v) {
     struct partition *p = v->partition;
     bool rose = vuart_irq(&p->uart);
     uint64_t message;
-
     if (p->uart.tx_waiting && !console_tx_wait(p->id))
         rose |= vuart_irq(&p->uart);
     if (rose)
         vioapic_raise(&p->ioapic, UART_PIN);
     while (vioapic_next(&p->ioapic, &message)) {
         struct ipi ipi;
-
         vlapic_route_message(p->lapics, p->nr_vcpus, message, &ipi);
         vcpu_send_ipi(v, &ipi);
     }
@@ -46,7 +44,6 @@ void devices_service(struct vcpu *v) {
 uint32_t devices_read(struct vcpu *v, enum trap_target target, unsigned at) {
     struct partition *p = v->partition;
     uint32_t value = UINT32_MAX; /* the clock's index too: it is write-only, as on a PC */
-
     if (target == TRAP_NONE)
         return value;
     lock_take(&p->lock);

@@ -24,7 +24,6 @@ static uint64_t read_field(void *context, uint32_t encoding) {
 
 bool dump_broken_rule(char text[LOG_LINE_MAX]) {
     struct vmcs_violation b;
-
     if (vmcs_check(&vmx_caps, read_field, NULL, &b)) {
         str_format(text, LOG_LINE_MAX, "no rule that is known here is broken");
         return false;
@@ -36,7 +35,6 @@ bool dump_broken_rule(char text[LOG_LINE_MAX]) {
 
 static void dump_qualification(const struct exit_info *info) {
     uint64_t q = info->qualification;
-
     switch (info->reason) {
     case REASON_EPT:
         log_line("  %s%s%s of guest-physical 0x%lx, linear 0x%lx%s", (q & 1) != 0 ? "read " : "",
@@ -65,7 +63,6 @@ static void dump_qualification(const struct exit_info *info) {
 
 static void dump_segments(void) {
     static const char names[][5] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
-
     for (unsigned s = 0; s < ARRAY_SIZE(names); s++) {
         log_line("  %-4s %04x base %016lx limit %08x rights %05x", names[s],
                  vmcs_read((vmcs_16){VMCS_GUEST_ES.encoding + 2 * s}),
@@ -93,7 +90,6 @@ static void dump_code(const struct vcpu *v) {
     uint8_t bytes[CODE_BYTES];
     char line[3 * CODE_BYTES + 1];
     size_t count = guest_fetch(v, bytes, sizeof(bytes)), used = 0;
-
     line[0] = '\0';
     for (size_t i = 0; i < count; i++)
         used += str_format(line + used, sizeof(line) - used, " %02x", bytes[i]);
@@ -103,7 +99,6 @@ static void dump_code(const struct vcpu *v) {
 void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info) {
     const char *name = v->partition->config->name;
     char text[LOG_LINE_MAX];
-
     if (info->cause != STOP_CRASHED) {
         log_line("%s: vCPU %u %s", name, v->index,
                  info->cause == STOP_RESET ? "resets the partition" : "stops the partition");
@@ -143,6 +138,5 @@ const char *vmx_error_name(uint32_t error) {
         [26] = "VM entry with events blocked by MOV SS",
         [28] = "invalid operand to INVEPT or INVVPID",
     };
-
     return error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "unknown error";
 }

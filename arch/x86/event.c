@@ -45,7 +45,6 @@ void event_advance(uint32_t length) {
 
 void event_inject(uint8_t vector, bool has_error, uint32_t error) {
     uint32_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
-
     /* In real mode exceptions have no error code, and entry refuses one. */
     if (has_error && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0) {
         event |= EVENT_ERROR_CODE;
@@ -56,13 +55,11 @@ void event_inject(uint8_t vector, bool has_error, uint32_t error) {
 
 void event_exit_when(uint32_t control, bool on) {
     uint32_t primary = vmcs_read(VMCS_PRIMARY_CONTROLS);
-
     vmcs_write(VMCS_PRIMARY_CONTROLS, on ? primary | control : primary & ~control);
 }
 
 static void block_nmis(bool block) {
     uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-
     vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, block ? blocking | BLOCKING_NMI : blocking & ~BLOCKING_NMI);
 }
 
@@ -75,7 +72,6 @@ static void iret_again(void) {
 
 static void redeliver(uint32_t event) {
     uint32_t type = event & EVENT_TYPE;
-
     if (type == EVENT_SOFT_INT || type == EVENT_PRIV_EXC || type == EVENT_SOFT_EXC)
         vmcs_write(VMCS_ENTRY_LENGTH, vmcs_read(VMCS_EXIT_LENGTH));
     if ((event & EVENT_ERROR_CODE) != 0)
@@ -99,7 +95,6 @@ static void hold(struct vcpu *v, uint32_t event) {
 
 enum verdict event_settle(struct vcpu *v, struct exit_info *info, enum verdict verdict) {
     uint32_t first = vmcs_read(VMCS_IDT_VECTORING);
-
     if (verdict == VERDICT_RESUME && (first & EVENT_VALID) != 0)
         redeliver(first);
     if (verdict != VERDICT_INJECT)
@@ -171,7 +166,6 @@ enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_in
 
 enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     uint32_t event = vmcs_read(VMCS_EXIT_INTERRUPT);
-
     if ((event & EVENT_TYPE) == EVENT_NMI) {
         cpu_int_nmi();
         return VERDICT_RESUME;

@@ -16,7 +16,6 @@
 
 static void set_timer(uint64_t count) {
     uint32_t pin = vmcs_read(VMCS_PIN_CONTROLS) & ~PIN_PREEMPTION_TIMER;
-
     vmcs_write(VMCS_PIN_CONTROLS, count != 0 ? pin | PIN_PREEMPTION_TIMER : pin);
     if (count != 0)
         vmcs_write(VMCS_PREEMPTION_TIMER, count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
@@ -25,7 +24,6 @@ static void set_timer(uint64_t count) {
 /* Halted as by HLT, but with a timer, which runs in that state too. */
 static uint64_t wait_until(struct vcpu *v, uint64_t tsc, uint32_t length) {
     int64_t left = (int64_t)(tsc - cpu_rdtsc());
-
     if (!vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER) || (vmx_caps.raw[CAP_MISC] & MISC_HLT) == 0)
         return (uint64_t)HYPERCALL_ENOSYS;
     if (left > 0) {
@@ -46,7 +44,6 @@ static uint64_t trace(struct vcpu *v, uint64_t instructions) {
 
 enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
     enum hypercall_act act;
-
     if (guest_cpl() != 0)
         return exit_inject_ud(info);
     regs->rax = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);

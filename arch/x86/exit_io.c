@@ -20,7 +20,6 @@
 /* Our devices are a byte wide; wider accesses go to as many ports, as on a PC's bus. */
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes) {
     uint32_t value = 0;
-
     for (unsigned i = 0; i < bytes; i++, port++)
         value |= (devices_read(v, trap_map_in(v->partition->config, port), port) & 0xff) << (8 * i);
     return value;
@@ -41,7 +40,6 @@ static enum verdict string_io(struct vcpu *v, struct guest_regs *regs, struct ex
         .segment = (enum insn_segment)(how >> SEGMENT_SHIFT & 7),
         .repeat = (info->qualification & QUAL_REP) != 0,
     };
-
     return exit_string(v, regs, info, &insn, port);
 }
 

@@ -43,7 +43,6 @@ enum verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs, struct 
     uint64_t access = QUAL_LINEAR | QUAL_TRANSLATION;
     uint8_t bytes[INSN_MAX_BYTES];
     struct insn insn;
-
     if ((info->qualification & QUAL_FETCH) != 0)
         return exit_stop(info, STOP_CRASHED, "instruction fetch from where nothing is");
     if ((info->qualification & access) != access)

@@ -22,7 +22,6 @@ enum verdict exit_string(struct vcpu *v, struct guest_regs *regs, struct exit_in
     enum verdict verdict = VERDICT_NEXT;
     uint64_t value = regs->rax;
     struct operand from, to;
-
     if (i->repeat && insn_cut(regs->rcx, address) == 0)
         return VERDICT_NEXT;
     if (loads)

@@ -38,13 +38,11 @@ void guest_read_paging(struct guest_paging *out) {
 
 uint64_t guest_rip_linear(void) {
     uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
-
     return guest_cs_long() ? rip : (uint32_t)(vmcs_read(VMCS_GUEST_CS_BASE) + rip);
 }
 
 size_t guest_fetch(const struct vcpu *v, void *to, size_t bytes) {
     struct guest_paging paging;
-
     guest_read_paging(&paging);
     return guest_walk_read(&v->partition->map, &paging, guest_rip_linear(),
                            WALK_FETCH | (guest_cpl() == 3 ? WALK_USER : 0), to, bytes);

@@ -37,7 +37,6 @@ void lapic_write(unsigned reg, uint64_t value) {
 
 void lapic_init(hpa_t page) {
     uint64_t base = cpu_rdmsr(IA32_APIC_BASE) | APIC_BASE_EN;
-
     if (xapic_page.v == 0) /* sealed by the time at which a core may come that is late */
         xapic_page = page;
     cpu_wrmsr(IA32_APIC_BASE, base); /* x2APIC mode can be entered from xAPIC mode only */
@@ -91,7 +90,6 @@ void lapic_reset(void) {
     } lvts[] = {{APIC_LVT_TIMER, 0}, {APIC_LVT_LINT0, 0},   {APIC_LVT_LINT1, 0}, {APIC_LVT_ERROR, 0},
                 {APIC_LVT_PMC, 4},   {APIC_LVT_THERMAL, 5}, {APIC_LVT_CMCI, 6}};
     unsigned last = lapic_read(APIC_VERSION) >> 16 & 0xff;
-
     if ((cpu_cpuid(1, 0).ecx & CPUID_DEADLINE) != 0)
         cpu_wrmsr(IA32_TSC_DEADLINE, 0);
     for (unsigned i = 0; i < ARRAY_SIZE(lvts); i++)

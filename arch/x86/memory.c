@@ -84,7 +84,6 @@ static enum err map_image(void) {
         {boot_stack_guard + PAGE_SIZE, image_end, PT_READ | PT_WRITE},
     };
     enum err e = ERR_OK;
-
     for (unsigned i = 0; i < ARRAY_SIZE(parts) && e == ERR_OK; i++)
         e = pt_map(&boot, (uintptr_t)parts[i].from, memory_image_phys(parts[i].from),
                    (uint64_t)(parts[i].to - parts[i].from), parts[i].attributes);
@@ -100,7 +99,6 @@ static enum err map_direct(struct range r, unsigned attributes) {
         struct pt_leaf leaf;
         bool there = pt_lookup(&boot, DIRECT_VIRT + at, &leaf);
         uint64_t next = leaf.from + leaf.bytes - DIRECT_VIRT;
-
         next = next < end ? next : end;
         if (!there)
             e = pt_map(&boot, DIRECT_VIRT + at, hpa(at), next - at, attributes);

@@ -50,14 +50,12 @@ static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uin
                                bool write, struct operand *out) {
     unsigned access = (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0);
     struct guest_paging paging;
-
     guest_read_paging(&paging);
     out->pieces = 0;
     for (unsigned done = 0; done < bytes; done += out->piece[out->pieces++].bytes) {
         uint64_t at = guest_cs_long() ? linear + done : (uint32_t)(linear + done);
         unsigned on_page = PAGE_SIZE - at % PAGE_SIZE;
         struct walk_result walk;
-
         switch (guest_walk(&v->partition->map, &paging, at, access, &walk)) {
         case ERR_OK:
             out->piece[out->pieces].at = walk.at;
@@ -143,7 +141,6 @@ static void piece_write(struct vcpu *v, gpa_t at, unsigned bytes, uint64_t value
 
 uint64_t operand_read(struct vcpu *v, const struct operand *o) {
     uint64_t value = 0;
-
     for (unsigned i = 0, shift = 0; i < o->pieces; shift += 8 * o->piece[i++].bytes)
         value |= piece_read(v, o->piece[i].at, o->piece[i].bytes) << shift;
     return value;

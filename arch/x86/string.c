@@ -15,7 +15,6 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
 void *memmove(void *to, const void *from, size_t bytes) {
     uint8_t *t = to;
     const uint8_t *f = from;
-
     if (t <= f || t >= f + bytes) {
         cpu_rep_movsb(to, from, bytes);
         return to;
@@ -35,7 +34,6 @@ void *memset(void *to, int value, size_t bytes) {
 
 int memcmp(const void *a, const void *b, size_t bytes) {
     const uint8_t *x = a, *y = b;
-
     for (size_t i = 0; i < bytes; i++)
         if (x[i] != y[i])
             return x[i] - y[i];

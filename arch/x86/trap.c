@@ -66,7 +66,6 @@ uint64_t trap_idt_base(void) {
 void trap_load(void) {
     struct percpu *c = &this_cpu;
     uint64_t tss = (uintptr_t)&c->tss;
-
     /* "TSS Descriptor in 64-bit mode": 16 bytes. */
     memcpy(c->gdt, boot_gdt, (uintptr_t)boot_gdt_end - (uintptr_t)boot_gdt);
     c->gdt[SEL_TSS / 8] =
@@ -103,7 +102,6 @@ void trap_handle(struct trap_frame *frame) {
         "#NP", "#SS", "#GP", "#PF", "15",  "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
         "22",  "23",  "24",  "25",  "26",  "27",  "28",  "29",  "30",  "31",
     };
-
     if (frame->vector == VECTOR_NMI)
         nmi_handle(frame);
     else if (frame->rip == (uintptr_t)cpu_take_interrupts_end)

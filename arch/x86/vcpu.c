@@ -48,7 +48,6 @@ void vcpu_bitmaps_init(void) {
 
 void vcpu_choose_msr_bitmap(const struct vcpu *v) {
     const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][v->msrs.tsc_adjust != 0];
-
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
 }
 
@@ -73,7 +72,6 @@ void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
 
 static void zero_host_msrs(void) {
     static const uint32_t msrs[] = {IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK, IA32_KERNEL_GS_BASE};
-
     for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
         cpu_wrmsr(msrs[i], 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_USER_WAIT) != 0)
@@ -90,7 +88,6 @@ static void zero_host_msrs(void) {
 static void reset_fpu(void) {
     static const uint32_t area[XSAVE_BYTES / 4] __attribute__((aligned(64))) = {[6] = MXCSR_RESET};
     struct cpuid_regs components = cpu_cpuid(0xd, 0);
-
     cpu_xsetbv(0, (uint64_t)components.edx << 32 | components.eax);
     cpu_xrstor(area);
     cpu_xsetbv(0, XCR0_RESET);
@@ -114,7 +111,6 @@ static void init_core(struct vcpu *v) {
 /* All that a guest can have left in this core and that no VMCS field holds. */
 static void reset_core(struct vcpu *v) {
     uint64_t microcode = 0, arch_caps = 0;
-
     zero_host_msrs();
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         reset_fpu();
@@ -163,7 +159,6 @@ static void last_parked(struct partition *p) {
 _Noreturn static void park(struct vcpu *v) {
     struct partition *p = v->partition;
     uint32_t restarts = __atomic_load_n(&p->restarts, __ATOMIC_RELAXED);
-
     if (__atomic_add_fetch(&p->parked, 1, __ATOMIC_ACQ_REL) == p->nr_vcpus)
         last_parked(p);
     while (__atomic_load_n(&p->restarts, __ATOMIC_ACQUIRE) == restarts)
@@ -173,7 +168,6 @@ _Noreturn static void park(struct vcpu *v) {
 
 void vcpu_stop(struct vcpu *v, enum stop_cause cause) {
     struct partition *p = v->partition;
-
     if (partition_stop(p, cause)) {
         for (unsigned i = 0; i < p->nr_vcpus; i++)
             if (i != v->index)
@@ -210,7 +204,6 @@ void vcpu_end_wait(const struct vcpu *v) {
 
 void vcpu_kicked(void) {
     struct vcpu *v = this_cpu.vcpu;
-
     for (;;) {
         uint32_t pending = __atomic_fetch_and(&v->pending, VCPU_PENDING_NMI, __ATOMIC_ACQ_REL);
 
@@ -250,7 +243,6 @@ void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
 
 void vcpu_run(void) {
     struct vcpu *v = this_cpu.vcpu;
-
     while (v == NULL) {
         if (console_poll_ticks() != 0) {
             console_service();

@@ -12,7 +12,6 @@ _Noreturn void vmx_instruction_failed(const char *instruction, uint64_t operand)
 static inline uint64_t vmcs_read_raw(uint32_t encoding) {
     uint64_t v;
     bool failed;
-
     __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(v) : "r"((uint64_t)encoding) : "memory");
     if (__builtin_expect(failed, 0))
         vmx_instruction_failed("VMREAD", encoding);
@@ -21,7 +20,6 @@ static inline uint64_t vmcs_read_raw(uint32_t encoding) {
 
 static inline void vmcs_write_raw(uint32_t encoding, uint64_t v) {
     bool failed;
-
     __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(failed) : "r"(v), "r"((uint64_t)encoding) : "memory");
     if (__builtin_expect(failed, 0))
         vmx_instruction_failed("VMWRITE", encoding);

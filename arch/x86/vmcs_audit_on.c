@@ -10,7 +10,6 @@
 
 void vmcs_audit(void) {
     char rule[LOG_LINE_MAX];
-
     if (vmcs_read(VMCS_HOST_RSP) != PERCPU_STACK_TOP || vmcs_read(VMCS_HOST_CR3) != this_cpu.sealed_cr3)
         panic_at(NULL, "VMCS audit: the host's RSP or CR3 has changed");
     if (dump_broken_rule(rule))

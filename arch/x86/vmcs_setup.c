@@ -42,7 +42,6 @@ extern const char vmx_exit_entry[];
 static void write_controls(const struct vcpu *v) {
     const struct vmx_controls *c = &vmx_controls;
     uint32_t poll = console_poll_ticks();
-
     vmcs_write(VMCS_PIN_CONTROLS, c->word[VMX_PIN] | (poll != 0 ? PIN_PREEMPTION_TIMER : 0));
     if (poll != 0)
         vmcs_write(VMCS_PREEMPTION_TIMER, poll);
@@ -114,7 +113,6 @@ static void write_segment(enum segment s, uint16_t selector, uint64_t base, uint
 
 static void write_data_segments(uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights) {
     static const enum segment data[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
-
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
         write_segment(data[i], selector, base, limit, rights);
 }
@@ -185,7 +183,6 @@ static void set_start_real(const struct guest_start *s) {
 static void set_start_flat(const struct vcpu *v, const struct guest_start *s) {
     bool is_long = s->mode == START_LONG;
     uint64_t cr0 = CR0_PE | CR0_ET | (is_long ? CR0_PG : 0);
-
     write_control_registers(v, cr0, is_long ? CR4_PAE : 0);
     vmcs_write(VMCS_GUEST_CR3, s->cr3);
     write_segment(SEG_CS, s->cs, 0, LIMIT_4G, is_long ? RIGHTS_CODE64 : RIGHTS_CODE32);

@@ -152,7 +152,6 @@ void vmx_exit(struct guest_regs *regs) {
     uint32_t raw = vmcs_read(VMCS_EXIT_REASON);
     struct exit_info info = {.reason = raw & REASON_BASIC};
     enum verdict verdict;
-
     this_cpu.launched = 1; /* only now: an NMI just before VMLAUNCH goes back to vmx_enter */
     v->exits_total++;
     v->exits[info.reason < VCPU_EXIT_REASONS ? info.reason : VCPU_EXIT_REASONS - 1]++;
@@ -186,7 +185,6 @@ void vmx_exit(struct guest_regs *regs) {
 void vmx_entry_failed(void) {
     const char *error = vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR));
     char rule[LOG_LINE_MAX];
-
     dump_broken_rule(rule);
     panic_at(NULL, "%s: %s", error, rule);
 }
