@@ -96,6 +96,7 @@ static const struct requirement {
      "VMX enabled (firmware set-up: enable \"Intel Virtualization Technology (VT-x)\")"},
     {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50, "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
     {CAP_BASIC, BIT(48), 0, "64-bit VMCS addresses (IA32_VMX_BASIC bit 48)"},
+    NEEDS(CAP_BASIC, BIT(54), "INS and OUTS told in full (IA32_VMX_BASIC bit 54)"),
     {CAP_CR0_FIXED0, 0xe, 0, "CR0.MP, EM and TS as the guest likes (IA32_VMX_CR0_FIXED0 bits 1, 2, 3)"},
     NEEDS(CAP_MISC, BIT(5), "EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)"),
     NEEDS(CAP_EPT_VPID, BIT(6) | BIT(14) | BIT(16),

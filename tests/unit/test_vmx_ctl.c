@@ -228,6 +228,9 @@ static void K04_K07_M14_other_requirements(void **state) {
     *machine_msr(0x480) = UINT64_C(0x00d910000000002b);
     assert_misses("64-bit VMCS addresses (IA32_VMX_BASIC bit 48)");
     machine_load("corei7_haswell_4770");
+    *machine_msr(0x480) &= ~BIT(54);
+    assert_misses("INS and OUTS told in full (IA32_VMX_BASIC bit 54)");
+    machine_load("corei7_haswell_4770");
     *machine_msr(0x485) &= ~BIT(5);
     assert_misses("EFER.LMA saved on VM exits (IA32_VMX_MISC bit 5)");
     machine_load("corei7_haswell_4770");
