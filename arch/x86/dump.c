@@ -10,11 +10,9 @@
 #include "core/vmcs_check.h"
 
 #define REASON_IO          30
-#define REASON_CR          28
 #define REASON_EPT         48
 #define REASON_EPT_BAD     49
 #define REASON_ENTRY_STATE 33
-#define REASON_ENTRY_MSRS  34
 #define CODE_BYTES         16
 
 static uint64_t read_field(void *context, uint32_t encoding) {
@@ -48,12 +46,6 @@ static void dump_qualification(const struct exit_info *info) {
     case REASON_IO:
         log_line("  %s port 0x%lx, %lu bytes%s", (q & 8) != 0 ? "IN from" : "OUT to", q >> 16 & 0xffff,
                  (q & 7) + 1, (q & 0x10) != 0 ? ", string" : "");
-        break;
-    case REASON_CR:
-        log_line("  CR%lu, access type %lu, register %lu", q & 0xf, q >> 4 & 3, q >> 8 & 0xf);
-        break;
-    case REASON_ENTRY_MSRS:
-        log_line("  entry %lu of the MSR-load list", q);
         break;
     default:
         log_line("  qualification 0x%lx", q);

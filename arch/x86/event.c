@@ -106,10 +106,7 @@ enum verdict event_settle(struct vcpu *v, struct exit_info *info, enum verdict v
         hold(v, first);
         break;
     case EVENT_DOUBLE_FAULT:
-        info->vector = VECTOR_DF;
-        info->has_error = true;
-        info->error = 0;
-        break;
+        return exit_inject_fault(info, VECTOR_DF, 0);
     case EVENT_TRIPLE_FAULT:
         return exit_stop(info, STOP_CRASHED, "triple fault");
     }
@@ -176,9 +173,7 @@ enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit
     case VECTOR_DB:
         return reinject_debug(info, event);
     case VECTOR_AC:
-        info->vector = VECTOR_AC;
-        info->has_error = true; /* the error code of #AC is always 0 */
-        return VERDICT_INJECT;
+        return exit_inject_fault(info, VECTOR_AC, 0); /* its error code is always 0 */
     default:
         return exit_stop(info, STOP_CRASHED, "machine check");
     }

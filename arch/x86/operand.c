@@ -39,13 +39,6 @@ static bool segment_allows(enum insn_segment s, uint64_t offset, unsigned bytes,
     return last <= limit;
 }
 
-static enum verdict fault(struct exit_info *info, uint8_t vector, uint32_t error) {
-    info->vector = vector;
-    info->has_error = true;
-    info->error = error;
-    return VERDICT_INJECT;
-}
-
 static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uint64_t linear, unsigned bytes,
                                bool write, struct operand *out) {
     unsigned access = (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0);
@@ -63,7 +56,7 @@ static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uin
             break;
         case ERR_NOT_FOUND:
             cpu_write_cr2(at);
-            return fault(info, VECTOR_PF, walk.fault_code);
+            return exit_inject_fault(info, VECTOR_PF, walk.fault_code);
         case ERR_MALFORMED:
             return exit_inject_gp(info); /* not canonical */
         default:
@@ -85,12 +78,12 @@ static enum verdict check_policy(const struct vcpu *v, struct exit_info *info, c
 enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum insn_segment s, uint64_t offset,
                           unsigned bytes, bool write, struct operand *out) {
     if (!segment_allows(s, offset, bytes, write))
-        return fault(info, s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
+        return exit_inject_fault(info, s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
     uint64_t linear = operand_segment_base(s) + offset;
     enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
     if (verdict == VERDICT_NEXT && linear % bytes != 0 && guest_cpl() == 3 &&
         (vmcs_read(VMCS_GUEST_CR0) & CR0_AM) != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC) != 0)
-        return fault(info, VECTOR_AC, 0);
+        return exit_inject_fault(info, VECTOR_AC, 0);
     return verdict == VERDICT_NEXT ? check_policy(v, info, out, write) : verdict;
 }
 

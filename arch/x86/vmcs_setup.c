@@ -11,13 +11,10 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
+#include "arch/x86/vmx_exit.h"
 #include "boot/layout.h"
 #include "core/host.h"
 #include "core/str.h"
-
-#define VECTOR_DB            1
-#define VECTOR_AC            17
-#define VECTOR_MC            18
 
 #define NO_LINK              UINT64_MAX /* "VMCS link pointer" */
 

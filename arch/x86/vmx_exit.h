@@ -44,10 +44,15 @@ static inline enum verdict exit_inject_ud(struct exit_info *info) {
     return VERDICT_INJECT;
 }
 
-static inline enum verdict exit_inject_gp(struct exit_info *info) {
-    info->vector = VECTOR_GP;
+static inline enum verdict exit_inject_fault(struct exit_info *info, uint8_t vector, uint32_t error) {
+    info->vector = vector;
     info->has_error = true;
+    info->error = error;
     return VERDICT_INJECT;
+}
+
+static inline enum verdict exit_inject_gp(struct exit_info *info) {
+    return exit_inject_fault(info, VECTOR_GP, 0);
 }
 
 static inline enum verdict exit_stop(struct exit_info *info, enum stop_cause cause, const char *why) {
