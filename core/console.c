@@ -38,7 +38,12 @@ static bool keep_sequence(uint8_t final, unsigned length, bool redraw) {
     return final == 'm' || (redraw && (editing || final == ESCAPE));
 }
 
-static bool keep_byte(uint8_t byte, bool redraw) {
+/* Many terminals take U+0080 to U+009F for control characters, of which one is ESC [: in UTF-8 they are C2H
+ * and a byte that is harmless behind any other. */
+static bool keep_byte(const struct console *c, uint8_t byte, bool redraw) {
+    uint8_t last = c->staged > 0 ? c->stage[c->staged - 1] : 0;
+    if (byte >= 0x80 && byte < 0xa0)
+        return last >= 0x80 && last != 0xc2;
     return (byte >= 0x20 && byte != 0x7f) || byte == '\t' || (redraw && byte == '\b');
 }
 
@@ -51,7 +56,7 @@ static void stage_clean(struct console *c, const uint8_t *text, unsigned count, 
     for (unsigned i = 0, length; i < count; i += length) {
         uint8_t final = 0;
         length = text[i] == ESCAPE ? escape_length(text + i, count - i, &final) : 1;
-        if (text[i] == ESCAPE ? keep_sequence(final, length, redraw) : keep_byte(text[i], redraw))
+        if (text[i] == ESCAPE ? keep_sequence(final, length, redraw) : keep_byte(c, text[i], redraw))
             for (unsigned k = 0; k < length; k++)
                 c->stage[c->staged++] = text[i + k];
         colour |= final == 'm';

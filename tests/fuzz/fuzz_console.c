@@ -44,6 +44,7 @@ static void check_tame(const uint8_t *text, size_t count) {
         for (i += length; i < count && text[i] != '\r'; i += length) {
             length = colour_length(text + i, count - i);
             require(length > 0 || (text[i] >= 0x20 && text[i] != 0x7f) || text[i] == '\t');
+            require(text[i] != 0xc2 || i + 1 == count || text[i + 1] < 0x80 || text[i + 1] >= 0xa0);
             length += length == 0;
         }
         require(i + 1 < count && text[i + 1] == '\n');

@@ -144,6 +144,17 @@ static void test_other_line_is_tame(void **state) {
     (void)state;
     put(&jitter_tx, "a\x1b[2Jb\x1b[6nc\bd\a\x1b]e\x1b\x1b\x7f\x1b[?4mf\x1b[31mg\th\x1b[5\n");
     expect("jitter| abcdef\x1b[31mg\th\x1b[m\r\n");
+    put(&jitter_tx, "\xc3\x9c \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xb5\n"); /* in two, three, four bytes */
+    expect("jitter| \xc3\x9c \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xb5\r\n");
+    put(&jitter_tx, "\x9b"
+                    "2J\xc2\x9b"
+                    "6n\xc2\x9b\x9b"
+                    "6n\xc2\a\x9b"
+                    "c\n"); /* CSI as one character */
+    expect("jitter| 2J\xc2"
+           "6n\xc2"
+           "6n\xc2"
+           "c\r\n");
 }
 
 static void test_focus(void **state) {
