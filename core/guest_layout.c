@@ -127,12 +127,11 @@ static enum err prove_ept(const struct proof_partition *p) {
 }
 
 /* No frame of the region is the hypervisor's, or in a later region of its own or any later partition. */
-static enum err prove_region(const struct proof_input *input, const struct proof_partition *p,
-                             unsigned region) {
+static enum err prove_region(const struct proof_partition *p, const struct proof_partition *end,
+                             unsigned region, const struct frames_list *own) {
     const struct guest_region *r = &p->map->regions[region];
-    const struct proof_partition *end = &input->partitions[input->nr_partitions];
-    for (unsigned i = 0; i < input->own->count; i++)
-        if (range_overlaps(guest_region_frames(r), input->own->ranges[i]))
+    for (unsigned i = 0; i < own->count; i++)
+        if (range_overlaps(guest_region_frames(r), own->ranges[i]))
             return prove_refuse(p, r->gpa.v, r->hpa.v, "shared with the hypervisor", "");
     for (const struct proof_partition *q = p; q < end; q++)
         for (unsigned i = q == p ? region + 1 : 0; i < q->map->count; i++)
@@ -142,13 +141,14 @@ static enum err prove_region(const struct proof_input *input, const struct proof
     return ERR_OK;
 }
 
-enum err guest_layout_prove(const struct proof_input *input) {
+enum err guest_layout_prove(const struct proof_partition *partitions, unsigned count,
+                            const struct frames_list *own) {
+    const struct proof_partition *end = partitions + count;
     enum err e = ERR_OK;
-    for (unsigned i = 0; i < input->nr_partitions && e == ERR_OK; i++) {
-        const struct proof_partition *p = &input->partitions[i];
+    for (const struct proof_partition *p = partitions; p < end && e == ERR_OK; p++) {
         e = prove_ept(p);
         for (unsigned k = 0; k < p->map->count && e == ERR_OK; k++)
-            e = prove_region(input, p, k);
+            e = prove_region(p, end, k, own);
     }
     return e;
 }

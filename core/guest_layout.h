@@ -32,13 +32,8 @@ struct proof_partition {
     const struct pagetable *ept;
 };
 
-struct proof_input {
-    struct proof_partition partitions[MAX_PARTITIONS];
-    unsigned nr_partitions;
-    const struct frames_list *own; /* the hypervisor's: &frames.own */
-};
-
-/* Walk all EPTs as the processor would: each maps exactly its guest map, with the right attributes; no frame
- * is in two partitions, or twice in one, or the hypervisor's; the local APIC's page is not mapped. ERR_RANGE
- * at the first offence, which is logged. */
-must_check enum err guest_layout_prove(const struct proof_input *input);
+/* Walk the EPTs of all partitions as the processor would: each maps exactly its guest map, with the right
+ * attributes; no frame is in two partitions, or twice in one, or the hypervisor's; the local APIC's page is
+ * not mapped. ERR_RANGE at the first offence, which is logged. */
+must_check enum err guest_layout_prove(const struct proof_partition *partitions, unsigned count,
+                                       const struct frames_list *own);

@@ -16,7 +16,7 @@
 
 static struct pagetable epts[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 static struct vcpu *vcpus[MAX_CPUS] __attribute__((section(".bss.sealed")));
-static struct proof_input proof __attribute__((section(".bss.sealed")));
+static struct proof_partition proof[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 
 struct vcpu *partitions_vcpu(unsigned cpu) {
     return vcpus[cpu];
@@ -88,7 +88,7 @@ static enum err build(const struct partition_config *c, unsigned id, const struc
         e = build_io_bitmaps(p, frames);
     if (e == ERR_OK)
         e = build_vcpus(p, (struct range){at.v, align_up(bytes, PAGE_SIZE)});
-    proof.partitions[id] = (struct proof_partition){c->name, &p->map, &epts[id]};
+    proof[id] = (struct proof_partition){c->name, &p->map, &epts[id]};
     return e;
 }
 
@@ -101,7 +101,5 @@ enum err partitions_build(const struct system_config *config, const struct boot_
             return e;
         }
     }
-    proof.nr_partitions = config->nr_partitions;
-    proof.own = &frames->own;
-    return guest_layout_prove(&proof);
+    return guest_layout_prove(proof, config->nr_partitions, &frames->own);
 }

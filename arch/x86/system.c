@@ -6,7 +6,6 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/vmx_cpu.h"
-#include "core/host.h"
 #include "core/log.h"
 #include "drivers/power.h"
 #include "drivers/timer_ref.h"

@@ -23,7 +23,8 @@ static struct frames frames, table_frames;
 static struct guest_map maps[MAX_PARTITIONS];
 static struct pagetable epts[MAX_PARTITIONS];
 static char names[MAX_PARTITIONS][MAX_NAME];
-static struct proof_input input;
+static struct proof_partition proof[MAX_PARTITIONS];
+static unsigned nr_partitions;
 static struct partition_config config;
 
 static int setup(void **state) {
@@ -36,7 +37,7 @@ static int setup(void **state) {
     assert_int_equal(frames_reserve(&frames, tables.range), ERR_OK);
     assert_int_equal(frames_reserve(&frames, (struct range){MIB(1), MIB(3)}), ERR_OK);
     assert_int_equal(frames_reserve(&frames, (struct range){GUEST_LAPIC_BASE, 1}), ERR_OK);
-    input = (struct proof_input){.own = &frames.own};
+    nr_partitions = 0;
     config = (struct partition_config){.name = "p"};
     stub_log_clear();
     return 0;
@@ -54,13 +55,13 @@ static void wants_window(uint64_t base, uint64_t size) {
 
 /* Build the partition `config` asks for and add it to what is proved. */
 static struct guest_map *build(void) {
-    unsigned i = input.nr_partitions++;
+    unsigned i = nr_partitions++;
 
     snprintf(names[i], MAX_NAME, "p%u", i);
     assert_int_equal(guest_layout_build(&maps[i], &config, &frames), ERR_OK);
     assert_int_equal(pt_init(&epts[i], &pt_ept, 3, &table_frames), ERR_OK);
     assert_int_equal(guest_layout_ept(&epts[i], &maps[i]), ERR_OK);
-    input.partitions[i] = (struct proof_partition){names[i], &maps[i], &epts[i]};
+    proof[i] = (struct proof_partition){names[i], &maps[i], &epts[i]};
     config.mmio.count = 0;
     return &maps[i];
 }
@@ -102,7 +103,7 @@ static void check_from_zero(uint64_t bytes) {
         ram += map->regions[i].kind == REGION_RAM ? map->regions[i].bytes : 0;
     }
     assert_int_equal(ram, bytes - KIB(384));
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
 }
 
 static void test_from_zero(void **state) {
@@ -146,7 +147,7 @@ static void test_rom_below_4_gib(void **state) {
         assert_int_equal(rom->bytes, KIB(256));
         assert_int_equal(rom->kind, REGION_TABLES);
     }
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
 }
 
 static void test_identity(void **state) {
@@ -173,7 +174,7 @@ static void test_identity(void **state) {
     check_page(&epts[0], 0xfd000000, REGION_DEVICE, PT_RW | PT_UC);
     check_page(&epts[0], 0xfd0fffff, REGION_DEVICE, PT_RW | PT_UC);
     check_page(&epts[0], 0xfd100000, -1, 0);
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
 }
 
 static void test_build_refuses(void **state) {
@@ -198,13 +199,13 @@ static void test_proof_of_many(void **state) {
         wants_window(0xe0000000 + i * MIB(1), MIB(1));
         build();
     }
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
     assert_string_equal(stub_log, "");
 }
 
 static void expect_offence(const char *words) {
     stub_log_clear();
-    assert_int_equal(guest_layout_prove(&input), ERR_RANGE);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_RANGE);
     assert_non_null(strstr(stub_log, words));
 }
 
@@ -214,7 +215,7 @@ static int setup_two(void **state) {
     build();
     wants_window(GIB(3), MIB(2));
     build();
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
     return 0;
 }
 
@@ -302,7 +303,7 @@ static void test_proof_finds_hypervisor(void **state) {
     stub_phys_set(GIB(3) - PAGE_SIZE, spare, PAGE_SIZE); /* where it is to be */
     assert_int_equal(frames_alloc(&frames, PAGE_SIZE, &mine), ERR_OK);
     stub_phys_set(TABLES_BASE, memory, sizeof(memory));
-    assert_int_equal(guest_layout_prove(&input), ERR_OK);
+    assert_int_equal(guest_layout_prove(proof, nr_partitions, &frames.own), ERR_OK);
     add(0, MIB(32), mine.v);
     expect_offence("shared with the hypervisor");
 }
