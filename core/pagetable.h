@@ -48,8 +48,7 @@ must_check enum err pt_init(struct pagetable *pt, const struct pt_format *format
                             struct frames *frames);
 
 /* With the biggest pages that alignment allows. ERR_RANGE: misaligned, outside the address space, attributes
- * the format does not have, or something is mapped there already. After an error a
- * part may be mapped. */
+ * the format does not have, or something is mapped there already. After an error a part may be mapped. */
 must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64_t bytes,
                            unsigned attributes);
 

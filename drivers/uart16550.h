@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's serial port, a 16550A or what looks like one. One port, no lock: the caller has the
- * console's.
- */
+ * console's. */
 #pragma once
 
 #include "core/types.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds partitions out of frames. What goes where is decided by core/config and
- * core/guest_layout. */
+/* Builds partitions out of frames. What goes where is decided by core/config and core/guest_layout. */
 #include "arch/x86/partition_build.h"
 
 #include "arch/x86/memory.h"
