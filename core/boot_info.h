@@ -2,7 +2,6 @@
 /* What the boot loader told us, in our own words: mb2_parse fills it, nobody else knows multiboot2. */
 #pragma once
 
-#include "core/limits.h"
 #include "core/range.h"
 #include "core/str.h"
 

@@ -5,7 +5,6 @@
  * back into text. Pure but for the log. */
 #pragma once
 
-#include "core/limits.h"
 #include "core/log.h"
 #include "core/platform.h"
 

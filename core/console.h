@@ -11,7 +11,6 @@
  * is unfinished, that is erased and drawn again below. */
 #pragma once
 
-#include "core/limits.h"
 #include "core/ring.h"
 
 #define CONSOLE_LINE_BYTES  240 /* longer lines are broken */

@@ -5,7 +5,6 @@
 
 #include "core/host.h"
 #include "core/cr_policy.h"
-#include "core/limits.h"
 #include "core/range.h"
 #include "core/str.h"
 #include "core/vmx_ctl.h"

@@ -3,7 +3,6 @@
  * and every access of ours to guest memory are made from. */
 #pragma once
 
-#include "core/limits.h"
 #include "core/range.h"
 
 enum region_kind {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scalars every file may use. Guest- and host-physical addresses are distinct types on purpose: a guest's
- * number can never be used as one of ours without somebody writing the conversion down. */
+/* Scalars, limits and errors that every file may use. Guest- and host-physical addresses are distinct types
+ * on purpose: a guest's number can never be used as one of ours without somebody writing the conversion down.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -44,6 +45,17 @@ static inline unsigned count_bits(uint64_t v) {
 
 #define must_check        __attribute__((warn_unused_result))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
+
+/* The fixed sizes of the static tables. Exceeding one is an error that says so, never a truncation. */
+#define MAX_CPUS          64 /* physical cores; a cpu set is one 64-bit mask */
+#define MAX_PARTITIONS    16
+#define MAX_MODULES       32
+#define MAX_MEMORY_RANGES 128 /* entries of the firmware's memory map */
+#define MAX_IOAPICS       8
+#define MAX_GUEST_REGIONS 24 /* pieces of RAM and device windows of one partition */
+#define MAX_NAME          32 /* partition and module names, with the NUL */
+#define MAX_CMDLINE       1024
+#define MAX_MODULE_ARGS   128 /* of a guest's module, with the NUL */
 
 /* What a function that can fail returns. The place that detects an error logs it once, with the values;
  * callers only pass it on. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/cpuid_policy.h"
-#include "core/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
