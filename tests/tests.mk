@@ -113,7 +113,7 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
 system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadfile --durations=10 \
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
 
 test: ## all there is: check, a short fuzz, the system tests

@@ -18,6 +18,8 @@ from iso import make_iso  # noqa: E402
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
 
+SPLIT = {"test_smp_linux", "test_rows"}  # their tests share a machine by parameter, not by file
+
 MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img",
            "empty": "/dev/null"}  # the others: own name
 
@@ -68,9 +70,13 @@ class Lab:
             machine.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in its own
 def pytest_collection_modifyitems(items):
-    """The longest file first, so that no worker is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.stem != "test_smp_linux")
+    """What one worker does in a row: a file, or of the longest files one of its machines; these go first."""
+    for item in items:
+        machine = f"-{item.callspec.id}" if item.path.stem in SPLIT else ""
+        item.add_marker(pytest.mark.xdist_group(item.path.stem + machine))
+    items.sort(key=lambda item: item.path.stem not in SPLIT)
 
 
 class Shell:
