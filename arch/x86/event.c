@@ -45,6 +45,8 @@ void event_advance(uint32_t length) {
 
 void event_inject(uint8_t vector, bool has_error, uint32_t error) {
     uint32_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
+    if (vector != VECTOR_DB) /* a fault: the flags that it pushes have RF set */
+        vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
     /* In real mode exceptions have no error code, and entry refuses one. */
     if (has_error && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0) {
         event |= EVENT_ERROR_CODE;

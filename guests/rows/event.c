@@ -2,6 +2,7 @@
 /* What happens around an instruction that exits (trap flag, shadows, breakpoints), and NMIs. */
 #include "guests/rows/rows.h"
 
+#include "core/hypercall_abi.h"
 #include "core/str.h"
 
 #define RFLAGS_TF BIT(8)
@@ -87,6 +88,49 @@ static void mov_ss_shadow(void) {
     EXPECT("V046 V047 the shadow of MOV SS ends behind an instruction that exits",
            seen.count == 1 && seen.rip[0] == after);
     guest_on_irq(1, NULL);
+}
+
+/* Where TF meets a shadow or a halt, entry wants a step to be pending, or no shadow and no halt. */
+static void step_over_int1(void) {
+    uint64_t after;
+
+    guest_on_irq(1, on_debug);
+    seen.count = 0;
+    __asm__ volatile("mov %%ss, %%esi; pushfq; orl $0x100, (%%rsp); popfq; mov %%esi, %%ss; .byte 0xf1\n"
+                     "1: lea 1b(%%rip), %0"
+                     : "=&r"(after)
+                     :
+                     : "rsi", "memory");
+    EXPECT("V046 X01 INT1 in the shadow of MOV SS under TF", seen.count >= 1 && seen.rip[0] == after);
+    guest_on_irq(1, NULL);
+}
+
+static void step_over_wait(void) {
+    uint64_t after, result = HYPERCALL_WAIT, until = rdtsc() + 1000000000;
+
+    guest_on_irq(1, on_debug);
+    seen.count = 0;
+    __asm__ volatile("pushfq; orl $0x100, (%%rsp); popfq; vmcall\n"
+                     "1: lea 1b(%%rip), %0"
+                     : "=&r"(after), "+a"(result)
+                     : "b"(until), "c"(0)
+                     : "memory");
+    EXPECT("V044 X49 a step over a wait ends it", seen.count == 1 && seen.rip[0] == after && rdtsc() < until);
+    guest_on_irq(1, NULL);
+}
+
+static void skip_rdmsr(const struct guest_frame *frame) {
+    see(frame);
+    seen.rip[0] = frame->rflags;
+    ((struct guest_frame *)frame)->rip += 2;
+}
+
+static void fault_flags(void) {
+    guest_on_irq(13, skip_rdmsr);
+    seen.count = 0;
+    __asm__ volatile("rdmsr" : : "c"(0x480) : "rax", "rdx", "memory");
+    EXPECT("V051 X09 a fault that is injected pushes RF", seen.count == 1 && (seen.rip[0] & RFLAGS_RF) != 0);
+    guest_on_irq(13, NULL);
 }
 
 static void breakpoints(void) {
@@ -336,6 +380,9 @@ const struct row_test rows_event[] = {
     {"single step", single_step, NULL, 0},
     {"STI", sti_shadow, NULL, 0},
     {"MOV SS", mov_ss_shadow, NULL, 0},
+    {"INT1 behind MOV SS", step_over_int1, NULL, 0},
+    {"step over a wait", step_over_wait, NULL, 0},
+    {"RF of a fault", fault_flags, NULL, 0},
     {"breakpoints", breakpoints, NULL, 0},
     {"two NMIs", two_nmis, NULL, 2},
     {"NMI wakes", nmi_wakes, NULL, 2},
