@@ -110,25 +110,3 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
     dump_segments();
     dump_code(v);
 }
-
-const char *vmx_error_name(uint32_t error) {
-    static const char *const names[] = {
-        [1] = "VMCALL in VMX root operation",
-        [2] = "VMCLEAR with invalid physical address",
-        [3] = "VMCLEAR with VMXON pointer",
-        [4] = "VMLAUNCH with non-clear VMCS",
-        [5] = "VMRESUME with non-launched VMCS",
-        [6] = "VMRESUME after VMXOFF",
-        [7] = "VM entry with invalid control fields",
-        [8] = "VM entry with invalid host-state fields",
-        [9] = "VMPTRLD with invalid physical address",
-        [10] = "VMPTRLD with VMXON pointer",
-        [11] = "VMPTRLD with incorrect VMCS revision identifier",
-        [12] = "VMREAD or VMWRITE of unsupported VMCS component",
-        [13] = "VMWRITE to read-only VMCS component",
-        [15] = "VMXON executed in VMX root operation",
-        [26] = "VM entry with events blocked by MOV SS",
-        [28] = "invalid operand to INVEPT or INVVPID",
-    };
-    return error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "unknown error";
-}

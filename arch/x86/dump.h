@@ -11,6 +11,3 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struc
 
 /* In words: the rule of VM entry that the current VMCS breaks. False if none. */
 bool dump_broken_rule(char text[LOG_LINE_MAX]);
-
-/* "VM-Instruction Error Numbers" in words. */
-const char *vmx_error_name(uint32_t error);

@@ -183,8 +183,17 @@ void vmx_exit(struct guest_regs *regs) {
 /* VMLAUNCH or VMRESUME fell through: the VMCS is wrong in controls or host state, which no guest
  * can cause. */
 void vmx_entry_failed(void) {
-    const char *error = vmx_error_name(vmcs_read(VMCS_INSTRUCTION_ERROR));
+    static const char *const names[] = {
+        /* "VM-Instruction Error Numbers" */
+        [4] = "VMLAUNCH with non-clear VMCS",
+        [5] = "VMRESUME with non-launched VMCS",
+        [7] = "VM entry with invalid control fields",
+        [8] = "VM entry with invalid host-state fields",
+        [26] = "VM entry with events blocked by MOV SS",
+    };
+    uint32_t error = vmcs_read(VMCS_INSTRUCTION_ERROR);
     char rule[LOG_LINE_MAX];
     dump_broken_rule(rule);
-    panic_at(NULL, "%s: %s", error, rule);
+    panic_at(NULL, "%s: %s", error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "VM entry",
+             rule);
 }
