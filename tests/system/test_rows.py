@@ -43,6 +43,7 @@ def test_every_expectation_holds(rows):
     held = {line[3:] for line in rows.lines("rows") if line.startswith("ok ")}
     absent = {line[len("absent "):] for line in rows.lines("rows") if line.startswith("absent ")}
     assert absent <= ABSENT, absent
+    assert not absent or 37 not in rows.exits(), "the emulator did step: X40 can be tested now"
     missing = expected_names() - held - absent
     assert not missing, "\n".join(sorted(missing))
     done = rows.find(r"^done: (\d+) ok, 0 failed$", "rows")
