@@ -14,6 +14,7 @@ enum { RSDP_REVISION_1 = 15, RSDP_RSDT = 16, RSDP_V1_BYTES = 20, RSDP_XSDT_8 = 2
 enum { TABLE_LENGTH = 4, TABLE_BYTES = 36 }; /* the header of all; offsets count from its start */
 enum { HPET_BASE = 40, HPET_BYTES = 56 };
 enum { MCFG_BYTES = 44, MCFG_ENTRY_BYTES = 16, MCFG_BASE_8 = 0, MCFG_BUS_FIRST_1 = 10, MCFG_BUS_LAST_1 = 11 };
+enum { DMAR_BYTES = 48, DRHD_LENGTH_2 = 2, DRHD_SIZE_1 = 5, DRHD_BASE_8 = 8, DRHD_BYTES = 16 };
 enum { MADT_LAPIC = 36, MADT_FLAGS = 40, MADT_BYTES = 44, ENTRY_TYPE_1 = 0, ENTRY_LENGTH_1 = 1 };
 enum { LAPIC_ID_1 = 3, LAPIC_FLAGS = 4, LAPIC_ADDRESS_8 = 4, X2APIC_ID = 4, X2APIC_FLAGS = 8 };
 enum { IOAPIC_ADDRESS = 4, IOAPIC_GSI_BASE = 8 };
@@ -24,6 +25,7 @@ enum { FADT_RESET_REG = 116, FADT_RESET_VALUE_1 = 128, FADT_X_DSDT_8 = 140 };
 enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208 };
 enum { GAS_SPACE_1 = 0, GAS_ADDRESS_8 = 4 }; /* in a Generic Address Structure */
 
+#define IOAPIC_BYTES       0x44 /* to the end of the EOI register */
 #define MADT_PCAT_COMPAT   BIT(0)
 #define LAPIC_ENABLED      BIT(0) /* "online capable" alone is no CPU that can be started */
 #define FADT_RESET_REG_SUP BIT(10)
@@ -108,11 +110,19 @@ static void cpu_add(uint32_t apic_id, uint32_t flags, struct platform *out) {
         out->apic_ids[out->nr_cpus++] = apic_id;
 }
 
-static bool ioapic_add(struct bytes e, struct platform *out) {
+static bool ioapic_add(struct bytes e, const struct boot_info *info, struct platform *out) {
     struct platform_ioapic io = {hpa(bytes_u32(e, IOAPIC_ADDRESS)), bytes_u32(e, IOAPIC_GSI_BASE)};
-    if (out->nr_ioapics == MAX_IOAPICS)
+    struct range registers = {io.at.v, IOAPIC_BYTES};
+    bool taken = io.at.v == 0 || range_overlaps(registers, (struct range){out->lapic.v, PAGE_SIZE});
+    for (unsigned i = 0; i < info->nr_memory; i++)
+        taken |= info->memory[i].kind != MEMORY_RESERVED && range_overlaps(registers, info->memory[i].range);
+    for (unsigned i = 0; i < out->nr_ioapics; i++)
+        taken |= range_overlaps(registers, (struct range){out->ioapics[i].at.v, IOAPIC_BYTES});
+    if (taken)
+        log_line("ACPI: I/O APIC at 0x%lx ignored: memory or another device is there", io.at.v);
+    else if (out->nr_ioapics == MAX_IOAPICS)
         return false; /* one that is not known could not be kept from guests */
-    if (io.at.v != 0)
+    else
         out->ioapics[out->nr_ioapics++] = io;
     return true;
 }
@@ -125,7 +135,7 @@ static void irq_override(struct bytes e, struct platform *out) {
     }
 }
 
-static bool madt_entry(struct bytes e, struct platform *out) {
+static bool madt_entry(struct bytes e, const struct boot_info *info, struct platform *out) {
     static const uint8_t bytes_min[] = {8, 12, 10, 0, 0, 12, 0, 0, 0, 16}; /* by type */
     uint8_t type = bytes_u8(e, ENTRY_TYPE_1);
     if (type < sizeof(bytes_min) && e.length < bytes_min[type])
@@ -140,7 +150,7 @@ static bool madt_entry(struct bytes e, struct platform *out) {
             cpu_add(bytes_u32(e, X2APIC_ID), bytes_u32(e, X2APIC_FLAGS), out);
         break;
     case MADT_IOAPIC:
-        return ioapic_add(e, out);
+        return ioapic_add(e, info, out);
     case MADT_OVERRIDE:
         irq_override(e, out);
         break;
@@ -151,7 +161,7 @@ static bool madt_entry(struct bytes e, struct platform *out) {
     return true;
 }
 
-static bool madt_read(struct bytes t, struct platform *out) {
+static bool madt_read(struct bytes t, const struct boot_info *info, struct platform *out) {
     out->lapic = hpa(bytes_u32(t, MADT_LAPIC));
     out->has_8259 = (bytes_u32(t, MADT_FLAGS) & MADT_PCAT_COMPAT) != 0;
     for (unsigned i = 0; i < ISA_IRQS; i++)
@@ -159,7 +169,7 @@ static bool madt_read(struct bytes t, struct platform *out) {
     for (uint64_t at = MADT_BYTES, length; at < t.length; at += length) {
         length = bytes_u8(t, at + ENTRY_LENGTH_1);
         if (length <= ENTRY_LENGTH_1 || length > t.length - at ||
-            !madt_entry((struct bytes){t.at + at, length}, out)) {
+            !madt_entry((struct bytes){t.at + at, length}, info, out)) {
             log_line("ACPI: MADT entry of type %u with %lu bytes at offset %lu cannot be used", t.at[at],
                      length, at);
             return false;
@@ -223,15 +233,39 @@ static void fadt_read(struct bytes t, struct platform *out) {
 
 /* ---- The others ------------------------------------------------------------------------------ */
 
+/* One too many joins the last: then more is kept from guests, never less. */
+static void keep(struct range *list, unsigned *count, struct range r) {
+    if (*count == PLATFORM_MAX_RANGES) {
+        struct range last = list[--*count];
+        uint64_t base = r.base < last.base ? r.base : last.base;
+        uint64_t end = range_end(r) > range_end(last) ? range_end(r) : range_end(last);
+        r = (struct range){base, end - base};
+    }
+    list[(*count)++] = r;
+}
+
+static void dmar_read(struct bytes t, struct platform *out) {
+    for (uint64_t at = DMAR_BYTES, length; at + DRHD_BYTES <= t.length; at += length) {
+        struct range r = {bytes_field(t, at + DRHD_BASE_8, 8),
+                          PAGE_SIZE << (bytes_u8(t, at + DRHD_SIZE_1) & 0xf)};
+        length = bytes_field(t, at + DRHD_LENGTH_2, 2);
+        if (bytes_field(t, at, 2) == 0 && r.base != 0 && range_valid(r))
+            keep(out->vtd, &out->nr_vtd, r);
+        if (length < 4) {
+            log_line("ACPI: DMAR entry at offset %lu has %lu bytes; what follows is not known", at, length);
+            return;
+        }
+    }
+}
+
 static void mcfg_read(struct bytes t, struct platform *out) {
     for (uint64_t at = MCFG_BYTES; at + MCFG_ENTRY_BYTES <= t.length; at += MCFG_ENTRY_BYTES) {
         uint64_t base = bytes_field(t, at + MCFG_BASE_8, 8); /* of bus 0, even where the first is another */
         uint8_t first = bytes_u8(t, at + MCFG_BUS_FIRST_1), last = bytes_u8(t, at + MCFG_BUS_LAST_1);
-        if (base == 0 || first > last || base > UINT64_MAX - MIB(256) ||
-            out->nr_ecam == ARRAY_SIZE(out->ecam))
+        if (base == 0 || first > last || base > UINT64_MAX - MIB(256))
             log_line("ACPI: MCFG entry ignored, buses %u to %u at 0x%lx", first, last, base);
         else
-            out->ecam[out->nr_ecam++] = (struct range){base + MIB(first), MIB(last - first + 1)};
+            keep(out->ecam, &out->nr_ecam, (struct range){base + MIB(first), MIB(last - first + 1)});
     }
 }
 
@@ -240,7 +274,7 @@ enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     memset(out, 0, sizeof(*out));
     if (!root_open(info, &root))
         return ERR_MALFORMED;
-    if (!table_find(root, "APIC", MADT_BYTES, &t) || !madt_read(t, out)) {
+    if (!table_find(root, "APIC", MADT_BYTES, &t) || !madt_read(t, info, out)) {
         log_line("ACPI: without a MADT (table APIC) the machine's CPUs are not known");
         return ERR_MALFORMED;
     }
@@ -250,7 +284,26 @@ enum err acpi_parse(const struct boot_info *info, struct platform *out) {
         out->hpet = hpa(bytes_field(t, HPET_BASE + GAS_ADDRESS_8, 8));
     if (table_find(root, "MCFG", MCFG_BYTES, &t))
         mcfg_read(t, out);
+    if (table_find(root, "DMAR", DMAR_BYTES, &t))
+        dmar_read(t, out);
     return ERR_OK;
+}
+
+void platform_boot_core_first(struct platform *platform, uint32_t apic_id) {
+    uint32_t *ids = platform->apic_ids;
+    unsigned at = 0;
+    while (at < platform->nr_cpus && ids[at] != apic_id)
+        at++;
+    if (at == platform->nr_cpus) {
+        log_line("ACPI: the boot core, APIC id %u, is not among the CPUs known from the MADT: added",
+                 apic_id);
+        if (at == MAX_CPUS)
+            log_line("ACPI: the CPU with APIC id %u is left out for it", ids[--at]);
+        else
+            platform->nr_cpus++;
+    }
+    memmove(&ids[1], &ids[0], at * sizeof(ids[0]));
+    ids[0] = apic_id;
 }
 
 bool platform_uart_route(const struct platform *platform, uint16_t port, struct irq_route *out) {

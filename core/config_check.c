@@ -191,6 +191,8 @@ static void check_mmio(struct window *w) {
         refuse_register(w, PAGE_SIZE, platform->ioapics[i].at.v, "an I/O APIC");
     for (unsigned i = 0; i < platform->nr_ecam; i++)
         refuse(w, platform->ecam[i], "PCI configuration space");
+    for (unsigned i = 0; i < platform->nr_vtd; i++)
+        refuse(w, platform->vtd[i], "a DMA remapping unit");
     if (platform->reset_reg.space == SPACE_MEMORY)
         refuse_register(w, PAGE_SIZE, platform->reset_reg.address, "the reset register");
 }

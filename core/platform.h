@@ -4,7 +4,8 @@
 
 #include "core/boot_info.h"
 
-#define ISA_IRQS 16
+#define ISA_IRQS            16
+#define PLATFORM_MAX_RANGES 16
 
 struct platform_ioapic {
     hpa_t at;
@@ -37,9 +38,12 @@ struct platform {
     struct acpi_address reset_reg;
     uint8_t reset_value;
 
-    hpa_t hpet;           /* 0 = none */
-    struct range ecam[4]; /* PCI configuration space in memory */
+    hpa_t hpet;                             /* 0 = none */
+    struct range ecam[PLATFORM_MAX_RANGES]; /* PCI configuration space in memory; what does not fit is joined
+                                               with the last */
     unsigned nr_ecam;
+    struct range vtd[PLATFORM_MAX_RANGES]; /* registers of DMA remapping units, in the same way */
+    unsigned nr_vtd;
 };
 
 struct irq_route {
@@ -50,8 +54,12 @@ struct irq_route {
 
 /* Read the tables that info->rsdp leads to, through host_phys. What is wrong is logged. Without an RSDP, a
  * root table or a sound MADT with a usable CPU it fails; any other table that is missing, unmapped or broken
- * leaves its fields of *out zero. Of two tables with one signature the first counts. */
+ * leaves its fields of *out zero. I/O APICs that lie in memory or in one another are ignored. Of two tables
+ * with one signature the first counts. */
 must_check enum err acpi_parse(const struct boot_info *info, struct platform *out);
+
+/* Make the CPU with this APIC id, on which we run, the first; the MADT need not list it. */
+void platform_boot_core_first(struct platform *platform, uint32_t apic_id);
 
 /* Where the interrupt of the UART at `port` arrives. False if no IOAPIC serves it or the port is not one of
  * COM1 to COM4: what a card in another slot is wired to, these tables do not say. */

@@ -93,7 +93,9 @@ static const struct requirement {
     NEEDS(CAP_CPUID_1_ECX, BIT(21), "x2APIC (CPUID.1:ECX bit 21)"),
     NEEDS(CAP_CPUID_EXT1_EDX, BIT(20), "NX (CPUID.80000001H:EDX bit 20)"),
     {CAP_FEATURE_CONTROL, 5, 5,
-     "VMX enabled (firmware set-up: enable \"Intel Virtualization Technology (VT-x)\")"},
+     "VMX enabled (firmware set-up: enable \"Intel Virtualization Technology (VT-x)\", and not just for "
+     "Trusted "
+     "Execution)"},
     {CAP_BASIC, UINT64_C(0xf) << 50, UINT64_C(6) << 50, "write-back VMCS (IA32_VMX_BASIC bits 53:50)"},
     {CAP_BASIC, BIT(48), 0, "64-bit VMCS addresses (IA32_VMX_BASIC bit 48)"},
     NEEDS(CAP_BASIC, BIT(54), "INS and OUTS told in full (IA32_VMX_BASIC bit 54)"),

@@ -69,20 +69,6 @@ static void read_config(void) {
         console_start(config.console_port);
 }
 
-/* Core 0 is the one we run on, wherever the MADT lists it. */
-static void boot_core_first(void) {
-    uint32_t id = lapic_id();
-    unsigned at = 0;
-    while (at < platform.nr_cpus && platform.apic_ids[at] != id)
-        at++;
-    if (at == platform.nr_cpus) {
-        log_line("the boot core has APIC id %u, which the MADT does not list", id);
-        refuse("the firmware's list of cores cannot be used");
-    }
-    memmove(&platform.apic_ids[1], &platform.apic_ids[0], at * sizeof(platform.apic_ids[0]));
-    platform.apic_ids[0] = id;
-}
-
 static void init_frames(void) {
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
     if (e == ERR_OK)
@@ -115,7 +101,7 @@ void boot_main(uint64_t multiboot_info) {
     if (platform.has_8259)
         pic_disable();
     lapic_init(platform.lapic);
-    boot_core_first();
+    platform_boot_core_first(&platform, lapic_id());
     init_frames();
     init_memory();
     cpu_enter(memory_cpu_cr3(0));

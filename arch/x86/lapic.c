@@ -8,14 +8,15 @@
 #include "core/host.h"
 #include "core/vlapic.h"
 
-#define CPUID_X2APIC   BIT(21)
-#define CPUID_DEADLINE BIT(24)
-#define ICR_PENDING    0x1000u
-#define ICR_SPINS      1000000
-#define SVR_ENABLE     0x1ffu /* software-enabled, spurious vector FFH */
-#define SVR_RESET      0xffu
-#define LVT_MASKED     0x10000u
-#define VECTORS        256
+#define CPUID_X2APIC    BIT(21)
+#define CPUID_DEADLINE  BIT(24)
+#define ICR_PENDING     0x1000u
+#define XAPIC_BROADCAST 0xffu
+#define ICR_SPINS       1000000
+#define SVR_ENABLE      0x1ffu /* software-enabled, spurious vector FFH */
+#define SVR_RESET       0xffu
+#define LVT_MASKED      0x10000u
+#define VECTORS         256
 
 static hpa_t xapic_page __attribute__((section(".bss.sealed")));
 
@@ -61,6 +62,8 @@ void lapic_send(uint32_t apic_id, uint64_t low) {
         lapic_write(APIC_ICR, (uint64_t)apic_id << 32 | low);
         return;
     }
+    if (apic_id >= XAPIC_BROADCAST)
+        return; /* cut to 8 bits it would be another core's, or everybody's */
     for (unsigned i = 0; i < ICR_SPINS && (*xapic_reg(APIC_ICR) & ICR_PENDING) != 0; i++)
         cpu_pause();
     *xapic_reg(APIC_ICR_HIGH) = apic_id << 24;

@@ -65,7 +65,7 @@ static void dsdt_make(size_t field, size_t width) {
 }
 
 static void root_make(size_t field, size_t width, const char *signature) {
-    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "APIC"};
+    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR"};
     size_t root = table_make(field, width, signature);
 
     if (root == 0)
@@ -95,6 +95,9 @@ static void check(void) {
     require(out.nr_ecam <= sizeof(out.ecam) / sizeof(out.ecam[0]));
     for (unsigned i = 0; i < out.nr_ecam; i++)
         require(range_valid(out.ecam[i]) && out.ecam[i].size > 0);
+    require(out.nr_vtd <= sizeof(out.vtd) / sizeof(out.vtd[0]));
+    for (unsigned i = 0; i < out.nr_vtd; i++)
+        require(range_valid(out.vtd[i]) && out.vtd[i].size > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

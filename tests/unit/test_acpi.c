@@ -657,7 +657,6 @@ static void test_small_tables(void **state) {
     put_mcfg_entry(0x2000000000, 4, 16, 31);
     put_mcfg_entry(0x3000000000, 5, 0, 0);
     put_mcfg_entry(0x4000000000, 6, 0, 0);
-    put_mcfg_entry(0x5000000000, 7, 0, 0);
     table_list();
     assert_int_equal(parse(), ERR_OK);
     assert_int_equal(out.hpet.v, 0xfed00000);
@@ -670,7 +669,78 @@ static void test_small_tables(void **state) {
     expect_log("ignored, buses 0 to 255 at 0x0");
     expect_log("ignored, buses 0 to 255 at 0xfffffffff0000000");
     expect_log("ignored, buses 9 to 8 at 0xd0000000");
-    expect_log("ignored, buses 0 to 0 at 0x5000000000");
+}
+
+/* More than there is room for: the last range grows over all that follow, in whatever order. */
+static void test_many_segments_and_units(void **state) {
+    (void)state;
+    world_small();
+    table_start("MCFG");
+    put_zeros(8);
+    for (uint16_t i = 0; i < PLATFORM_MAX_RANGES + 2; i++)
+        put_mcfg_entry(GIB(64) + (i == 16 ? 0 : i + 1) * GIB(1), i, 0, 255);
+    table_list();
+    table_start("DMAR");
+    put_zeros(12);
+    put_number(0x00080003, 4); /* another kind of entry, shorter than ours */
+    put_zeros(4);
+    for (uint64_t i = 0; i < PLATFORM_MAX_RANGES + 1; i++) {
+        put_number(0x00180000, 4);
+        put_number(i == 3 ? 0x0200 : 0, 4); /* four pages */
+        put_number(i == 4 ? 0 : 0xfed00000 + i * 0x10000, 8);
+        put_zeros(8);
+    }
+    put_number(UINT64_C(0x0010) << 16, 8);
+    put_number(UINT64_MAX - 4094, 8); /* ends behind the last address */
+    put_number(0x00030003, 8);        /* no length that an entry has */
+    put_zeros(8);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    expect_log("DMAR entry at offset 480 has 3 bytes");
+    assert_int_equal(out.nr_ecam, PLATFORM_MAX_RANGES);
+    assert_int_equal(out.ecam[14].base, GIB(79));
+    assert_int_equal(out.ecam[15].base, GIB(64));
+    assert_int_equal(range_end(out.ecam[15]), GIB(82) + MIB(256));
+    assert_int_equal(out.nr_vtd, PLATFORM_MAX_RANGES);
+    assert_int_equal(out.vtd[3].size, 4 * PAGE_SIZE);
+    assert_int_equal(out.vtd[15].base, 0xfee00000);
+    assert_int_equal(out.vtd[15].size, PAGE_SIZE);
+}
+
+/* An I/O APIC that lies where something else is: believed, our driver would write there. */
+static void test_ioapic_out_of_place(void **state) {
+    static const struct {
+        uint32_t at;
+        bool good;
+    } rows[] = {
+        {0xfec01000, true},  {0xfec00040, false}, /* in the first one's registers */
+        {0xfec00100, true},                       /* some chipsets have them 256 bytes apart */
+        {0xfee00000, false}, {0xfedfffff, false}, /* the local APIC */
+        {0x00200000, false}, {0x7fffffc0, false}, /* RAM, and its first byte */
+        {0x90000000, false},                      /* ACPI tables */
+        {0xa0000000, true},                       /* reserved: where I/O APICs may be listed */
+    };
+    static const struct memory_range map[] = {{{0x80000000, PAGE_SIZE}, MEMORY_RAM},
+                                              {{MIB(1), MIB(2)}, MEMORY_RAM},
+                                              {{0x90000000, PAGE_SIZE}, MEMORY_ACPI},
+                                              {{0xa0000000, PAGE_SIZE}, MEMORY_RESERVED}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        world_start();
+        memcpy(info.memory, map, sizeof(map));
+        info.nr_memory = ARRAY_SIZE(map);
+        madt_start();
+        madt_lapic(0, 0, 1);
+        madt_ioapic(0, 0xfec00000, 0);
+        madt_ioapic(1, rows[i].at, 24);
+        table_list();
+        assert_int_equal(parse(), ERR_OK);
+        assert_int_equal(out.nr_ioapics, rows[i].good ? 2 : 1);
+        assert_int_equal(stub_log[0] == '\0', rows[i].good);
+        if (!rows[i].good)
+            expect_log("ignored: memory or another device is there");
+    }
 }
 
 static void test_mcfg_cut(void **state) {
@@ -740,6 +810,8 @@ int main(void) {
         cmocka_unit_test(test_hw_reduced),
         cmocka_unit_test(test_s5),
         cmocka_unit_test(test_small_tables),
+        cmocka_unit_test(test_many_segments_and_units),
+        cmocka_unit_test(test_ioapic_out_of_place),
         cmocka_unit_test(test_mcfg_cut),
         cmocka_unit_test(test_broken_ones_skipped),
         cmocka_unit_test(test_dsdt_missing),

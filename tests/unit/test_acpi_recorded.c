@@ -103,6 +103,9 @@ static void test_recorded_q35_dmar(void **state) {
     assert_string_equal(stub_log, "");
     expect_cpus(4);
     expect_q35();
+    assert_int_equal(out.nr_vtd, 1);
+    assert_int_equal(out.vtd[0].base, 0xfed90000);
+    assert_int_equal(out.vtd[0].size, 4096);
 }
 
 static void test_recorded_q35_ovmf(void **state) {

@@ -42,6 +42,8 @@ static int setup(void **state) {
     platform.hpet = hpa(0xfed00000);
     platform.nr_ecam = 1;
     platform.ecam[0] = (struct range){0xb0100000, MIB(255)};
+    platform.nr_vtd = 1;
+    platform.vtd[0] = (struct range){0xfed90000, KIB(8)};
     platform.pm1a_port = 0x1804;
     platform.pm1b_port = 0x1904;
     platform.pm_timer_port = 0x408;
@@ -310,6 +312,7 @@ static void test_machine_windows(void **state) {
     bad_mmio("0x7ff00000+4K", "0x7ff00000+1M is memory of this machine, not a device");
     bad_mmio("0xfed00000+8K", "0xfed00000+4K is the HPET");
     bad_mmio("0xb0100000+4K", "0xb0100000+255M is PCI configuration space");
+    bad_mmio("0xfed91000+4K", "0xfed90000+8K is a DMA remapping unit");
     platform.reset_reg = (struct acpi_address){SPACE_MEMORY, 0xfe000804};
     bad_mmio("0xfe000000+4K", "0xfe000000+4K is the reset register");
     platform.lapic = hpa(0xfd000000);

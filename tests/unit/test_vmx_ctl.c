@@ -192,20 +192,34 @@ static void G01_G04_refused_models(void **state) {
 
 static void G02_K12_feature_control(void **state) {
     static const char off[] = "VMX enabled (firmware set-up: enable \"Intel Virtualization "
-                              "Technology (VT-x)\")";
+                              "Technology (VT-x)\", and not just for Trusted Execution)";
+    static const struct {
+        uint64_t left, set; /* by the firmware; by us */
+        bool runs;
+    } rows[] = {
+        {0, 5, true},  /* unlocked: ours to set */
+        {1, 1, false}, /* locked off */
+        {2, 7, true},  /* unlocked, inside SMX only */
+        {3, 3, false}, /* locked, inside SMX only */
+        {4, 5, true},  /* on, the lock forgotten: VMXON would fault */
+        {5, 5, true},  /* locked on */
+        {7, 7, true},  /* locked on, inside SMX too */
+        {0xff03, 0xff03, false},
+        {0xff07, 0xff07, true},
+        {0x60000, 0x60005, true}, /* SGX is left as it is */
+        {0x160001, 0x160001, false},
+    };
 
     (void)state;
-    machine_load("corei7_haswell_4770");
-    *machine_msr(0x3a) = 1; /* locked off */
-    assert_misses(off);
-    *machine_msr(0x3a) = 3; /* locked, inside SMX only */
-    assert_misses(off);
-    *machine_msr(0x3a) = 0; /* unlocked: ours to set */
-    assert_int_equal(resolve(), ERR_OK);
-    assert_int_equal(vmx_feature_control(0), 5);
-    assert_int_equal(vmx_feature_control(0x60000), 0x60005);
-    assert_int_equal(vmx_feature_control(1), 1);
-    assert_int_equal(vmx_feature_control(0xff07), 0xff07);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        machine_load("corei7_haswell_4770");
+        *machine_msr(0x3a) = rows[i].left;
+        assert_int_equal(vmx_feature_control(rows[i].left), rows[i].set);
+        if (rows[i].runs)
+            assert_int_equal(resolve(), ERR_OK);
+        else
+            assert_misses(off);
+    }
 }
 
 static void K04_K07_M14_other_requirements(void **state) {
