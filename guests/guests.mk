@@ -32,10 +32,12 @@ $(GUEST)/%.elf: $(GUEST)/obj/guests/%.c.o $(GUEST_LIB) guests/lib/guest.ld
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
 
-# Many tests in one guest.
-GUEST_ELFS += $(GUEST)/rows.elf
-ROWS       := $(patsubst %,$(GUEST)/obj/%.o,$(wildcard guests/rows/*.c guests/rows/*.S))
-$(GUEST)/rows.elf: $(ROWS) $(GUEST_LIB) guests/lib/guest.ld
+# Of several files each: many tests in one guest, and the rows of the bench.
+GUEST_PARTS = $(patsubst %,$(GUEST)/obj/%.o,$(wildcard guests/$(1)/*.c guests/$(1)/*.S))
+GUEST_ELFS += $(GUEST)/rows.elf $(GUEST)/bench.elf
+$(GUEST)/rows.elf: $(call GUEST_PARTS,rows)
+$(GUEST)/bench.elf: $(call GUEST_PARTS,bench)
+$(GUEST)/rows.elf $(GUEST)/bench.elf: $(GUEST_LIB) guests/lib/guest.ld
 	@echo "  LD   $@"
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)

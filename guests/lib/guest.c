@@ -342,7 +342,7 @@ unsigned guest_cpu(void) {
 }
 
 unsigned guest_nr_cpus(void) {
-    return cpuid(1, 0).ebx >> 16 & 0xFF;
+    return (unsigned)guest_number("cpus", cpuid(1, 0).ebx >> 16 & 0xFF);
 }
 
 /* An AP, from start.S. */

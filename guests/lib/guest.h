@@ -127,7 +127,7 @@ extern struct guest_state guest_entry_state; /* CPU 0's, as the loader left it *
 extern uint64_t guest_pml4[]; /* maps 4 GiB to itself in 2 MiB pages */
 
 unsigned guest_cpu(void);
-unsigned guest_nr_cpus(void);
+unsigned guest_nr_cpus(void); /* as the command line has it, `cpus=2`, else CPUID leaf 1 */
 
 /* INIT and one SIPI to that page, below 640 KiB; false if the CPU does not come. */
 bool guest_cpu_start(unsigned cpu, uint32_t page);

@@ -24,6 +24,7 @@ WITNESS = os.path.join(TOP, "build/rig/witness.so")
 
 BOCHS_MODEL = "corei7_skylake_x"
 TICKS_PER_SECOND = 50_000_000  # Bochs executes and counts this many per emulated second
+VMREADS, VMWRITES = 128, 129   # as the witness counts them at a mark
 WALL_PER_CPU_SECOND = 10       # how much slower than its CPU time a run may be on a busy host
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
@@ -307,6 +308,10 @@ class Machine:
         console, and one for the end of the run if it has ended."""
         return [_witness_row(row) for row in self._said("witness").split("\n")[:-1]]
 
+    def marks(self):
+        """The marks that a guest set, as the witness saw them. VMREADS and VMWRITES are reasons here, too."""
+        return [_mark(row) for row in self._said("witness.marks").split("\n")[:-1]]
+
     def exits(self):
         """{reason: count} over all CPUs, as the emulator saw them until its last row."""
         total = {}
@@ -315,10 +320,30 @@ class Machine:
         return total
 
 
+class Mark(NamedTuple):
+    """A guest says where it is; what happened until then, {(cpu, reason): count}."""
+    ticks: int
+    number: int
+    counts: dict
+
+
+def _mark(row):
+    _, nanoseconds, number, *cells = row.split()
+    return Mark(_ticks(nanoseconds), int(number), _counts(cells))
+
+
 def _witness_row(row):
     nanoseconds, *cells = row.split()
+    return _ticks(nanoseconds), _counts(cells)
+
+
+def _ticks(nanoseconds):
+    return int(nanoseconds) * TICKS_PER_SECOND // 10**9
+
+
+def _counts(cells):
     counts = {}
     for cell in cells:
         cpu, reason, count = cell.split(":")
         counts[int(cpu), int(reason)] = int(count)
-    return int(nanoseconds) * TICKS_PER_SECOND // 10**9, counts
+    return counts

@@ -45,7 +45,13 @@ def make_linux_iso(out, kernel, initrd, cmdline):
     make_grub_iso(out, config, {"vmlinuz": kernel, "initrd.img": initrd}, {})
 
 
-def make_grub_iso(out, config, files, texts):
+def make_multiboot_iso(out, kernel, cmdline):
+    """A multiboot kernel without Mullion."""
+    config = f"set timeout=0\nmenuentry kernel {{\nmultiboot /boot/kernel.elf {cmdline}\n}}\n"
+    make_grub_iso(out, config, {"kernel.elf": kernel}, {}, GRUB_MODULES + " multiboot")
+
+
+def make_grub_iso(out, config, files, texts, grub_modules=GRUB_MODULES):
     """GRUB, its grub.cfg, and in /boot files (name -> path) and texts (name -> content)."""
     with tempfile.TemporaryDirectory(prefix="mullion-iso-") as tree:
         boot = os.path.join(tree, "boot")
@@ -56,7 +62,7 @@ def make_grub_iso(out, config, files, texts):
         for name, path in files.items():
             shutil.copy(path, os.path.join(boot, name))
         done = subprocess.run(
-            ["grub-mkrescue", f"--install-modules={GRUB_MODULES}", "--locales=", "--fonts=",
+            ["grub-mkrescue", f"--install-modules={grub_modules}", "--locales=", "--fonts=",
              "--themes=", "-o", out, tree],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -4,9 +4,15 @@
  *
  * Each console line that ends (LF to COM1 from outside any guest), and the end of the run, writes a
  * row into the file that MULLION_WITNESS names: nanoseconds since reset, then cpu:reason:count for
- * all exits so far. */
+ * all exits so far.
+ *
+ * A prefetch of MARK + n, an instruction without effect on any CPU and without an exit, is a guest's mark n.
+ * It writes "mark", nanoseconds, n and the counts into NAME.marks. VMREAD and VMWRITE are counted there as
+ * reasons beyond those that are.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <elf.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,33 +23,46 @@
 
 #define CPUS     64
 #define REASONS  128
+#define VMREADS  128
+#define VMWRITES 129
+#define COUNTS   130
+#define MARK     0x4d61726b00 /* n is its last byte */
 #define SEED     1
 #define COM1     0x3f8
 #define COM1_LCR 0x3fb
 #define LCR_DLAB 0x80
 #define RET      0xc3
 
-static uint64_t exits[CPUS][REASONS];
-static FILE *rows;
+static uint64_t counts[CPUS][COUNTS];
+static FILE *rows, *marks;
 static bool com1_dlab; /* COM1 is the divisor now, not the data */
 static uint64_t (*now_ns)(void *pc_system);
 static void *pc_system;
+static void ***cpus; /* a table of the emulator's CPUs, made after this library is loaded */
 
-static void write_row(void) {
-    fprintf(rows, "%llu", (unsigned long long)now_ns(pc_system));
-    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
-        for (unsigned reason = 0; reason < REASONS; reason++)
-            if (exits[cpu][reason] != 0)
-                fprintf(rows, " %u:%u:%llu", cpu, reason, (unsigned long long)exits[cpu][reason]);
-    }
-    fputc('\n', rows);
-    fflush(rows);
+static unsigned long long now(void) {
+    return now_ns(pc_system);
 }
 
-/* Bochs calls these two where it has empty instrumentation hooks. */
+static void write_counts(FILE *file, unsigned limit) {
+    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+        for (unsigned reason = 0; reason < limit; reason++)
+            if (counts[cpu][reason] != 0)
+                fprintf(file, " %u:%u:%llu", cpu, reason, (unsigned long long)counts[cpu][reason]);
+    }
+    fputc('\n', file);
+    fflush(file);
+}
+
+static void write_row(void) {
+    fprintf(rows, "%llu", now());
+    write_counts(rows, REASONS);
+}
+
+/* Bochs calls these where it has empty instrumentation hooks. */
 static void on_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification) {
     (void)qualification;
-    exits[cpu % CPUS][reason % REASONS]++;
+    counts[cpu % CPUS][reason % REASONS]++;
 }
 
 static void on_out(uint16_t port, unsigned bytes, unsigned value) {
@@ -52,6 +71,60 @@ static void on_out(uint16_t port, unsigned bytes, unsigned value) {
         com1_dlab = (value & LCR_DLAB) != 0;
     else if (port == COM1 && !com1_dlab && (value & 0xff) == '\n')
         write_row();
+}
+
+static void on_prefetch(unsigned cpu, unsigned what, unsigned segment, uint64_t offset) {
+    (void)cpu, (void)what, (void)segment;
+    if (offset >> 8 != MARK >> 8)
+        return;
+    fprintf(marks, "mark %llu %u", now(), (unsigned)offset & 0xff);
+    write_counts(marks, COUNTS);
+}
+
+/* What carries out VMREAD and VMWRITE, with 32-bit and with 64-bit operands. */
+typedef void instruction(void *cpu, void *decoded);
+static instruction *vmread_32, *vmread_64, *vmwrite_32, *vmwrite_64;
+
+static void count(const void *cpu, unsigned what) {
+    unsigned number = 0;
+
+    while (number < CPUS - 1 && (*cpus)[number] != cpu)
+        number++;
+    counts[number][what]++;
+}
+
+static void on_vmread_32(void *cpu, void *decoded) {
+    count(cpu, VMREADS);
+    vmread_32(cpu, decoded);
+}
+
+static void on_vmread_64(void *cpu, void *decoded) {
+    count(cpu, VMREADS);
+    vmread_64(cpu, decoded);
+}
+
+static void on_vmwrite_32(void *cpu, void *decoded) {
+    count(cpu, VMWRITES);
+    vmwrite_32(cpu, decoded);
+}
+
+static void on_vmwrite_64(void *cpu, void *decoded) {
+    count(cpu, VMWRITES);
+    vmwrite_64(cpu, decoded);
+}
+
+/* Bochs decodes by a table, writable, of functions: put `ours` wherever the function `name` is in it. */
+static void replace_instruction(const char *name, instruction **theirs, instruction *ours) {
+    instruction **table = (instruction **)dlsym(RTLD_DEFAULT, "BxOpcodesTable");
+    const Elf64_Sym *symbol;
+    Dl_info info;
+
+    *theirs = (instruction *)dlsym(RTLD_DEFAULT, name);
+    if (table == NULL || *theirs == NULL || dladdr1(table, &info, (void **)&symbol, RTLD_DL_SYMENT) == 0)
+        return;
+    for (size_t i = 0; i < symbol->st_size / sizeof(*table); i++)
+        if (table[i] == *theirs)
+            table[i] = ours;
 }
 
 /* Calls inside the emulator's own executable cannot be interposed; a jump over the hook can. The
@@ -71,16 +144,27 @@ static void replace_hook(uint8_t *hook, const void *target) {
 __attribute__((constructor)) static void witness_init(void) {
     uint8_t *vmexit = dlsym(RTLD_DEFAULT, "_Z15bx_instr_vmexitjjm");
     uint8_t *out = dlsym(RTLD_DEFAULT, "_Z13bx_instr_outptjj");
+    uint8_t *prefetch = dlsym(RTLD_DEFAULT, "_Z22bx_instr_prefetch_hintjjjm");
     const char *path = getenv("MULLION_WITNESS");
+    char marks_path[4096];
 
+    cpus = (void ***)dlsym(RTLD_DEFAULT, "bx_cpu_array");
     pc_system = dlsym(RTLD_DEFAULT, "bx_pc_system");
     now_ns = (uint64_t(*)(void *))dlsym(RTLD_DEFAULT, "_ZN14bx_pc_system_c9time_nsecEv");
-    if (path == NULL || vmexit == NULL || out == NULL || pc_system == NULL || now_ns == NULL)
+    if (path == NULL || vmexit == NULL || out == NULL || pc_system == NULL || now_ns == NULL ||
+        prefetch == NULL || cpus == NULL)
         return;
+    snprintf(marks_path, sizeof(marks_path), "%s.marks", path);
     rows = fopen(path, "w");
-    if (rows != NULL) {
+    marks = fopen(marks_path, "w");
+    if (rows != NULL && marks != NULL) {
         replace_hook(vmexit, (const void *)on_vmexit);
         replace_hook(out, (const void *)on_out);
+        replace_hook(prefetch, (const void *)on_prefetch);
+        replace_instruction("_ZN8BX_CPU_C11VMREAD_EdGdEP15bxInstruction_c", &vmread_32, on_vmread_32);
+        replace_instruction("_ZN8BX_CPU_C11VMREAD_EqGqEP15bxInstruction_c", &vmread_64, on_vmread_64);
+        replace_instruction("_ZN8BX_CPU_C12VMWRITE_GdEdEP15bxInstruction_c", &vmwrite_32, on_vmwrite_32);
+        replace_instruction("_ZN8BX_CPU_C12VMWRITE_GqEqEP15bxInstruction_c", &vmwrite_64, on_vmwrite_64);
         atexit(write_row);
     }
 }
