@@ -154,6 +154,7 @@ static const struct key_row keys[KEY_COUNT] = {
     [KEY_PREFIX] = {"prefix", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(prefix)},
     [KEY_WHEN_DONE] = {"when_done", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(when_done)},
     [KEY_POLL_INPUT] = {"poll_input", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(poll_input)},
+    [KEY_SMT] = {"smt", SYSTEM, 0, "apart or share", parse_word, IN_SYSTEM(smt_shared)},
     [KEY_CPUS] = {"cpus", PARTITION, REQUIRED | LIST,
                   "a list of cores from 0 to 63, each once, such as 0 or 1-2,4", parse_cpus,
                   IN_PARTITION(cpus)},

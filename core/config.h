@@ -25,6 +25,7 @@ enum config_key {
     KEY_PREFIX,
     KEY_WHEN_DONE,
     KEY_POLL_INPUT,
+    KEY_SMT,
     KEY_CPUS, /* of [partition NAME] */
     KEY_MEMORY,
     KEY_KERNEL,
@@ -79,6 +80,7 @@ struct system_config {
     bool prefix;                 /* each line with its partition's name in front */
     bool poll_input;             /* read input by a slow timer where no interrupt pin is known */
     uint8_t when_done;           /* enum when_done */
+    bool smt_shared;             /* smt = share: threads of one core may be in different partitions */
     struct partition_config partitions[MAX_PARTITIONS];
     unsigned nr_partitions;
 };

@@ -22,6 +22,7 @@ struct acpi_address { /* Generic Address Structure; address 0 = absent */
 struct platform {
     uint32_t apic_ids[MAX_CPUS]; /* of the usable CPUs, in MADT order, each once */
     unsigned nr_cpus;
+    unsigned smt_shift; /* from CPUID: ids that differ in so many low bits only are threads of one core */
     hpa_t lapic;
     bool has_8259;
     struct platform_ioapic ioapics[MAX_IOAPICS];
@@ -51,6 +52,15 @@ struct irq_route {
     unsigned pin;    /* of that IOAPIC; whether it has so many only its registers say */
     bool active_low;
 };
+
+/* The threads of the physical core that CPU `n` is one of, itself included: bit i = apic_ids[i]. */
+static inline uint64_t platform_siblings(const struct platform *platform, unsigned n) {
+    uint64_t siblings = 0;
+    for (unsigned i = 0; i < platform->nr_cpus; i++)
+        if (((platform->apic_ids[i] ^ platform->apic_ids[n]) >> platform->smt_shift) == 0)
+            siblings |= BIT(i);
+    return siblings;
+}
 
 /* Read the tables that info->rsdp leads to, through host_phys. What is wrong is logged. Without an RSDP, a
  * root table or a sound MADT with a usable CPU it fails; any other table that is missing, unmapped or broken

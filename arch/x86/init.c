@@ -17,6 +17,7 @@
 #include "core/config.h"
 #include "core/host.h"
 #include "core/log.h"
+#include "core/probe.h"
 #include "core/tsc.h"
 #include "drivers/ioapic.h"
 #include "drivers/timer_ref.h"
@@ -97,6 +98,7 @@ void boot_main(uint64_t multiboot_info) {
         refuse("the boot loader's information cannot be read");
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
+    platform.smt_shift = probe_smt_shift(vmx_cpuid);
     read_config();
     if (platform.has_8259)
         pic_disable();
@@ -112,6 +114,10 @@ static struct cpuid_regs cpuid_or_zero(uint32_t leaf) {
     return cpu_cpuid(leaf & CPUID_EXTENDED, 0).eax >= leaf ? cpu_cpuid(leaf, 0) : (struct cpuid_regs){0};
 }
 
+static bool invariant_tsc(void) {
+    return (cpuid_or_zero(CPUID_INVARIANT).edx & CPUID_INVARIANT_EDX) != 0;
+}
+
 static void measure_tsc(void) {
     struct cpuid_regs l15 = cpuid_or_zero(0x15);
     uint64_t claimed = tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, cpuid_or_zero(0x16).eax);
@@ -119,6 +125,8 @@ static void measure_tsc(void) {
     if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
     log_line("TSC runs at %lu kHz", tsc_khz);
+    if (!invariant_tsc())
+        log_line("tsc: this CPU does not promise that it runs at that rate in every state (not invariant)");
 }
 
 static void start_cores(void) {
@@ -129,6 +137,10 @@ static void start_cores(void) {
     for (unsigned i = 0; i < platform.nr_cpus; i++)
         if ((cores & BIT(i)) == 0)
             log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
+    for (unsigned i = 1; i < platform.nr_cpus; i++)
+        if (smp_tsc_ahead(i) != 0)
+            log_line("tsc: core %u differs from core 0 by %ld ticks or more: its guest's clocks may jump", i,
+                     smp_tsc_ahead(i));
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
 }
@@ -179,12 +191,11 @@ static void cpu_features(void) {
 
 /* This core's part in building: its vCPU, and, by the first core of a partition, its images. */
 static void prepare_vcpu(void) {
-    bool invariant_tsc = (cpuid_or_zero(CPUID_INVARIANT).edx & CPUID_INVARIANT_EDX) != 0;
     struct vcpu *v = partitions_vcpu(this_cpu.index);
     this_cpu.vcpu = v;
     if (v == NULL)
         return;
-    vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc);
+    vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc());
     if (v->index != 0)
         return;
     devices_reset(v->partition);

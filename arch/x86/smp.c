@@ -9,9 +9,13 @@
 #include "arch/x86/trap.h"
 #include "core/host.h"
 #include "core/str.h"
+#include "core/tsc.h"
 
 #define AP_WAIT_MS   500
 #define STOP_WAIT_MS 100
+#define TSC_WAIT_US  10000
+#define TSC_ROUNDS   8
+#define TSC_ASKED    1 /* no TSC is so low by now */
 
 /* Read by start.S: 16 bytes each. */
 struct smp_entry {
@@ -28,9 +32,12 @@ static uint64_t ticks_per_us __attribute__((section(".bss.sealed")));
 static uint64_t arrived;  /* mask of the cores that have come */
 static uint64_t accepted; /* those that were released: all others stay out of everything */
 static bool released;
-static uint32_t met;     /* arrivals at barriers, of all cores and all barriers */
-static unsigned stopper; /* 1 + the core that has stopped all others, 0 = none */
-static uint64_t stopped; /* mask of those that have seen it */
+static uint64_t answers[MAX_CPUS]; /* to the question for the TSC of a core */
+static bool compared;              /* no more questions */
+static int64_t ahead[MAX_CPUS];    /* of each core, by its TSC */
+static uint32_t met;               /* arrivals at barriers, of all cores and all barriers */
+static unsigned stopper;           /* 1 + the core that has stopped all others, 0 = none */
+static uint64_t stopped;           /* mask of those that have seen it */
 
 extern const uint8_t ap_start[], ap_end[]; /* start.S */
 
@@ -51,6 +58,33 @@ static void send(uint64_t cores, uint64_t low) {
         lapic_send(smp_entries[__builtin_ctzll(cores)].apic_id, low);
 }
 
+/* Each round proves some of the distance, none too much. */
+static void compare_tsc(unsigned cpu) {
+    for (unsigned round = 0; round < TSC_ROUNDS; round++) {
+        uint64_t before = cpu_rdtsc(), after = before, answer = TSC_ASKED;
+        __atomic_store_n(&answers[cpu], TSC_ASKED, __ATOMIC_RELEASE);
+        while (answer == TSC_ASKED && after - before < TSC_WAIT_US * ticks_per_us) {
+            answer = __atomic_load_n(&answers[cpu], __ATOMIC_ACQUIRE);
+            cpu_lfence(); /* RDTSC does not wait for the load */
+            after = cpu_rdtsc();
+        }
+        int64_t sure = answer == TSC_ASKED ? 0 : tsc_ahead(before, answer, after);
+        if (round == 0 || (sure < 0 ? sure < ahead[cpu] : sure > ahead[cpu]))
+            ahead[cpu] = sure;
+    }
+}
+
+static void answer_tsc(void) {
+    uint64_t *mine = &answers[this_cpu.index];
+    while (!__atomic_load_n(&compared, __ATOMIC_ACQUIRE)) {
+        cpu_pause();
+        if (__atomic_load_n(mine, __ATOMIC_ACQUIRE) != TSC_ASKED)
+            continue;
+        cpu_lfence();
+        __atomic_store_n(mine, cpu_rdtsc(), __ATOMIC_RELEASE);
+    }
+}
+
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
 uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz) {
     uint64_t all = ~UINT64_C(0) >> (64 - platform->nr_cpus), others = all & ~UINT64_C(1);
@@ -67,11 +101,21 @@ uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz
     wait_us(200);
     send(others, sipi);
     wait_for_cores(&arrived, all, AP_WAIT_MS);
-    return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
+    uint64_t here = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
+    for (unsigned i = 1; i < platform->nr_cpus; i++)
+        if ((here & BIT(i)) != 0)
+            compare_tsc(i);
+    __atomic_store_n(&compared, true, __ATOMIC_RELEASE);
+    return here;
+}
+
+int64_t smp_tsc_ahead(unsigned cpu) {
+    return ahead[cpu];
 }
 
 bool smp_join(void) {
     __atomic_fetch_or(&arrived, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
+    answer_tsc();
     while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
         cpu_wait_kick();
     return (accepted & BIT(this_cpu.index)) != 0;

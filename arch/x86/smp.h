@@ -8,6 +8,10 @@
  * mask of those that run, bit 0 (the boot core) included. */
 uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz);
 
+/* Measured by smp_start: ticks by which the TSC of that core is ahead of the boot core's; 0 where no
+ * difference can be proven. */
+int64_t smp_tsc_ahead(unsigned cpu);
+
 /* Each AP: this core has come. It waits, halted, until the boot core releases those of a mask. False: it is
  * not among them and must do nothing more. */
 bool smp_join(void);

@@ -123,6 +123,29 @@ static void test_cores(void **state) {
     good(A B("63\n"));
 }
 
+/* Threads 0 and 1 of two cores, with a hole between the cores as BIOSes leave it, boot core last. */
+static void test_threads_of_a_core(void **state) {
+    static const uint32_t ids[] = {9, 1, 8, 0};
+
+#define SHARES                                                                                               \
+    " shares a physical core with this partition; use other cores, or set smt = share in [system]\n"
+
+    (void)state;
+    memcpy(platform.apic_ids, ids, sizeof(ids));
+    platform.nr_cpus = 4;
+    good(A B("0,2,3\n")); /* no CPUID leaf said that there are threads */
+    platform.smt_shift = 1;
+    good(A B("0,2\n"));
+    good("[partition a]\nkernel=k\nmemory=8M\ncpus=0-3\n");
+    bad(A B("3\n"), "c:8: cpus: core 1 of partition a (line 4)" SHARES);
+    bad(A B("0,3\n"), "c:8: cpus: core 1 of partition a (line 4)" SHARES);
+    good("[system]\nsmt=share\n" A B("3\n"));
+    platform.smt_shift = 4;
+    bad(A B("3\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=0,2\n",
+        "c:8: cpus: core 1 of partition a (line 4)" SHARES "c:12: cpus: core 1 of partition a (line 4)" SHARES
+        "c:12: cpus: core 3 of partition b (line 8)" SHARES);
+}
+
 static void test_modules(void **state) {
     (void)state;
     bad("[partition a]\nkernel=vmlinuz\nmemory=8M\ncpus=1\ninitrd=j\n",
@@ -351,6 +374,7 @@ int main(void) {
         cmocka_unit_test_setup(test_absent_registers, setup),
         cmocka_unit_test_setup(test_nothing_to_run, setup),
         cmocka_unit_test_setup(test_cores, setup),
+        cmocka_unit_test_setup(test_threads_of_a_core, setup),
         cmocka_unit_test_setup(test_modules, setup),
         cmocka_unit_test_setup(test_module_list_is_cut, setup),
         cmocka_unit_test_setup(test_memory, setup),
