@@ -13,13 +13,19 @@ DEMO_MODULES := vmlinuz=$(GUEST)/linux/vmlinuz initrd.img=$(GUEST)/linux/initrd.
                 jitter.elf=$(GUEST)/jitter.elf
 modules_files = $(foreach module,$(1),$(lastword $(subst =, ,$(module))))
 
-$(BUILD)/mullion.iso: $(BUILD)/mullion.elf $(DEMO_CONF) $(call modules_files,$(DEMO_MODULES)) \
-                      boot/grub.cfg tests/rig/iso.py
-	@echo "  ISO  $@"
+$(BUILD)/mullion.iso $(BUILD)/mullion.img: $(BUILD)/mullion.elf $(DEMO_CONF) boot/grub.cfg tests/rig/iso.py \
+                                           $(call modules_files,$(DEMO_MODULES))
+	@echo "  IMG  $@"
 	$(Q)$(PYTHON) tests/rig/iso.py -o $@ --kernel $< --config $(DEMO_CONF) $(DEMO_MODULES)
 
 .PHONY: iso
 iso: $(BUILD)/mullion.iso ## build/mullion.iso, which GRUB boots from BIOS and UEFI
+
+.PHONY: usb
+usb: $(BUILD)/mullion.img ## build/mullion.img for a USB stick, and how to write it; touches no disk
+	@echo "$< is ready. To find the stick, and to write the image to it, which erases what is there:"
+	@echo "  lsblk -d -o NAME,SIZE,TRAN,MODEL"
+	@echo "  sudo dd if=$< of=/dev/sdX bs=4M conv=fsync status=progress    # sdX: the stick's name"
 
 # ---- Run it ----------------------------------------------------------------------------------
 $(BUILD)/rig/witness.so: tests/rig/witness.c | $(TO_BUILD)
@@ -115,6 +121,11 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
+
+.PHONY: matrix
+matrix: $(BUILD)/mullion.elf $(BUILD)/rig/witness.so $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## the ways to boot, each tried, as a table
+	@$(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST) tests/system/test_paths.py
+	@cat $(BUILD)/system/matrix.txt
 
 test: ## all there is: check, a short fuzz, the system tests
 	+@$(MAKE) --no-print-directory check

@@ -5,6 +5,8 @@ One Machine is one run. Its COM1 is a pty; a thread reads it all the time, becau
 pty is full stands still. Nothing outlives a Machine: close() ends the emulator's process group, and
 the kernel kills the emulator should its parent die first.
 """
+import contextlib
+import json
 import os
 import pty
 import re
@@ -37,8 +39,8 @@ memory: guest={memory}, host={memory}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=cdrom, path={iso}, status=inserted
-boot: cdrom
+ata0-master: type={medium}, path={image}, {details}
+boot: {medium}
 clock: sync=none, time0=1700000000, rtc_sync=0
 log: {directory}/bochs.log
 panic: action=fatal
@@ -86,9 +88,9 @@ def host_has_nested_vmx():
 class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
-    def __init__(self, iso, directory, emulator="bochs", cpus=4, memory=512, model=None,
-                 uefi=False, kvm=False, any_msr=False, extra=(), at_break=()):
-        """any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
+    def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None,
+                 uefi=False, kvm=False, any_msr=False, disk=False, extra=(), at_break=()):
+        """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
         Bochs' debugger, given when a guest executes XCHG BX, BX."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
@@ -101,15 +103,17 @@ class Machine:
         os.set_blocking(self._pty, False)
         build = self._bochs if emulator == "bochs" else self._qemu
         self.emulator = emulator
-        command, environment = build(os.path.abspath(iso), os.ttyname(child_end), cpus, memory,
-                                     model, uefi, kvm, any_msr, list(extra))
+        command, environment = build(os.path.abspath(image), os.ttyname(child_end), cpus, memory,
+                                     model, uefi, kvm, any_msr, disk, list(extra))
         self._changed = threading.Condition()
-        self._started = time.monotonic()
+        self._asked = 0
         with open(self._path("stdout"), "wb") as out, open(self._path("stderr"), "wb") as err:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *command], stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, env={**os.environ, **environment}, cwd=self.directory,
-                start_new_session=True)
+                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                stdin=subprocess.DEVNULL if emulator == "bochs" else subprocess.PIPE, stdout=out, stderr=err,
+                env={**os.environ, **environment}, cwd=self.directory, start_new_session=True)
+        if emulator != "bochs":
+            self._ask("qmp_capabilities")
         self._child_end = child_end  # kept open: a pty nobody has open yet reads as an error
         self._cpu_seconds = 0.0
         self._closed = False
@@ -126,10 +130,11 @@ class Machine:
     def _path(self, name):
         return os.path.join(self.directory, name)
 
-    def _bochs(self, iso, tty_name, cpus, memory, model, _uefi, _kvm, any_msr, extra):
+    def _bochs(self, image, tty_name, cpus, memory, model, _uefi, _kvm, any_msr, disk, extra):
         text = BOCHSRC.format(model=model or BOCHS_MODEL, cpus=cpus, ips=TICKS_PER_SECOND,
-                              ignore_bad_msrs=int(any_msr), memory=memory, iso=iso,
-                              directory=self.directory, tty=tty_name)
+                              ignore_bad_msrs=int(any_msr), memory=memory, image=image,
+                              medium="disk" if disk else "cdrom", directory=self.directory, tty=tty_name,
+                              details="mode=volatile, translation=auto" if disk else "status=inserted")
         with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
             file.write("\n".join([text, *extra, f"magic_break: enabled={int(bool(self._at_break))}", ""]))
         with open(self._path("script"), "w", encoding="utf-8") as file:
@@ -140,11 +145,16 @@ class Machine:
         return ["bochs-bin", "-q", "-f", self._path("bochsrc"), "-rc", self._path("script")], \
             environment
 
-    def _qemu(self, iso, tty_name, cpus, memory, model, uefi, kvm, _any_msr, extra):
+    def _qemu(self, image, tty_name, cpus, memory, model, uefi, kvm, _any_msr, disk, extra):
         command = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nodefaults",
-                   "-d", "cpu_reset", "-D", self._path("qemu.log"),
-                   "-m", str(memory), "-smp", str(cpus), "-cdrom", iso, "-vga", "std",
+                   "-d", "cpu_reset", "-D", self._path("qemu.log"), "-qmp", "stdio",
+                   "-m", str(memory), "-smp", str(cpus), "-vga", "std",
                    "-chardev", f"serial,id=com1,path={tty_name}", "-serial", "chardev:com1"]
+        if disk:
+            command += ["-drive", f"if=none,id=stick,format=raw,snapshot=on,file={image}",
+                        "-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
+        else:
+            command += ["-cdrom", image]
         if kvm:
             command += ["-accel", "kvm", "-cpu", model or "host"]
         else:
@@ -254,9 +264,38 @@ class Machine:
                 if not self.running:
                     return
 
+    # ---- QEMU's monitor ---------------------------------------------------------------------
+    def _ask(self, command, **arguments):
+        self._asked += 1
+        question = {"execute": command, "arguments": arguments, "id": self._asked}
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its log says why
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def qmp(self, command, **arguments):
+        """Ask QEMU, which answers into the file stdout. The answer's value."""
+        self._ask(command, **arguments)
+        give_up = time.monotonic() + 60
+        while self._process.poll() is None and time.monotonic() < give_up:
+            for answer in self._qmp_said():
+                if answer.get("id") == self._asked:
+                    return answer["return"]
+            time.sleep(0.02)
+        raise NotSeen(f"no answer to {command}: {self._said('stdout')[-500:]}{self._said('stderr')[-500:]}")
+
+    def _qmp_said(self):
+        return [json.loads(line) for line in self._said("stdout").split("\n")[:-1]]
+
+    def memory(self, address, size):
+        """A piece of QEMU's physical memory."""
+        self.qmp("pmemsave", val=address, size=size, filename=self._path("memory"))
+        with open(self._path("memory"), "rb") as file:
+            return file.read()
+
     # ---- its end ----------------------------------------------------------------------------
     def ending(self):
-        """'running', 'closed' (by us), 'poweroff', 'triple fault' or what the emulator said."""
+        """'running', 'closed' (by us), 'poweroff', 'reset' (QEMU's; Bochs goes on), 'triple fault' or what the
+        emulator said."""
         if self._process.poll() is None:
             return "running"
         if self._closed:
@@ -283,7 +322,8 @@ class Machine:
     def _qemu_ending(self):
         if "Triple fault" in self._said("qemu.log"):
             return "triple fault"
-        return "poweroff" if self._process.returncode == 0 else None
+        reasons = [said["data"]["reason"] for said in self._qmp_said() if said.get("event") == "SHUTDOWN"]
+        return {"guest-shutdown": "poweroff", "guest-reset": "reset"}.get(*reasons[-1:]) if reasons else None
 
     def close(self):
         """End the run if it has not ended. SIGINT first: Bochs then takes the next line of its
@@ -297,6 +337,9 @@ class Machine:
                 except subprocess.TimeoutExpired:
                     pass
         self._reader.join(10)
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         for end in (self._pty, self._child_end):
             if end is not None:
                 os.close(end)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of our own, made by changing the machine code of the built image."""
+import functools
 import os
 import re
+import struct
 import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -10,13 +12,18 @@ ELF = os.path.join(TOP, "build/mullion.elf")
 PROLOGUE = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp: what a backtrace needs
 
 
+@functools.lru_cache
+def symbols(elf=ELF):
+    """name -> address"""
+    done = subprocess.run(["nm", elf], capture_output=True, text=True, check=True)
+    return {line.split()[2]: int(line.split()[0], 16) for line in done.stdout.splitlines()}
+
+
 def patch(out, symbol, change, elf=ELF):
     """The image with what change(code) makes of the code from a symbol on."""
-    symbols = dict(reversed(line.split()[0::2]) for line in subprocess.run(
-        ["nm", elf], capture_output=True, text=True, check=True).stdout.splitlines())
     headers = subprocess.run(["readelf", "-lW", elf], capture_output=True, text=True, check=True)
     text = next(line.split() for line in headers.stdout.splitlines() if line.split()[:1] == ["LOAD"])
-    at = int(symbols[symbol], 16) - int(text[2], 16) + int(text[1], 16)
+    at = symbols(elf)[symbol] - int(text[2], 16) + int(text[1], 16)
     with open(elf, "rb") as file:
         image = file.read()
     changed = change(image[at:])
@@ -40,4 +47,14 @@ def vmwrites_forgotten(field):
     def change(code):
         return re.sub(rb"([\xb8-\xbf])" + re.escape(field.to_bytes(4, "little")),
                       rb"\g<1>" + (0x4008).to_bytes(4, "little"), code)
+    return change
+
+
+def relocation(lowest, highest, preference):
+    """A change of the multiboot2 header's relocatable tag: where GRUB may load the image (1: low, 2: high)."""
+    def change(code):
+        tag = struct.pack("<HHI", 10, 0, 24)
+        at = code.index(tag, 0, 4096) + len(tag)
+        align = code[at + 8:at + 12]
+        return code[:at] + struct.pack("<II", lowest, highest) + align + struct.pack("<I", preference) + code[at + 16:]
     return change

@@ -5,6 +5,7 @@ change when a message changes. Regular expressions, without the "NAME| " in fron
 HYPERVISOR = "mullion"
 
 # The hypervisor, in the order of a boot.
+LOADED = r"^Mullion, loaded at 0x([0-9a-f]+)$"
 CORES_STARTED = r"^(\d+) of (\d+) cores run$"
 MISSING = r"^this CPU cannot run Mullion: .*missing: "
 NO_INTEL = r"GenuineIntel"
