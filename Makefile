@@ -27,6 +27,7 @@ TO_BUILD := $(BUILD)/packages/build
 TO_FETCH := $(BUILD)/packages/fetch
 TO_RUN   := $(BUILD)/packages/run
 TO_TEST  := $(BUILD)/packages/test
+TO_BENCH := $(BUILD)/packages/bench
 
 # ---- The hypervisor --------------------------------------------------------------------------
 # core/ compiles three ways from the one list CORE: freestanding into mullion.elf, hosted with

@@ -132,8 +132,28 @@ test: ## all there is: check, a short fuzz, the system tests
 	+@$(MAKE) --no-print-directory fuzz-short
 	+@$(MAKE) --no-print-directory system
 
-.PHONY: bench
-bench: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## Linux's way to /init: its time with and without Mullion, its exits by reason
+# ---- Measurements ----------------------------------------------------------------------------
+# Parts: rows, what each thing costs a guest, here and elsewhere; ours, the same without the peers; linux,
+# Linux's way to /init: its time with and without Mullion, its exits by reason.
+BENCH       := rows linux
+BENCH_ROWS   = $(PYTHON) tests/bench/rows.py --rows "$(ROWS)"
+BENCH_PARTS := bench-ours bench-rows bench-linux
+
+.PHONY: bench bench-record $(BENCH_PARTS)
+bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
+
+$(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
+
+bench-rows: | $(TO_BENCH)
+	@$(BENCH_ROWS) --picture native
+
+bench-ours:
+	@$(BENCH_ROWS) recorded
+
+bench-record: ## tests/bench/recorded.txt anew: what a row may not get slower than
+	@$(BENCH_ROWS) --record
+
+bench-linux: $(call modules_files,$(DEMO_MODULES))
 	@$(PYTHON) tests/bench/linux_boot.py
 
 # ---- Figures ---------------------------------------------------------------------------------

@@ -106,10 +106,9 @@ static void measure(const struct bench_row *row, unsigned number) {
     }
     ticks = ticks > nothing ? ticks - nothing : 0;
     tenths = (10 * ticks + turns / 2) / turns;
-    guest_print("bench: %s ticks %lu.%lu exits ", row->name, tenths / 10, tenths % 10);
-    tenths = (10 * exits + turns / 2) / turns;
+    guest_print("bench: %s ticks %lu.%lu turns %u exits ", row->name, tenths / 10, tenths % 10, turns);
     if (counted)
-        guest_print("%lu.%lu\n", tenths / 10, tenths % 10);
+        guest_print("%lu\n", exits);
     else
         guest_print("n/a\n");
 }
