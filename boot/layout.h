@@ -25,7 +25,8 @@
 
 /* Physical memory that this CPU may touch, at DIRECT_VIRT + hpa. */
 #define DIRECT_VIRT      0xffff800000000000
-#define DIRECT_SLOT      256 /* its entry in the top-level table */
+#define DIRECT_SLOT      256 /* its first entry in the top-level table */
+#define DIRECT_END       0x7f8000000000 /* so much: all slots but the last */
 #define BOOT_MAP_END     0x100000000 /* what the bootstrap tables map of it */
 
 /* Segment selectors of every GDT of ours. */

@@ -33,6 +33,9 @@ struct boot_info {
  * logged. */
 must_check enum err mb2_parse(hpa_t info, struct boot_info *out);
 
+/* Forget memory from `end` on, which this CPU cannot reach; RAM there is logged. */
+void boot_info_clip(struct boot_info *info, uint64_t end);
+
 /* The module of that name, or NULL. */
 static inline const struct module *boot_info_module(const struct boot_info *info, const char *name) {
     for (unsigned i = 0; i < info->nr_modules; i++)

@@ -66,8 +66,12 @@ enum err frames_init(struct frames *frames, const struct memory_range *map, unsi
     return e;
 }
 
+enum err frames_exclude(struct frames *frames, struct range range) {
+    return list_set(&frames->free, pages(range, true), false);
+}
+
 enum err frames_reserve(struct frames *frames, struct range range) {
-    enum err e = list_set(&frames->free, pages(range, true), false);
+    enum err e = frames_exclude(frames, range);
     return e == ERR_OK ? list_set(&frames->own, pages(range, true), true) : e;
 }
 

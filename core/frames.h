@@ -27,6 +27,9 @@ must_check enum err frames_init(struct frames *frames, const struct memory_range
 /* Rounded outward to pages; need not be RAM: device registers no guest may have go here as well. */
 must_check enum err frames_reserve(struct frames *frames, struct range range);
 
+/* Not free after all, though the map says RAM: for nobody. */
+must_check enum err frames_exclude(struct frames *frames, struct range range);
+
 /* For the hypervisor, zeroed: `bytes` (rounded up to pages) in one piece, from the top of the RAM below 4
  * GiB, where firmware has broken up the big blocks already (above 4 GiB only if nothing fits), so that the
  * rest stays whole for guests. */

@@ -136,3 +136,13 @@ enum err mb2_parse(hpa_t info, struct boot_info *out) {
         log_line("multiboot2: the loader passed no memory map");
     return out->nr_memory == 0 ? ERR_MALFORMED : ERR_OK;
 }
+
+void boot_info_clip(struct boot_info *info, uint64_t end) {
+    for (struct memory_range *m = info->memory; m < info->memory + info->nr_memory; m++) {
+        struct range kept = range_clip(m->range, 0, end);
+        if (m->kind == MEMORY_RAM && kept.size != m->range.size)
+            log_line("memory: of 0x%lx bytes at 0x%lx all from 0x%lx on is out of reach", m->range.size,
+                     m->range.base, end);
+        m->range = kept;
+    }
+}

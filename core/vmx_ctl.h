@@ -81,5 +81,5 @@ static inline unsigned vmx_preemption_shift(const struct vmx_caps *caps) {
 
 /* MAXPHYADDR. */
 static inline unsigned vmx_phys_bits(const struct vmx_caps *caps) {
-    return caps->raw[CAP_CPUID_EXT8_EAX] & 0xff;
+    return caps->raw[CAP_CPUID_EXT8_EAX] != 0 ? caps->raw[CAP_CPUID_EXT8_EAX] & 0xff : 36;
 }

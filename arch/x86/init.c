@@ -13,10 +13,12 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmx_cpu.h"
+#include "boot/layout.h"
 #include "core/boot_info.h"
 #include "core/config.h"
 #include "core/host.h"
 #include "core/log.h"
+#include "core/mtrr.h"
 #include "core/probe.h"
 #include "core/tsc.h"
 #include "drivers/ioapic.h"
@@ -37,6 +39,7 @@
 static struct boot_info info __attribute__((section(".bss.sealed")));
 static struct platform platform __attribute__((section(".bss.sealed")));
 static struct system_config config __attribute__((section(".bss.sealed")));
+static struct mtrrs mtrrs __attribute__((section(".bss.sealed")));
 static struct frames frames __attribute__((section(".bss.sealed")));
 static uint64_t boot_ticks __attribute__((section(".bss.sealed")));
 static uint64_t tsc_khz __attribute__((section(".bss.sealed")));
@@ -70,8 +73,20 @@ static void read_config(void) {
         console_start(config.console_port);
 }
 
+/* 0 where there is no such MSR. */
+static uint64_t rdmsr_or_zero(uint32_t index) {
+    uint64_t value = 0;
+    (void)!trap_read_msr(index, &value);
+    return value;
+}
+
 static void init_frames(void) {
+    uint64_t reach = BIT(vmx_phys_bits(&vmx_caps));
+    boot_info_clip(&info, reach < DIRECT_END ? reach : DIRECT_END);
+    mtrr_read(&mtrrs, &vmx_caps, rdmsr_or_zero);
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
+    if (e == ERR_OK)
+        e = mtrr_exclude(&mtrrs, &info, &frames);
     if (e == ERR_OK)
         e = frames_reserve(&frames, memory_image_range());
     for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++)
@@ -94,6 +109,7 @@ void boot_main(uint64_t multiboot_info) {
     trap_init();
     console_start(DEFAULT_PORT);
     log_line("Mullion, loaded at 0x%lx", memory_image_range().base);
+    vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
     if (mb2_parse(hpa(multiboot_info), &info) != ERR_OK)
         refuse("the boot loader's information cannot be read");
     if (acpi_parse(&info, &platform) != ERR_OK)
@@ -163,7 +179,6 @@ static void check_config(void) {
 /* What only the boot core does, while the others wait. */
 static void boot_system(void) {
     measure_tsc();
-    vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
     start_cores();
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
@@ -228,6 +243,14 @@ static void seal(void) {
     cpu_write_cr3(this_cpu.sealed_cr3);
 }
 
+/* Guests do not go by them, so that the core can be used; but its accesses of ours may be slow. */
+static void compare_mtrrs(void) {
+    struct mtrrs mine;
+    mtrr_read(&mine, &vmx_caps, rdmsr_or_zero);
+    if (memcmp(&mine, &mtrrs, sizeof(mine)) != 0)
+        log_line("CPU %u: its MTRRs are not those of the boot CPU", this_cpu.index);
+}
+
 /* Every core, the boot core too, on its own stack and tables. */
 void cpu_main(void) {
     trap_load();
@@ -236,6 +259,7 @@ void cpu_main(void) {
     if (this_cpu.index == 0) {
         boot_system();
     } else {
+        compare_mtrrs();
         if (!vmx_same_as_boot())
             __atomic_fetch_or(&different, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
         if (!smp_join())

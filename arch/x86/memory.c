@@ -161,7 +161,8 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     const uint64_t *shared = table_at(boot.root.v), *own = table_at(m->sealed.root.v);
     table_at(own[TOP_SLOT])[IMAGE_PD] = table_at(shared[TOP_SLOT])[IMAGE_PD];
     uint64_t *boot_root = table_at(m->boot_root.v);
-    boot_root[DIRECT_SLOT] = shared[DIRECT_SLOT];
+    for (unsigned slot = DIRECT_SLOT; slot < TOP_SLOT; slot++)
+        boot_root[slot] = shared[slot];
     boot_root[TOP_SLOT] = own[TOP_SLOT];
 
     struct percpu *data = host_phys(m->frames, PERCPU_FRAMES * PAGE_SIZE);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of our own, made by changing the machine code of the built image."""
+"""Faults of our own, made by changing the machine code of the built image, and of the firmware, by that of
+Bochs's BIOS."""
 import functools
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ELF = os.path.join(TOP, "build/mullion.elf")
+BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 
 PROLOGUE = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp: what a backtrace needs
 
@@ -31,6 +33,19 @@ def patch(out, symbol, change, elf=ELF):
     with open(out, "wb") as file:
         file.write(image[:at] + changed)
     return out
+
+
+def patch_bios(out, *changes):
+    """The BIOS with `new` for `old`, which it has once, in each of the changes; returns the line for the emulator's
+    configuration."""
+    with open(BIOS, "rb") as file:
+        bios = file.read()
+    for old, new in changes:
+        assert bios.count(old) == 1 and len(new) == len(old)
+        bios = bios.replace(old, new)
+    with open(out, "wb") as file:
+        file.write(bios)
+    return f"romimage: file={out}"
 
 
 def instruction(old, new, within=1 << 20):

@@ -7,8 +7,8 @@ import os
 import pytest
 from conftest import CR4_VMXE, cr4_of_cores, partition
 from messages import CORES_STARTED, HELLO_DONE, HYPERVISOR, MISSING, NOTHING_STARTED
+from patch import patch_bios
 
-BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 LOCKED_ON, LOCKED_OFF, UNLOCKED = 5, 1, 0
 
 # mov ecx, 3Ah; rdmsr; or eax, 5: once in 16-bit code, for the APs, and once for the boot core.
@@ -18,15 +18,9 @@ FOR_BOOT_CORE = bytes.fromhex("b93a0000000f3283c8")
 
 def firmware(lab, name, boot_core, aps):
     """A line for the emulator's configuration: a BIOS that leaves the MSR so."""
-    with open(BIOS, "rb") as file:
-        bios = file.read()
-    for code, value in (FOR_APS, aps), (FOR_BOOT_CORE, boot_core):
-        assert bios.count(code + b"\x05") == 1
-        bios = bios.replace(code + b"\x05", code + bytes([value]))
-    path = os.path.join(lab.directory, f"{name}.bios")
-    with open(path, "wb") as file:
-        file.write(bios)
-    return f"romimage: file={path}"
+    return patch_bios(os.path.join(lab.directory, f"{name}.bios"),
+                      *((code + b"\x05", code + bytes([value]))
+                        for code, value in ((FOR_APS, aps), (FOR_BOOT_CORE, boot_core))))
 
 
 def boot(lab, name, boot_core, aps, cpus, on=0):

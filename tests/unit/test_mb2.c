@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/boot_info.h"
+#include "core/frames.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
@@ -371,6 +372,53 @@ static void test_recorded_efi(void **state) {
     assert_int_equal(out.rsdp[15], 2);
 }
 
+/* What EFI's own map (tag 17) says is not the loader's, boot services' or free: firmware at run time, its
+ * tables, devices. GRUB has made the other map of it; nothing of all that may be free for us. */
+static void test_nothing_of_efi_is_free(void **state) {
+    static struct frames frames;
+    const uint8_t *tag = blob + 8;
+    uint32_t size, each;
+    unsigned kept = 0;
+
+    (void)state;
+    parse_recorded("tests/unit/data/grub-efi.mb2", 7224);
+    assert_int_equal(frames_init(&frames, out.memory, out.nr_memory), ERR_OK);
+    for (; tag[0] != 17; tag += (size + 7) & ~7u)
+        memcpy(&size, tag + 4, 4);
+    memcpy(&size, tag + 4, 4);
+    memcpy(&each, tag + 8, 4);
+    for (uint32_t at = 16; at < size; at += each) {
+        uint64_t base, pages;
+        uint32_t type;
+
+        memcpy(&type, tag + at, 4);
+        memcpy(&base, tag + at + 8, 8);
+        memcpy(&pages, tag + at + 24, 8);
+        for (unsigned i = 0; i < frames.free.count && (type == 0 || type > 4) && type != 7; i++)
+            assert_false(range_overlaps(frames.free.ranges[i], (struct range){base, pages * PAGE_SIZE}));
+        kept += (type == 0 || type > 4) && type != 7;
+    }
+    assert_int_equal(kept, 12);
+    assert_true(frames_free_bytes(&frames) > MIB(100));
+}
+
+static void test_clip(void **state) {
+    (void)state;
+    parse_recorded("tests/unit/data/grub-bios.mb2", 744);
+    out.memory[1] = (struct memory_range){{GIB(63), GIB(2)}, MEMORY_RAM};
+    out.memory[2] = (struct memory_range){{GIB(64), GIB(2)}, MEMORY_RAM};
+    out.memory[3] = (struct memory_range){{GIB(63), UINT64_MAX}, MEMORY_RESERVED};
+    boot_info_clip(&out, GIB(64));
+    require_range(0, 0, 0x9fc00, MEMORY_RAM);
+    require_range(1, GIB(63), GIB(1), MEMORY_RAM);
+    assert_int_equal(out.memory[2].range.size, 0);
+    require_range(3, GIB(63), GIB(1), MEMORY_RESERVED);
+    assert_int_equal(out.memory[6].range.size, 0);
+    assert_string_equal(
+        stub_log, "memory: of 0x80000000 bytes at 0xfc0000000 all from 0x1000000000 on is out of reach\n"
+                  "memory: of 0x80000000 bytes at 0x1000000000 all from 0x1000000000 on is out of reach\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),    cmocka_unit_test(test_little),
@@ -379,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_text_limits),   cmocka_unit_test(test_bad_modules),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_bad_memory),
         cmocka_unit_test(test_recorded_bios), cmocka_unit_test(test_recorded_efi),
+        cmocka_unit_test(test_clip),          cmocka_unit_test(test_nothing_of_efi_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
