@@ -31,6 +31,9 @@ struct guest_regs {
 
 struct partition;
 
+/* On the way from an exit to the next entry a core writes to its own stack, percpu page, VMCS and struct vcpu
+ * only, reads what is sealed, and takes no lock. Cores meet where a guest asks for it: `pending` and `lapic`
+ * of a vCPU that an IPI goes to, the two devices under `lock`, the console, a partition that stops. */
 struct vcpu {
     struct partition *partition;
     unsigned index; /* in the partition = the guest's APIC id */
@@ -49,7 +52,7 @@ struct vcpu {
     uint64_t exits[VCPU_EXIT_REASONS];
     uint64_t exits_total;
     uint64_t denied_msrs, denied_ports, bad_accesses; /* refused or absorbed */
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 enum partition_state {
     PARTITION_RUNNING,

@@ -28,6 +28,7 @@ static inline gpa_t gpa(uint64_t v) {
 #define MIB(n)        ((uint64_t)(n) << 20)
 #define GIB(n)        ((uint64_t)(n) << 30)
 
+#define CACHE_LINE    64
 #define PAGE_SIZE     KIB(4)
 #define PAGE_2M       MIB(2)
 #define PAGE_1G       GIB(1)

@@ -28,10 +28,10 @@ usb: $(BUILD)/mullion.img ## build/mullion.img for a USB stick, and how to write
 	@echo "  sudo dd if=$< of=/dev/sdX bs=4M conv=fsync status=progress    # sdX: the stick's name"
 
 # ---- Run it ----------------------------------------------------------------------------------
-$(BUILD)/rig/witness.so: tests/rig/witness.c | $(TO_BUILD)
+$(BUILD)/rig/witness.so: tests/rig/witness.c tests/rig/trace.c tests/rig/witness.h | $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
-	$(Q)$(CC) -std=gnu11 -O2 $(filter-out -Wframe%,$(WARN)) -shared -fPIC -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -I. $(filter-out -Wframe%,$(WARN)) -shared -fPIC -o $@ $(filter %.c,$^)
 
 .PHONY: run
 run: $(BUILD)/mullion.iso $(BUILD)/rig/witness.so | $(TO_RUN) ## the demo in a terminal [EMU=bochs|qemu CPUS=4 MEM=1024 MODEL=]
@@ -56,7 +56,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(HEADERS) \
-           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.c))
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
 .PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts check-rows

@@ -89,12 +89,14 @@ class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
     def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None,
-                 uefi=False, kvm=False, any_msr=False, disk=False, extra=(), at_break=()):
-        """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
+                 uefi=False, kvm=False, any_msr=False, disk=False, extra=(), at_break=(), trace=None):
+        """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. trace: offsets of the
+        hypervisor's image, the first its entry point, which tests/rig/trace.c looks for: see tracing.py.
+        any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
         Bochs' debugger, given when a guest executes XCHG BX, BX."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
-        self._at_break = at_break
+        self._at_break, self._trace = at_break, trace
         self.on_output = None  # called with each piece of output, on the reader's thread
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
@@ -142,6 +144,9 @@ class Machine:
         environment = {"SDL_VIDEODRIVER": "dummy"}
         if os.path.exists(WITNESS):
             environment |= {"LD_PRELOAD": WITNESS, "MULLION_WITNESS": self._path("witness")}
+            if self._trace is not None:
+                environment |= {"MULLION_TRACE": self._path("trace"),
+                                "MULLION_TRACE_MARKS": ",".join(f"{mark:x}" for mark in self._trace)}
         return ["bochs-bin", "-q", "-f", self._path("bochsrc"), "-rc", self._path("script")], \
             environment
 

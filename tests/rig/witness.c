@@ -11,17 +11,16 @@
  * reasons beyond those that are.
  */
 #define _GNU_SOURCE
+#include "tests/rig/witness.h"
+
 #include <dlfcn.h>
 #include <elf.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CPUS     64
 #define REASONS  128
 #define VMREADS  128
 #define VMWRITES 129
@@ -33,19 +32,19 @@
 #define LCR_DLAB 0x80
 #define RET      0xc3
 
-static uint64_t counts[CPUS][COUNTS];
+static uint64_t counts[WITNESS_CPUS][COUNTS];
 static FILE *rows, *marks;
 static bool com1_dlab; /* COM1 is the divisor now, not the data */
 static uint64_t (*now_ns)(void *pc_system);
 static void *pc_system;
 static void ***cpus; /* a table of the emulator's CPUs, made after this library is loaded */
 
-static unsigned long long now(void) {
+unsigned long long witness_now(void) {
     return now_ns(pc_system);
 }
 
 static void write_counts(FILE *file, unsigned limit) {
-    for (unsigned cpu = 0; cpu < CPUS; cpu++) {
+    for (unsigned cpu = 0; cpu < WITNESS_CPUS; cpu++) {
         for (unsigned reason = 0; reason < limit; reason++)
             if (counts[cpu][reason] != 0)
                 fprintf(file, " %u:%u:%llu", cpu, reason, (unsigned long long)counts[cpu][reason]);
@@ -55,14 +54,14 @@ static void write_counts(FILE *file, unsigned limit) {
 }
 
 static void write_row(void) {
-    fprintf(rows, "%llu", now());
+    fprintf(rows, "%llu", witness_now());
     write_counts(rows, REASONS);
 }
 
 /* Bochs calls these where it has empty instrumentation hooks. */
 static void on_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification) {
-    (void)qualification;
-    counts[cpu % CPUS][reason % REASONS]++;
+    counts[cpu % WITNESS_CPUS][reason % REASONS]++;
+    trace_vmexit(cpu % WITNESS_CPUS, reason, qualification);
 }
 
 static void on_out(uint16_t port, unsigned bytes, unsigned value) {
@@ -77,7 +76,7 @@ static void on_prefetch(unsigned cpu, unsigned what, unsigned segment, uint64_t 
     (void)cpu, (void)what, (void)segment;
     if (offset >> 8 != MARK >> 8)
         return;
-    fprintf(marks, "mark %llu %u", now(), (unsigned)offset & 0xff);
+    fprintf(marks, "mark %llu %u", witness_now(), (unsigned)offset & 0xff);
     write_counts(marks, COUNTS);
 }
 
@@ -88,7 +87,7 @@ static instruction *vmread_32, *vmread_64, *vmwrite_32, *vmwrite_64;
 static void count(const void *cpu, unsigned what) {
     unsigned number = 0;
 
-    while (number < CPUS - 1 && (*cpus)[number] != cpu)
+    while (number < WITNESS_CPUS - 1 && (*cpus)[number] != cpu)
         number++;
     counts[number][what]++;
 }
@@ -129,42 +128,40 @@ static void replace_instruction(const char *name, instruction **theirs, instruct
 
 /* Calls inside the emulator's own executable cannot be interposed; a jump over the hook can. The
  * hook is a lone RET in a 16-byte slot, or this is not the build we know. */
-static void replace_hook(uint8_t *hook, const void *target) {
+void witness_hook(const char *name, const void *target) {
+    uint8_t *hook = dlsym(RTLD_DEFAULT, name);
     uint8_t jump[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0}; /* mov rax, imm; jmp rax */
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *start = (void *)((uintptr_t)hook & ~(page - 1));
 
     memcpy(jump + 2, &target, sizeof(target));
-    if (*hook == RET && mprotect(start, 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0) {
+    if (hook != NULL && *hook == RET && mprotect(start, 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0) {
         memcpy(hook, jump, sizeof(jump));
         mprotect(start, 2 * page, PROT_READ | PROT_EXEC);
     }
 }
 
 __attribute__((constructor)) static void witness_init(void) {
-    uint8_t *vmexit = dlsym(RTLD_DEFAULT, "_Z15bx_instr_vmexitjjm");
-    uint8_t *out = dlsym(RTLD_DEFAULT, "_Z13bx_instr_outptjj");
-    uint8_t *prefetch = dlsym(RTLD_DEFAULT, "_Z22bx_instr_prefetch_hintjjjm");
     const char *path = getenv("MULLION_WITNESS");
     char marks_path[4096];
 
     cpus = (void ***)dlsym(RTLD_DEFAULT, "bx_cpu_array");
     pc_system = dlsym(RTLD_DEFAULT, "bx_pc_system");
     now_ns = (uint64_t(*)(void *))dlsym(RTLD_DEFAULT, "_ZN14bx_pc_system_c9time_nsecEv");
-    if (path == NULL || vmexit == NULL || out == NULL || pc_system == NULL || now_ns == NULL ||
-        prefetch == NULL || cpus == NULL)
+    if (path == NULL || pc_system == NULL || now_ns == NULL || cpus == NULL)
         return;
     snprintf(marks_path, sizeof(marks_path), "%s.marks", path);
     rows = fopen(path, "w");
     marks = fopen(marks_path, "w");
     if (rows != NULL && marks != NULL) {
-        replace_hook(vmexit, (const void *)on_vmexit);
-        replace_hook(out, (const void *)on_out);
-        replace_hook(prefetch, (const void *)on_prefetch);
+        witness_hook("_Z15bx_instr_vmexitjjm", (const void *)on_vmexit);
+        witness_hook("_Z13bx_instr_outptjj", (const void *)on_out);
+        witness_hook("_Z22bx_instr_prefetch_hintjjjm", (const void *)on_prefetch);
         replace_instruction("_ZN8BX_CPU_C11VMREAD_EdGdEP15bxInstruction_c", &vmread_32, on_vmread_32);
         replace_instruction("_ZN8BX_CPU_C11VMREAD_EqGqEP15bxInstruction_c", &vmread_64, on_vmread_64);
         replace_instruction("_ZN8BX_CPU_C12VMWRITE_GdEdEP15bxInstruction_c", &vmwrite_32, on_vmwrite_32);
         replace_instruction("_ZN8BX_CPU_C12VMWRITE_GqEqEP15bxInstruction_c", &vmwrite_64, on_vmwrite_64);
+        trace_init();
         atexit(write_row);
     }
 }

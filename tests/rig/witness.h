@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of the witness share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WITNESS_CPUS 64
+
+/* Let the emulator call `target` where it has that empty instrumentation hook. */
+void witness_hook(const char *name, const void *target);
+
+unsigned long long witness_now(void); /* nanoseconds since reset */
+
+/* trace.c; nothing where no trace is wanted. */
+void trace_init(void);
+void trace_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification);
