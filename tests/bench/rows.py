@@ -81,12 +81,14 @@ set ylabel "ticks a turn"
 set grid ytics
 set xtics rotate by -45 noenhanced
 set key top right horizontal noenhanced
-plot for [name in "{columns}"] "{csv}" using (column(name)):xtic(1) title name
+set rmargin 12
+plot for [column=2:{last}] "{csv}" using column:xtic(1) title columnhead(column)
 """
 
 
 def write_svg(path, csv_path, columns):
-    script = PLOT.format(svg=path, csv=csv_path, columns=" ".join(columns))
+    """A bar a row for each of the first columns behind the row's name."""
+    script = PLOT.format(svg=path, csv=csv_path, last=columns + 1)
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
@@ -107,7 +109,7 @@ def main():
     if args.picture:
         csv_path = os.path.join(OUT, "rows.csv")
         write_csv(csv_path, ours, others)
-        write_svg(os.path.join(OUT, "rows.svg"), csv_path, ["ours", *others])
+        write_svg(os.path.join(OUT, "rows.svg"), csv_path, 1 + len(others))
     if args.record:
         instrument.record(ours)
 
