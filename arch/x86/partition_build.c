@@ -4,6 +4,7 @@
 
 #include "arch/x86/memory.h"
 #include "arch/x86/vmx_cpu.h"
+#include "core/ept_check.h"
 #include "core/guest_layout.h"
 #include "core/host.h"
 #include "core/log.h"
@@ -35,7 +36,7 @@ static enum err build_ept(struct partition *p, struct frames *frames) {
     if (e == ERR_OK)
         e = guest_layout_ept(ept, &p->map);
     p->ept_pointer = ept->root.v | EPTP_WALK | EPTP_WB;
-    return e;
+    return e == ERR_OK ? ept_check(&vmx_caps, p->ept_pointer, &frames->own) : e;
 }
 
 /* What the partition's cores go on seeing after the seal. */

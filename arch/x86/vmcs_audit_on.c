@@ -2,16 +2,49 @@
 /* The audit of the debug build. It finds what a lenient CPU or emulator lets pass. */
 #include "arch/x86/vmcs_audit.h"
 
+#include "arch/x86/cpu.h"
 #include "arch/x86/dump.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "boot/layout.h"
 
+extern const char vmx_exit_entry[];
+
+static void unchanged(const char *name, uint64_t is, uint64_t was) {
+    if (is != was)
+        panic_at(NULL, "VMCS audit: %s is 0x%lx, was set to 0x%lx", name, is, was);
+}
+
+/* Fields that are written once: of the host, as this core is now, and what binds the vCPU to its partition.
+ */
+static void audit_constants(const struct vcpu *v) {
+    uint64_t msr_bitmap = vmcs_read(VMCS_MSR_BITMAP);
+    unchanged("the host's RSP", vmcs_read(VMCS_HOST_RSP), PERCPU_STACK_TOP);
+    unchanged("the host's RIP", vmcs_read(VMCS_HOST_RIP), (uintptr_t)vmx_exit_entry);
+    unchanged("the host's CR0", vmcs_read(VMCS_HOST_CR0), cpu_read_cr0());
+    unchanged("the host's CR3", vmcs_read(VMCS_HOST_CR3), this_cpu.sealed_cr3);
+    unchanged("CR3", cpu_read_cr3(), this_cpu.sealed_cr3);
+    unchanged("the host's CR4", vmcs_read(VMCS_HOST_CR4), cpu_read_cr4());
+    unchanged("the host's IA32_EFER", vmcs_read(VMCS_HOST_EFER), cpu_rdmsr(IA32_EFER));
+    unchanged("the host's IA32_PAT", vmcs_read(VMCS_HOST_PAT), PAT_RESET);
+    unchanged("IA32_PAT", cpu_rdmsr(IA32_PAT), PAT_RESET);
+    unchanged("the host's TR base", vmcs_read(VMCS_HOST_TR_BASE), (uintptr_t)&this_cpu.tss);
+    unchanged("the host's GDTR base", vmcs_read(VMCS_HOST_GDTR_BASE), (uintptr_t)this_cpu.gdt);
+    unchanged("the host's IDTR base", vmcs_read(VMCS_HOST_IDTR_BASE), trap_idt_base());
+    unchanged("the EPT pointer", vmcs_read(VMCS_EPT_POINTER), v->partition->ept_pointer);
+    unchanged("VPID", vmcs_read(VMCS_VPID), v->cpu + 1);
+    unchanged("the first I/O bitmap", vmcs_read(VMCS_IO_BITMAP_A), v->partition->io_bitmaps.v);
+    unchanged("the second I/O bitmap", vmcs_read(VMCS_IO_BITMAP_B), v->partition->io_bitmaps.v + PAGE_SIZE);
+    vcpu_choose_msr_bitmap(v); /* the same again, or a change of mode has forgotten it */
+    unchanged("the MSR bitmap", msr_bitmap, vmcs_read(VMCS_MSR_BITMAP));
+}
+
 void vmcs_audit(void) {
     char rule[LOG_LINE_MAX];
-    if (vmcs_read(VMCS_HOST_RSP) != PERCPU_STACK_TOP || vmcs_read(VMCS_HOST_CR3) != this_cpu.sealed_cr3)
-        panic_at(NULL, "VMCS audit: the host's RSP or CR3 has changed");
+    audit_constants(this_cpu.vcpu);
     if (dump_broken_rule(rule))
         panic_at(NULL, "VMCS audit: %s", rule);
 }

@@ -25,8 +25,8 @@ FAULTS = {
 CR4_MCE = 1 << 6
 
 
-def boot_patched(lab, name, config, symbol, change, cpus):
-    kernel = patch(os.path.join(lab.directory, f"{name}.elf"), symbol, change)
+def boot_patched(lab, name, config, symbol, change, cpus, **elf):
+    kernel = patch(os.path.join(lab.directory, f"{name}.elf"), symbol, change, **elf)
     image = os.path.join(lab.directory, f"{name}.iso")
     hello = os.path.join(TOP, "build/guests/hello.elf")
     make_iso(image, config, {"hello.elf": hello}, kernel=kernel)
@@ -91,17 +91,40 @@ def test_Y17_exit_without_a_handler_stops_its_partition(lab):
         machine.wait_for(JITTER_LINE, "steady", since=machine.here())
 
 
+# In pt_ept: every page of RAM gets memory type 2, which is reserved.
+RESERVED_TYPE = instruction(*(bytes([value, 0, 0, 0, 0, 0, 0, 0]) for value in (0x37, 0x17)), 256)
+
+
 def test_X37_EPT_misconfiguration_stops_its_partition(lab):
-    """Every page of RAM gets memory type 2, which is reserved: the first fetch misconfigures, and the record says
-    so; the machine stays up for those that do not."""
+    """Nobody looks at the tables beforehand: the first fetch misconfigures, and the record says so; the machine stays
+    up for those that do not."""
     config = partition("first", 0, "hello.elf") + partition("second", 1, "hello.elf")
-    leaf, reserved = (bytes([value, 0, 0, 0, 0, 0, 0, 0]) for value in (0x37, 0x17))
-    with boot_patched(lab, "misconfigured", config, "pt_ept", instruction(leaf, reserved, 256), cpus=2) as machine:
+    blind = patch(os.path.join(lab.directory, "blind.elf"), "ept_check", lambda old: b"\x31\xc0\xc3" + old[3:])
+    with boot_patched(lab, "misconfigured", config, "pt_ept", RESERVED_TYPE, cpus=2, elf=blind) as machine:
         for name in ("first", "second"):
             machine.wait_for(rf"^{name}: vCPU 0 on core \d: an exit that must not happen$", HYPERVISOR, timeout=120)
             machine.wait_for(rf"^{name}: stopped, crashed$", HYPERVISOR)
         assert machine.find(r"exit 49 \(EPT misconfiguration\)", HYPERVISOR)
         assert machine.find("PANIC", HYPERVISOR) is None
+
+
+# What is made of the entries of an EPT, and what is said of it.
+BAD_EPT = {
+    "type": (RESERVED_TYPE, "0x[0-9a-f]*17 of level 1, guest address 0x0: a reserved memory type"),
+    "ignored": (instruction(bytes([0x37, 0, 0, 0, 0, 0, 0, 0]), bytes([0x37, 1, 0, 0, 0, 0, 0, 0]), 256),
+                "of level 1, guest address 0x0: bits that nothing here uses"),
+    "table": (instruction(bytes([7, 0, 0, 0, 0, 0, 0, 0]), bytes([0xf, 0, 0, 0, 0, 0, 0, 0]), 256),
+              "of level 4, guest address 0x0: reserved bits"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_EPT)
+def test_X37_bad_EPT_is_found_before_anything_starts(lab, fault):
+    change, words = BAD_EPT[fault]
+    with boot_patched(lab, f"bad-{fault}", partition("only", 0, "hello.elf"), "pt_ept", change, cpus=1) as machine:
+        machine.wait_for(f"^EPT check: entry .*{words}$", HYPERVISOR, timeout=120)
+        machine.wait_for(r"^only: cannot be built$", HYPERVISOR)
+        machine.wait_for(r"nothing was started$", HYPERVISOR)
 
 
 def test_core_that_does_not_answer_is_left_out(lab):
