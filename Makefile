@@ -100,6 +100,14 @@ $(BUILD)/gen/dsdt_aml.h: core/dsdt.asl
 $(BUILD)/hv/core/acpi_gen.c.o $(BUILD)/unit/core/acpi_gen.o $(BUILD)/fuzz/core/acpi_gen.o: \
     $(BUILD)/gen/dsdt_aml.h
 
+# The screen's font: GNU Unifont's ASCII, 8x16 pixels, as Debian's GRUB has it.
+$(BUILD)/gen/font.h: /usr/share/grub/ascii.h | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  FONT $@"
+	$(Q)sed 's/^unsigned char ascii_bitmaps\[\]/static const unsigned char font[128 * 16]/' $< > $@
+
+$(BUILD)/hv/core/screen.c.o $(BUILD)/unit/core/screen.o $(BUILD)/fuzz/core/screen.o: $(BUILD)/gen/font.h
+
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
 UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all

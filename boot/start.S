@@ -7,6 +7,8 @@
 #define OFFSET(sym)     ((sym) - IMAGE_VIRT)
 #define MB2_MAGIC       0xe85250d6
 #define MB2_BOOTED      0x36d76289
+#define MB2_TAG_SCREEN  5  /* any that there is, with pixels of 32 bits if it has pixels */
+#define MB2_OPTIONAL    1
 #define MB2_TAG_MODULES 6  /* modules on page borders */
 #define MB2_TAG_RELOC   10 /* the image runs at any aligned address below 4 GiB */
 #define MB2_PREFER_HIGH 2  /* leaves the low memory in one piece for partitions */
@@ -23,6 +25,9 @@
 mb2_header:
     .long MB2_MAGIC, 0, mb2_header_end - mb2_header
     .long -(MB2_MAGIC + mb2_header_end - mb2_header)
+    .short MB2_TAG_SCREEN, MB2_OPTIONAL
+    .long 20, 0, 0, 32
+    .balign 8
     .short MB2_TAG_MODULES, 0
     .long 8
     .short MB2_TAG_RELOC, 0
@@ -207,6 +212,7 @@ no_long_mode:
 boot_pml4:      .skip 4096
 boot_pdpt_low:  .skip 4096
 boot_pdpt_high: .skip 4096
+    .globl boot_pd_image
 boot_pd_image:  .skip 4096
 boot_pd_low:    .skip 4 * 4096
 

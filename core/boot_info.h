@@ -20,11 +20,21 @@ struct module {
     char args[MAX_CMDLINE]; /* the rest; "" if none */
 };
 
+enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
+
+/* The screen as the loader left it, not yet believed: core/screen.h. */
+struct framebuffer {
+    hpa_t at;
+    uint32_t pitch, width, height; /* bytes from row to row; pixels or, if it is text, characters */
+    uint8_t bits, kind;            /* of a pixel; 0 = none, and everything but the above */
+};
+
 struct boot_info {
     struct memory_range memory[MAX_MEMORY_RANGES]; /* as given: may overlap, not sorted */
     unsigned nr_memory;
     struct module modules[MAX_MODULES];
     unsigned nr_modules;
+    struct framebuffer screen;
     uint8_t rsdp[36]; /* copy; rsdp_bytes is 20 (ACPI 1.0), 36 or 0 (none) */
     unsigned rsdp_bytes;
 };

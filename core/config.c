@@ -155,6 +155,7 @@ static const struct key_row keys[KEY_COUNT] = {
     [KEY_WHEN_DONE] = {"when_done", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(when_done)},
     [KEY_POLL_INPUT] = {"poll_input", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(poll_input)},
     [KEY_SMT] = {"smt", SYSTEM, 0, "apart or share", parse_word, IN_SYSTEM(smt_shared)},
+    [KEY_SCREEN] = {"screen", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(screen)},
     [KEY_CPUS] = {"cpus", PARTITION, REQUIRED | LIST,
                   "a list of cores from 0 to 63, each once, such as 0 or 1-2,4", parse_cpus,
                   IN_PARTITION(cpus)},
@@ -323,6 +324,7 @@ enum err config_parse(const char *text, size_t length, struct system_config *out
     memset(out, 0, sizeof(*out));
     out->console_port = 0x3f8;
     out->prefix = true;
+    out->screen = true;
     out->poll_input = true;
     size_t skip = length >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
     if (length <= CONFIG_MAX_BYTES)

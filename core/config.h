@@ -26,6 +26,7 @@ enum config_key {
     KEY_WHEN_DONE,
     KEY_POLL_INPUT,
     KEY_SMT,
+    KEY_SCREEN,
     KEY_CPUS, /* of [partition NAME] */
     KEY_MEMORY,
     KEY_KERNEL,
@@ -78,6 +79,7 @@ struct system_config {
     unsigned line_of[KEY_COUNT]; /* 0 = not given */
     uint16_t console_port;       /* 0 = console = none */
     bool prefix;                 /* each line with its partition's name in front */
+    bool screen;                 /* show the console on the boot loader's screen, too */
     bool poll_input;             /* read input by a slow timer where no interrupt pin is known */
     uint8_t when_done;           /* enum when_done */
     bool smt_shared;             /* smt = share: threads of one core may be in different partitions */

@@ -4,6 +4,7 @@
 #include "core/config.h"
 
 #include "core/guest_layout.h"
+#include "core/screen.h"
 #include "core/str.h"
 
 struct check {
@@ -208,6 +209,8 @@ static void check_mmio(struct window *w) {
         refuse(w, platform->ecam[i], "PCI configuration space");
     for (unsigned i = 0; i < platform->nr_vtd; i++)
         refuse(w, platform->vtd[i], "a DMA remapping unit");
+    if (w->c->config->screen)
+        refuse(w, screen_range(&boot->screen), "the system console's screen (screen in [system])");
     if (platform->reset_reg.space == SPACE_MEMORY)
         refuse_register(w, PAGE_SIZE, platform->reset_reg.address, "the reset register");
 }

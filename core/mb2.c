@@ -8,7 +8,14 @@
 #include "core/log.h"
 #include "core/str.h"
 
-enum { TAG_END = 0, TAG_MODULE = 3, TAG_MEMORY_MAP = 6, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15 };
+enum {
+    TAG_END = 0,
+    TAG_MODULE = 3,
+    TAG_MEMORY_MAP = 6,
+    TAG_SCREEN = 8,
+    TAG_ACPI_OLD = 14,
+    TAG_ACPI_NEW = 15
+};
 
 #define TAG_ALIGN      8
 #define RSDP_OLD_BYTES 20
@@ -18,6 +25,8 @@ enum { INFO_TOTAL_SIZE = 0, INFO_TAGS = 8 };
 enum { TAG_TYPE = 0, TAG_SIZE = 4, TAG_BODY = 8 }; /* size: without the padding to the next tag */
 enum { MODULE_START = 8, MODULE_END = 12, MODULE_TEXT = 16 };
 enum { MAP_ENTRY_SIZE = 8, MAP_ENTRIES = 16 }; /* entries may grow in later versions */
+enum { SCREEN_ADDRESS_8 = 8, SCREEN_PITCH = 16, SCREEN_WIDTH = 20, SCREEN_HEIGHT = 24, SCREEN_BITS_1 = 28 };
+enum { SCREEN_KIND_1 = 29 };
 enum { ENTRY_BASE_8 = 0, ENTRY_SIZE_8 = 8, ENTRY_KIND = 16, ENTRY_BYTES = 24 };
 
 /* "/boot/vmlinuz  quiet ro" -> name "vmlinuz", args "quiet ro" */
@@ -81,6 +90,16 @@ static bool take_memory_map(struct bytes tag, struct boot_info *out) {
     return true;
 }
 
+/* Fields behind a short tag's end are 0, and then it is none that can be used. */
+static void take_screen(struct bytes tag, struct framebuffer *out) {
+    *out = (struct framebuffer){hpa(bytes_field(tag, SCREEN_ADDRESS_8, 8)),
+                                bytes_u32(tag, SCREEN_PITCH),
+                                bytes_u32(tag, SCREEN_WIDTH),
+                                bytes_u32(tag, SCREEN_HEIGHT),
+                                bytes_u8(tag, SCREEN_BITS_1),
+                                bytes_u8(tag, SCREEN_KIND_1)};
+}
+
 /* The body is a copy of the RSDP. A loader may pass both kinds, in any order: the longer wins. */
 static bool take_rsdp(struct bytes tag, unsigned needed, struct boot_info *out) {
     if (tag.length < TAG_BODY + needed)
@@ -98,6 +117,9 @@ static bool tag_take(uint32_t type, struct bytes tag, struct boot_info *out) {
         return tag.length >= MODULE_TEXT && take_module(tag, out);
     case TAG_MEMORY_MAP:
         return tag.length >= MAP_ENTRIES && take_memory_map(tag, out);
+    case TAG_SCREEN:
+        take_screen(tag, &out->screen);
+        return tag.length >= TAG_BODY;
     case TAG_ACPI_OLD:
         return take_rsdp(tag, RSDP_OLD_BYTES, out);
     case TAG_ACPI_NEW:

@@ -14,9 +14,9 @@ _Static_assert(PT_LEVEL_BYTES(2) == PAGE_2M && PT_LEVEL_BYTES(3) == PAGE_1G, "bi
 _Static_assert(PT_LEVEL_BYTES(PT_LEVELS) * ENTRIES == PT_SPAN, "four levels translate 48 bits");
 
 /* SDM "4-Level Paging and 5-Level Paging": supervisor pages, W^X. Accessed and dirty are set beforehand, so
- * that the CPU never writes to a table. The PAT bit stays clear: as after reset, entry 0 of the PAT is
- * write-back, entry 3 (PCD and PWT) uncached. */
-enum { HOST_P = 0x01, HOST_W = 0x02, HOST_UC = 0x18, HOST_A = 0x20, HOST_D = 0x40 };
+ * that the CPU never writes to a table. The PAT bit stays clear: entry 0 of the PAT is write-back, entry 1
+ * (PWT) write-combining, entry 3 (PCD and PWT) uncached. */
+enum { HOST_P = 0x01, HOST_W = 0x02, HOST_WC = 0x08, HOST_UC = 0x18, HOST_A = 0x20, HOST_D = 0x40 };
 #define HOST_XD BIT(63)
 const struct pt_format pt_host = {
     .name = "host",
@@ -26,6 +26,7 @@ const struct pt_format pt_host = {
     .leaf[PT_RX] = HOST_P | HOST_A,
     .leaf[PT_RW] = HOST_P | HOST_W | HOST_A | HOST_D | HOST_XD,
     .leaf[PT_RW | PT_UC] = HOST_P | HOST_W | HOST_UC | HOST_A | HOST_D | HOST_XD,
+    .leaf[PT_RW | PT_WC] = HOST_P | HOST_W | HOST_WC | HOST_A | HOST_D | HOST_XD,
     .sign_extended = true,
 };
 

@@ -9,11 +9,12 @@
 #define PT_READ               1u
 #define PT_WRITE              2u
 #define PT_EXEC               4u
-#define PT_UC                 8u /* uncached; without it write-back */
+#define PT_UC                 8u  /* uncached; without it write-back */
+#define PT_WC                 16u /* write-combining */
 #define PT_RW                 (PT_READ | PT_WRITE)
 #define PT_RX                 (PT_READ | PT_EXEC)
 #define PT_RWX                (PT_RW | PT_EXEC)
-#define PT_KINDS              16
+#define PT_KINDS              32
 
 #define PT_LEVELS             4
 #define PT_SPAN               BIT(48)

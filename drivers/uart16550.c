@@ -21,7 +21,7 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH, FCR = IIR, DIVISOR_LOW = DAT
 #define WAIT_READS   100000 /* a full FIFO takes 1.4 ms, a port read about 1 us */
 
 static uint16_t uart_port; /* 0 = none */
-static unsigned uart_fifo_bytes = 1;
+static unsigned uart_fifo_bytes = 4096;
 static bool uart_stuck; /* the last wait ran out: do not wait again before it sends */
 
 /* Without a port it is always ready, and sends to nowhere: nobody waits for room for ever. */

@@ -1,57 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The UART and who is at it. */
+/* The UART and the screen, and who is at them. */
 #include "arch/x86/console_io.h"
 
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/vmx_cpu.h"
 #include "core/console.h"
+#include "core/history.h"
 #include "core/host.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/partition.h"
+#include "core/screen.h"
 #include "core/str.h"
 #include "core/vmx_ctl.h"
 #include "drivers/ioapic.h"
 #include "drivers/uart16550.h"
 
-#define FIFOS_A_GO  4  /* at most per visit: nobody is kept at the console, */
-#define INPUT_A_GO  64 /* not by a UART that has gone either, which reads all ones: always ready */
-#define RESUME_ROOM (RING_BYTES / 2)
-#define POLL_TICKS  (1u << 22)
+#define VGA_CRTC_INDEX   0x3d4
+#define VGA_CURSOR_START 0x0a
+#define VGA_CURSOR_OFF   0x20
+
+#define FIFOS_A_GO       4  /* at most per visit: nobody is kept at the console, */
+#define INPUT_A_GO       64 /* not by a UART that has gone either, which reads all ones: always ready */
+#define RESUME_ROOM      (RING_BYTES / 2)
+#define POLL_TICKS       (1u << 22)
 
 enum mode { MODE_DIRECT, MODE_RINGS, MODE_ALONE };
 
 static enum mode mode;
-static struct lock lock; /* of the UART, and of `console` but for its producers */
+static struct lock lock; /* of the UART, the screen, and of `console` but for its producers */
 static bool again;       /* somebody found the lock taken: look once more */
 static bool tx_armed;    /* the UART will interrupt when it has room: no need to try before */
 static bool has_irq;
 static bool tx_waits[MAX_PARTITIONS]; /* its UART tells the guest that there is no room */
 static struct console console;
+static struct screen screen;
+static struct history history;
 static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS], logs[MAX_CPUS];
 
 static unsigned first_cpu[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 static uint16_t uart_port __attribute__((section(".bss.sealed")));
 static bool poll_input __attribute__((section(".bss.sealed")));
 
-void console_start(uint16_t port) {
-    if (uart_init(port))
-        uart_port = port;
-    else
-        log_line("console: no UART at port 0x%x", port);
+enum { TO_UART = 1, TO_SCREEN = 2 };
+
+static void put(unsigned to, const char *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        if ((to & TO_UART) != 0)
+            uart_put((uint8_t)text[i]);
+        if ((to & TO_SCREEN) != 0)
+            screen_put(&screen, (uint8_t)text[i]);
+    }
 }
 
-static void write_direct(const char *text, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == '\n')
-            uart_put('\r');
-        uart_put((uint8_t)text[i]);
+static void write_line(unsigned to, const char *text, size_t bytes) {
+    put(to, "mullion| ", 9);
+    put(to, text, bytes);
+    put(to, "\r\n", 2);
+    screen_draw(&screen);
+}
+
+static void replay(unsigned to) {
+    char line[LOG_LINE_MAX];
+    for (uint64_t at = history_tail(&history, UINT32_MAX); history_next(&history, &at, line);)
+        write_line(to, line, str_length(line));
+}
+
+void console_start(uint16_t port) {
+    bool moved = port != uart_port;
+    if (!uart_init(port)) {
+        log_line("console: no UART at port 0x%x", port);
+        return;
     }
+    uart_port = port;
+    if (moved)
+        replay(TO_UART);
+}
+
+/* A picture in RAM is none: it would be somebody's memory. */
+static bool screen_in_ram(const struct boot_info *info, struct range at) {
+    for (unsigned i = 0; i < info->nr_memory; i++)
+        if (info->memory[i].kind == MEMORY_RAM && range_overlaps(info->memory[i].range, at))
+            return true;
+    return false;
+}
+
+void console_screen(const struct boot_info *info) {
+    const struct framebuffer *f = &info->screen;
+    struct range at = screen_range(f);
+    if (at.size == 0 || screen_in_ram(info, at)) {
+        log_line("screen: none that can be used: kind %u, %ux%u, %u bits, %u bytes a row, at 0x%lx", f->kind,
+                 f->width, f->height, f->bits, f->pitch, f->at.v);
+        return;
+    }
+    screen_init(&screen, f, memory_window(WINDOW_SCREEN, at, PT_RW | PT_WC));
+    if (screen.text) { /* "CRT Controller" of every VGA: no cursor */
+        cpu_out8(VGA_CRTC_INDEX, VGA_CURSOR_START);
+        cpu_out8(VGA_CRTC_INDEX + 1, VGA_CURSOR_OFF);
+    }
+    replay(TO_SCREEN);
+    log_line("screen: %ux%u %s at 0x%lx, %u lines of %u characters", f->width, f->height,
+             f->kind == FRAMEBUFFER_TEXT ? "characters" : "pixels", f->at.v, screen.rows, screen.columns);
+}
+
+void console_screen_off(void) {
+    screen.memory = NULL;
+    (void)memory_window(WINDOW_SCREEN, (struct range){0, 0}, 0);
 }
 
 void host_write(const char *text, size_t bytes) {
     enum mode now = mode;
+    history_add(&history, text, bytes);
     if (now == MODE_RINGS) {
         console_log(&console, this_cpu.index, text, bytes);
         console_service();
@@ -59,8 +121,7 @@ void host_write(const char *text, size_t bytes) {
     }
     if (now == MODE_DIRECT)
         lock_take(&lock);
-    write_direct("mullion| ", 9);
-    write_direct(text, bytes);
+    write_line(TO_UART | TO_SCREEN, text, bytes - 1);
     if (now == MODE_DIRECT)
         lock_release(&lock);
 }
@@ -146,6 +207,7 @@ static bool send(void) {
             if (!console_next(&console, &byte))
                 return false;
             uart_send(byte);
+            screen_put(&screen, byte);
         }
     }
     return true;
@@ -159,6 +221,7 @@ static void move(void) {
     for (unsigned go = 0; go < INPUT_A_GO && uart_get(&byte); go++)
         notify |= console_input(&console, byte);
     bool more = send();
+    screen_draw(&screen);
     if (has_irq) {
         uart_irq_arm(more);
         __atomic_store_n(&tx_armed, more, __ATOMIC_RELEASE);
@@ -200,12 +263,12 @@ void console_flush(void) {
     uint8_t byte;
     mode = MODE_ALONE; /* before the look: this core may get the UART's NMI */
     while (console_next(&console, &byte))
-        uart_put(byte);
+        put(TO_UART | TO_SCREEN, (const char *)&byte, 1);
+    screen_draw(&screen);
     uart_drain();
 }
 
 void console_panic(void) {
     mode = MODE_ALONE;
-    uart_put('\r');
-    uart_put('\n');
+    put(TO_UART | TO_SCREEN, "\r\n", 2);
 }

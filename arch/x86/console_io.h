@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between core/console and the UART: direct while booting and in a panic, through rings and interrupts while
- * guests run. */
+/* Between core/console, the UART and the screen: direct while booting and in a panic, through rings and
+ * interrupts while guests run. */
 #pragma once
 
 #include "core/config.h"
 #include "core/platform.h"
 #include "core/ring.h"
 
-/* Output goes to the UART at `port`, polled; 0 = nowhere. If there is none, the one before stays. Boot core.
- */
+/* Output goes to the UART at `port`, polled, from the first line of the log on; 0 = nowhere. If there is
+ * none, the one before stays. Boot core. */
 void console_start(uint16_t port);
+
+/* Output goes to the loader's screen too, from the first line on; or no longer. Boot core, before the memory
+ * map is in use. */
+void console_screen(const struct boot_info *info);
+void console_screen_off(void);
 
 /* Route the UART's interrupt to the boot core as NMI; without one, say so and let the preemption timer serve
  * the console if the config allows. Boot core, while booting. */

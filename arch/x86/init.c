@@ -71,6 +71,8 @@ static void read_config(void) {
     }
     if (config.console_port != DEFAULT_PORT)
         console_start(config.console_port);
+    if (!config.screen)
+        console_screen_off();
 }
 
 /* 0 where there is no such MSR. */
@@ -110,7 +112,9 @@ void boot_main(uint64_t multiboot_info) {
     console_start(DEFAULT_PORT);
     log_line("Mullion, loaded at 0x%lx", memory_image_range().base);
     vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
-    if (mb2_parse(hpa(multiboot_info), &info) != ERR_OK)
+    enum err e = mb2_parse(hpa(multiboot_info), &info);
+    console_screen(&info);
+    if (e != ERR_OK)
         refuse("the boot loader's information cannot be read");
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
@@ -201,7 +205,8 @@ static void cpu_features(void) {
     cr4 |= (l7.ecx & CPUID7_UMIP) != 0 ? CR4_UMIP : 0;
     cr4 |= (l1.ecx & CPUID1_XSAVE) != 0 ? CR4_OSXSAVE : 0;
     cpu_write_cr4(cr4);
-    cpu_wrmsr(IA32_PAT, PAT_RESET); /* what our page tables assume */
+    cpu_wrmsr(IA32_PAT, PAT_HOST); /* what our page tables assume */
+    cpu_write_cr3(cpu_read_cr3());
 }
 
 /* This core's part in building: its vCPU, and, by the first core of a partition, its images. */

@@ -8,11 +8,13 @@
 #include "boot/layout.h"
 #include "core/host.h"
 
-#define VIEW_MAX  (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
-#define IMAGE_PD  510 /* of the top gigabytes: the image, then the per-CPU pages */
-#define TOP_SLOT  511
-#define CPUID_1G  BIT(26)
-#define ADDRESS   UINT64_C(0x000ffffffffff000)
+#define VIEW_MAX (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
+#define IMAGE_PD 510 /* of the top gigabytes: the image, then the per-CPU pages */
+#define TOP_SLOT 511
+#define CPUID_1G BIT(26)
+#define ADDRESS  UINT64_C(0x000ffffffffff000)
+#define BOOT_UNCACHED                                                                                        \
+    (BIT(63) | 0x93) /* XD, large, PCD without PWT: uncached, but write-combining where the MTRRs say so */
 #define DEVICE_RW (PT_READ | PT_WRITE | PT_UC)
 
 struct cpu_memory {
@@ -27,10 +29,15 @@ static struct frames *frames __attribute__((section(".bss.sealed")));
 static struct pagetable boot __attribute__((section(".bss.sealed")));
 static struct cpu_memory cpus[MAX_CPUS] __attribute__((section(".bss.sealed")));
 static uint64_t direct_end = BOOT_MAP_END; /* of what is mapped until the seal */
+static struct {
+    struct range physical;
+    unsigned attributes;
+} windows[WINDOW_COUNT] __attribute__((section(".bss.sealed")));
 static bool sealed;
 
 extern const char image_start[], text_end[], rodata_end[], sealed_start[], sealed_end[];
 extern const char boot_stack_guard[], boot_pml4[], image_end[];
+extern uint64_t boot_pd_image[];
 extern const uint32_t boot_image_phys; /* where the image was loaded: start.S */
 
 /* The pages of one CPU, in the order in which their frames lie. */
@@ -107,6 +114,32 @@ static enum err map_direct(struct range r, unsigned attributes) {
     return e;
 }
 
+static uint64_t window_virt(unsigned window) {
+    return WINDOW_VIRT + (uint64_t)window * WINDOW_BYTES;
+}
+
+void *memory_window(enum memory_window window, struct range physical, unsigned attributes) {
+    uint64_t *entry = &boot_pd_image[(window_virt(window) - IMAGE_VIRT) / PAGE_2M];
+    for (uint64_t at = align_down(physical.base, PAGE_2M); at < range_end(physical); at += PAGE_2M)
+        *entry++ = at | BOOT_UNCACHED;
+    cpu_write_cr3(cpu_read_cr3());
+    windows[window].physical = physical;
+    windows[window].attributes = attributes;
+    return (void *)(window_virt(window) + physical.base % PAGE_2M);
+}
+
+static enum err map_windows(void) {
+    enum err e = ERR_OK;
+    for (unsigned i = 0; i < WINDOW_COUNT && e == ERR_OK; i++) {
+        struct range r = windows[i].physical;
+        uint64_t base = align_down(r.base, PAGE_SIZE);
+        if (r.size > 0)
+            e = pt_map(&boot, window_virt(i) + base % PAGE_2M, hpa(base),
+                       align_up(range_end(r), PAGE_SIZE) - base, windows[i].attributes);
+    }
+    return e;
+}
+
 static enum err init_table(struct pagetable *pt) {
     return pt_init(pt, &pt_host, (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2, frames);
 }
@@ -116,6 +149,8 @@ enum err memory_init(struct frames *f, const struct boot_info *info, const struc
     enum err e = init_table(&boot);
     if (e == ERR_OK)
         e = map_image();
+    if (e == ERR_OK)
+        e = map_windows();
     for (unsigned i = 0; i < info->nr_memory && e == ERR_OK; i++) {
         const struct memory_range *m = &info->memory[i];
         if (m->kind == MEMORY_RAM) {

@@ -31,8 +31,10 @@ enum {
 #define APIC_BASE_X2APIC BIT(10)
 #define APIC_BASE_EN     BIT(11)
 
-/* PAT as after reset: WB, WT, UC-, UC, and again. The host page tables' indices assume it. */
+/* PAT as after reset: WB, WT, UC-, UC, and again. Ours has WC for WT: the host page tables' indices assume
+ * it. */
 #define PAT_RESET UINT64_C(0x0007040600070406)
+#define PAT_HOST  UINT64_C(0x0007010600070106)
 
 /* #GP if the CPU has no such MSR: callers know that it has. */
 static inline uint64_t cpu_rdmsr(uint32_t index) {

@@ -92,7 +92,7 @@ static void write_host(void) {
     vmcs_write(VMCS_HOST_SYSENTER_CS, 0);
     vmcs_write(VMCS_HOST_SYSENTER_ESP, 0);
     vmcs_write(VMCS_HOST_SYSENTER_EIP, 0);
-    vmcs_write(VMCS_HOST_PAT, PAT_RESET);
+    vmcs_write(VMCS_HOST_PAT, PAT_HOST);
     vmcs_write(VMCS_HOST_EFER, cpu_rdmsr(IA32_EFER));
     vmcs_write(VMCS_HOST_RSP, PERCPU_STACK_TOP);
     vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit_entry);

@@ -19,6 +19,7 @@ import time
 import tty
 from typing import NamedTuple
 
+import screen
 from console import Console
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -33,7 +34,7 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
 
 BOCHSRC = """\
 config_interface: textconfig
-display_library: sdl2
+display_library: {display}
 cpu: model={model}, count={cpus}:1:1, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs={ignore_bad_msrs}, quantum=16
 memory: guest={memory}, host={memory}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
@@ -88,15 +89,17 @@ def host_has_nested_vmx():
 class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
-    def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None,
-                 uefi=False, kvm=False, any_msr=False, disk=False, extra=(), at_break=(), trace=None):
+    def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None, uefi=False, kvm=False,
+                 any_msr=False, disk=False, watched=False, extra=(), at_break=(), trace=None):
         """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. trace: offsets of the
         hypervisor's image, the first its entry point, which tests/rig/trace.c looks for: see tracing.py.
-        any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. at_break: commands for
-        Bochs' debugger, given when a guest executes XCHG BX, BX."""
+        any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. watched: Bochs shows its
+        screen to picture(); QEMU always does. at_break: commands for Bochs' debugger, given when a guest executes
+        XCHG BX, BX."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
-        self._at_break, self._trace = at_break, trace
+        self._at_break, self._trace, self._watched = at_break, trace, watched
+        self._viewer = None
         self.on_output = None  # called with each piece of output, on the reader's thread
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
@@ -136,7 +139,8 @@ class Machine:
         text = BOCHSRC.format(model=model or BOCHS_MODEL, cpus=cpus, ips=TICKS_PER_SECOND,
                               ignore_bad_msrs=int(any_msr), memory=memory, image=image,
                               medium="disk" if disk else "cdrom", directory=self.directory, tty=tty_name,
-                              details="mode=volatile, translation=auto" if disk else "status=inserted")
+                              details="mode=volatile, translation=auto" if disk else "status=inserted",
+                              display='rfb, options="timeout=0"' if self._watched else "sdl2")
         with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
             file.write("\n".join([text, *extra, f"magic_break: enabled={int(bool(self._at_break))}", ""]))
         with open(self._path("script"), "w", encoding="utf-8") as file:
@@ -297,6 +301,23 @@ class Machine:
         with open(self._path("memory"), "rb") as file:
             return file.read()
 
+    # ---- its screen -------------------------------------------------------------------------
+    def viewer(self):
+        """Whom a watched Bochs shows its screen."""
+        if self._viewer is None:
+            port = self._wait(lambda: re.search(r"listening for connections on port (\d+)", self._said("bochs.log")),
+                              20, "port of Bochs' display")
+            self._viewer = screen.Viewer(int(port[1]))
+        return self._viewer
+
+    def picture(self, height=400):
+        """What is on the screen now; of Bochs' only `height` rows, as it has a frame around the guest's."""
+        if self.emulator == "bochs":
+            return self.viewer().picture(height)
+        self.qmp("screendump", filename=self._path("screen.ppm"))
+        with open(self._path("screen.ppm"), "rb") as file:
+            return screen.from_ppm(file.read())
+
     # ---- its end ----------------------------------------------------------------------------
     def ending(self):
         """'running', 'closed' (by us), 'poweroff', 'reset' (QEMU's; Bochs goes on), 'triple fault' or what the
@@ -345,6 +366,8 @@ class Machine:
         if self._process.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        if self._viewer:
+            self._viewer.close()
         for end in (self._pty, self._child_end):
             if end is not None:
                 os.close(end)

@@ -15,7 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 # All that boot/grub.cfg needs, what lies under it on a CD (GRUB for UEFI asks for each part_* by itself) and on
 # a disk; the rest of GRUB would be 15 MB and half a second of emulation.
-GRUB_MODULES = "multiboot2 linux normal all_video".split()
+GRUB_MODULES = "multiboot2 linux normal test all_video".split()
 CD_MODULES = GRUB_MODULES + ("iso9660 part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_gpt "
                              "part_msdos part_plan part_sun part_sunpc").split()
 DISK_MODULES = GRUB_MODULES + ["fat", "part_msdos"]
@@ -34,14 +34,14 @@ def grub_config(modules, cmdline):
     return text.replace("@CMDLINE@", cmdline).replace("@MODULES@", lines)
 
 
-def make_iso(out, config_text, modules, cmdline="", kernel=None):
+def make_iso(out, config_text, modules, cmdline="", kernel=None, video="text"):
     """Write the image `out`, a CD or, if its name says .img, a disk. modules: name -> path of a file;
-    kernel: path of mullion.elf; config_text None leaves the config out."""
+    kernel: path of mullion.elf; config_text None leaves the config out; video: GRUB's gfxpayload on a BIOS machine."""
     for name in modules:
         if not re.fullmatch(r"[\w.+-]+", name):
             raise ValueError(f"{name!r} cannot be the name of a module")
     files = {"mullion.elf": kernel or os.path.join(TOP, "build/mullion.elf"), **modules}
-    config = grub_config(modules, cmdline)
+    config = grub_config(modules, cmdline).replace("gfxpayload=text", f"gfxpayload={video}")
     if config_text is None:
         config = re.sub(r".*mullion\.conf mullion\.conf\n", "", config)
     make_grub_image(out, config, files, {"mullion.conf": config_text or ""})

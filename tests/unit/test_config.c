@@ -117,6 +117,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.line_of[KEY_PREFIX], 0);
     assert_true(config.poll_input);
     assert_false(config.smt_shared);
+    assert_true(config.screen);
     assert_int_equal(config.when_done, DONE_HALT);
     assert_int_equal(config.nr_partitions, 0);
     good(P REQUIRED);
@@ -131,12 +132,13 @@ static void test_defaults(void **state) {
 
 static void test_system_values(void **state) {
     (void)state;
-    good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\npoll_input=no\nsmt=share");
+    good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\npoll_input=no\nsmt=share\nscreen=no");
     assert_int_equal(config.console_port, 0x2f8);
     assert_false(config.prefix);
     assert_int_equal(config.line_of[KEY_PREFIX], 3);
     assert_false(config.poll_input);
     assert_true(config.smt_shared);
+    assert_false(config.screen);
     assert_int_equal(config.when_done, DONE_POWEROFF);
     good("[system]\nconsole=com3\nprefix=yes\nwhen_done=reboot\npoll_input=yes\nsmt=apart");
     assert_int_equal(config.console_port, 0x3e8);
@@ -260,9 +262,9 @@ static void test_bad_lines(void **state) {
         "c:5: [system x]: unknown section; there are [system] and [partition NAME]\n"
         "c:6: []: unknown section; there are [system] and [partition NAME]\n");
     bad("[system]\nprefx = no\nmemory = 1\n= 3\n",
-        "c:2: prefx = no: unknown key; this section has console, prefix, when_done, poll_input, smt\n"
-        "c:3: memory = 1: unknown key; this section has console, prefix, when_done, poll_input, smt\n"
-        "c:4:  = 3: unknown key; this section has console, prefix, when_done, poll_input, smt\n");
+        "c:2: prefx = no: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n"
+        "c:3: memory = 1: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n"
+        "c:4:  = 3: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n");
     bad_key("mem = 5", "mem = 5: unknown key; this section has cpus, memory, kernel, initrd, "
                        "module, cmdline, console, on_exit, bad_access, load, ports, mmio");
     bad("[system]\nprefix = no\nprefix = no\n", "c:3: prefix: already given in line 2\n");
@@ -349,10 +351,11 @@ static void test_bad_other_values(void **state) {
     bad("[system]\nconsole = port\n", "c:2: console = port" CONSOLE "\n");
     bad("[system]\nconsole = 0xfff9\n", "c:2: console = 0xfff9" CONSOLE "\n");
     bad("[system]\nwhen_done = halt,\n", "c:2: when_done = halt,: must be halt, poweroff or reboot\n");
-    bad("[system]\nprefix = 1\npoll_input = on\nwhen_done = stop\n",
+    bad("[system]\nprefix = 1\npoll_input = on\nwhen_done = stop\nscreen = vga\n",
         "c:2: prefix = 1: must be no or yes\n"
         "c:3: poll_input = on: must be no or yes\n"
-        "c:4: when_done = stop: must be halt, poweroff or reboot\n");
+        "c:4: when_done = stop: must be halt, poweroff or reboot\n"
+        "c:5: screen = vga: must be no or yes\n");
     bad_key("console = com1", "console = com1: must be none or vuart");
     bad_key("console = 0123456789012345678901234567890123456789",
             "console = 0123456789012345678901234567890123456789: must be none or vuart");

@@ -340,6 +340,10 @@ static void test_machine_windows(void **state) {
     bad_mmio("0xfe000000+4K", "0xfe000000+4K is the reset register");
     platform.lapic = hpa(0xfd000000);
     bad_mmio("0xfd000000+4K", "0xfd000000+4K is the local APIC");
+    boot.screen = (struct framebuffer){hpa(0xc0000000), 5120, 1280, 800, 32, FRAMEBUFFER_RGB};
+    bad_mmio("0xc03e7000+4K", "0xc0000000+4000K is the system console's screen (screen in [system])");
+    good(A "mmio=0xc03e8000+4K\n");
+    good("[system]\nscreen=no\n" A "mmio=0xc0000000+4000K\n");
     memset(&platform, 0, sizeof(platform));
     memset(&boot, 0, sizeof(boot));
     good(A "mmio=0x800000+4K,0xb0100000+4K,0xfed00000+4K,0xfe000000+4K,0xfec10000+4K\n");

@@ -106,6 +106,14 @@ static void test_everything(void **state) {
     }
     tag_start(17, 9);
     put("efi table", 9);
+    tag_start(8, 24 + 6);
+    put_u64(0x4c0000000);
+    put_u32(5504); /* pitch */
+    put_u32(1366);
+    put_u32(768);
+    put_u32(0xffff0120); /* 32 bits, RGB, reserved */
+    put_u32(0x08080810); /* where red, green and blue are: not asked for */
+    put("\x08\x00", 2);
     tag_start(15, 36);
     put(rsdp, 36);
     memset(rsdp, 0x10, sizeof(rsdp));
@@ -127,6 +135,12 @@ static void test_everything(void **state) {
     assert_int_equal(out.memory[1].kind, MEMORY_RESERVED);
     assert_int_equal(out.memory[2].kind, MEMORY_NVS);
     assert_int_equal(out.memory[3].kind, MEMORY_RESERVED); /* 12 is nothing we know */
+    assert_int_equal(out.screen.at.v, 0x4c0000000);
+    assert_int_equal(out.screen.pitch, 5504);
+    assert_int_equal(out.screen.width, 1366);
+    assert_int_equal(out.screen.height, 768);
+    assert_int_equal(out.screen.bits, 32);
+    assert_int_equal(out.screen.kind, FRAMEBUFFER_RGB);
     assert_int_equal(out.rsdp_bytes, 36);
     assert_int_equal(out.rsdp[35], 0x20);
     assert_string_equal(stub_log, "");

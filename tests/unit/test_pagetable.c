@@ -104,9 +104,10 @@ static void test_attributes_come_back(void **state) {
     (void)state;
     for (unsigned f = 0; f < 2; f++) {
         start(formats[f], 3);
-        for (unsigned a = 0; a < 32; a++) {
-            bool uncached = a == (PT_RW | PT_UC);
-            bool ok = uncached || (f == 1 ? a == PT_RWX : a == PT_READ || a == PT_RW || a == PT_RX);
+        for (unsigned a = 0; a < 2 * PT_KINDS; a++) {
+            bool uncached = a == (PT_RW | PT_UC), combining = f == 0 && a == (PT_RW | PT_WC);
+            bool ok =
+                uncached || combining || (f == 1 ? a == PT_RWX : a == PT_READ || a == PT_RW || a == PT_RX);
             uint64_t from = (a + 1) * MIB(4);
 
             assert_int_equal(pt_map(&pt, from, hpa(MIB(2)), MIB(2) + PAGE_SIZE, a), ok ? ERR_OK : ERR_RANGE);
