@@ -15,6 +15,18 @@ $(GUEST)/linux/initrd.img: guests/linux/initrd.sh $(GUEST)/linux/busybox guests/
 	@echo "  INITRD $@"
 	$(Q)$^ $@
 
+# One that is measured instead of used.
+$(GUEST)/linux/mark: guests/linux/mark.c | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)gcc -O2 -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none $(WARN) -nostdlib -static \
+	    -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -o $@ $<
+
+$(GUEST)/linux/steady.img: guests/linux/initrd.sh $(GUEST)/linux/busybox guests/linux/steady.sh \
+                           guests/linux/load.sh $(GUEST)/linux/mark
+	@echo "  INITRD $@"
+	$(Q)$(wordlist 1,3,$^) $@ bin/load=guests/linux/load.sh bin/mark=$(GUEST)/linux/mark
+
 # ---- Our own: ELF64 with a multiboot header, linked to 1 MiB ------------------------------------
 GUEST_FLAGS := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pie -fno-pic -mgeneral-regs-only -mno-red-zone \
                -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
@@ -97,7 +109,8 @@ $(GUEST)/memtest64: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
 $(GUEST)/memtest32: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
 	$(Q)$< $(CACHE) memtest86+ './boot/memtest86+ia32.bin' $@
 
-TEST_GUESTS := $(GUEST_ELFS) $(GUEST)/flat.bin $(ORIGINS) $(GUEST)/memtest64 $(GUEST)/memtest32
+TEST_GUESTS := $(GUEST_ELFS) $(GUEST)/flat.bin $(ORIGINS) $(GUEST)/memtest64 $(GUEST)/memtest32 \
+               $(GUEST)/linux/steady.img
 
 .PHONY: guests
 guests: $(TEST_GUESTS) ## the small bare-metal guests

@@ -134,13 +134,14 @@ test: ## all there is: check, a short fuzz, the system tests
 
 # ---- Measurements ----------------------------------------------------------------------------
 # Parts: rows, what each thing costs a guest, here and elsewhere; ours, the same without the peers; linux,
-# Linux's way to /init: its time with and without Mullion, its exits by reason.
-BENCH       := rows linux
+# Linux's way to /init: its time with and without Mullion, its exits by reason; steady, the same of a Linux
+# that is up: idle, busy, at work.
+BENCH       := rows linux steady
 BENCH_ROWS   = $(PYTHON) tests/bench/rows.py --rows "$(ROWS)"
-BENCH_PARTS := bench-ours bench-rows bench-linux
+BENCH_PARTS := bench-ours bench-rows bench-linux bench-steady
 
 .PHONY: bench bench-record $(BENCH_PARTS)
-bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
+bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
 
 $(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
 
@@ -155,6 +156,9 @@ bench-record: ## tests/bench/recorded.txt anew: what a row may not get slower th
 
 bench-linux: $(call modules_files,$(DEMO_MODULES))
 	@$(PYTHON) tests/bench/linux_boot.py
+
+bench-steady: $(GUEST)/linux/vmlinuz $(GUEST)/linux/steady.img
+	@$(PYTHON) tests/bench/linux_steady.py
 
 # ---- Figures ---------------------------------------------------------------------------------
 .PHONY: figures

@@ -383,6 +383,10 @@ class Machine:
         """The marks that a guest set, as the witness saw them. VMREADS and VMWRITES are reasons here, too."""
         return [_mark(row) for row in self._said("witness.marks").split("\n")[:-1]]
 
+    def each_exit(self):
+        """The exits since a guest set its first mark."""
+        return [_exit(*row.split()) for row in self._said("witness.exits").split("\n")[:-1]]
+
     def exits(self):
         """{reason: count} over all CPUs, as the emulator saw them until its last row."""
         total = {}
@@ -401,6 +405,21 @@ class Mark(NamedTuple):
 def _mark(row):
     _, nanoseconds, number, *cells = row.split()
     return Mark(_ticks(nanoseconds), int(number), _counts(cells))
+
+
+class Exit(NamedTuple):
+    """One VM exit; from eax on, the guest's registers."""
+    ticks: int
+    cpu: int
+    reason: int
+    qualification: int
+    eax: int
+    ecx: int
+    rip: int
+
+
+def _exit(nanoseconds, cpu, reason, *hexadecimal):
+    return Exit(_ticks(nanoseconds), int(cpu), int(reason), *(int(word, 16) for word in hexadecimal))
 
 
 def _witness_row(row):

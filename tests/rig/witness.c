@@ -8,7 +8,8 @@
  *
  * A prefetch of MARK + n, an instruction without effect on any CPU and without an exit, is a guest's mark n.
  * It writes "mark", nanoseconds, n and the counts into NAME.marks. VMREAD and VMWRITE are counted there as
- * reasons beyond those that are.
+ * reasons beyond those that are. From the first mark on each exit is a row in NAME.exits: nanoseconds, cpu,
+ * reason, and in hexadecimal the qualification and the guest's EAX, ECX and RIP.
  */
 #define _GNU_SOURCE
 #include "tests/rig/witness.h"
@@ -33,11 +34,15 @@
 #define RET      0xc3
 
 static uint64_t counts[WITNESS_CPUS][COUNTS];
-static FILE *rows, *marks;
+static FILE *rows, *marks, *each;
+static bool marked;    /* a guest set a mark */
 static bool com1_dlab; /* COM1 is the divisor now, not the data */
 static uint64_t (*now_ns)(void *pc_system);
 static void *pc_system;
-static void ***cpus; /* a table of the emulator's CPUs, made after this library is loaded */
+static void ***cpus;      /* a table of the emulator's CPUs, made after this library is loaded */
+static unsigned *dbg_cpu; /* whose registers the next two read; it is the debugger's */
+static uint32_t (*dbg_reg)(unsigned number);
+static uint64_t (*dbg_rip)(void);
 
 unsigned long long witness_now(void) {
     return now_ns(pc_system);
@@ -58,9 +63,20 @@ static void write_row(void) {
     write_counts(rows, REASONS);
 }
 
+static void write_exit(unsigned cpu, uint32_t reason, uint64_t qualification) {
+    enum { EAX, ECX }; /* as instructions number them */
+    unsigned before = *dbg_cpu;
+    *dbg_cpu = cpu;
+    fprintf(each, "%llu %u %u %llx %x %x %llx\n", witness_now(), cpu, reason,
+            (unsigned long long)qualification, dbg_reg(EAX), dbg_reg(ECX), (unsigned long long)dbg_rip());
+    *dbg_cpu = before;
+}
+
 /* Bochs calls these where it has empty instrumentation hooks. */
 static void on_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification) {
     counts[cpu % WITNESS_CPUS][reason % REASONS]++;
+    if (marked)
+        write_exit(cpu, reason, qualification);
     trace_vmexit(cpu % WITNESS_CPUS, reason, qualification);
 }
 
@@ -76,6 +92,8 @@ static void on_prefetch(unsigned cpu, unsigned what, unsigned segment, uint64_t 
     (void)cpu, (void)what, (void)segment;
     if (offset >> 8 != MARK >> 8)
         return;
+    marked = true;
+    fflush(each);
     fprintf(marks, "mark %llu %u", witness_now(), (unsigned)offset & 0xff);
     write_counts(marks, COUNTS);
 }
@@ -143,17 +161,23 @@ void witness_hook(const char *name, const void *target) {
 
 __attribute__((constructor)) static void witness_init(void) {
     const char *path = getenv("MULLION_WITNESS");
-    char marks_path[4096];
+    char name[4096];
 
     cpus = (void ***)dlsym(RTLD_DEFAULT, "bx_cpu_array");
     pc_system = dlsym(RTLD_DEFAULT, "bx_pc_system");
     now_ns = (uint64_t(*)(void *))dlsym(RTLD_DEFAULT, "_ZN14bx_pc_system_c9time_nsecEv");
-    if (path == NULL || pc_system == NULL || now_ns == NULL || cpus == NULL)
+    dbg_cpu = dlsym(RTLD_DEFAULT, "dbg_cpu");
+    dbg_reg = (uint32_t(*)(unsigned))dlsym(RTLD_DEFAULT, "_Z22bx_dbg_get_reg32_valuej");
+    dbg_rip = (uint64_t(*)(void))dlsym(RTLD_DEFAULT, "_Z14bx_dbg_get_ripv");
+    if (path == NULL || pc_system == NULL || now_ns == NULL || cpus == NULL || dbg_cpu == NULL ||
+        dbg_reg == NULL || dbg_rip == NULL)
         return;
-    snprintf(marks_path, sizeof(marks_path), "%s.marks", path);
     rows = fopen(path, "w");
-    marks = fopen(marks_path, "w");
-    if (rows != NULL && marks != NULL) {
+    snprintf(name, sizeof(name), "%s.marks", path);
+    marks = fopen(name, "w");
+    snprintf(name, sizeof(name), "%s.exits", path);
+    each = fopen(name, "w");
+    if (rows != NULL && marks != NULL && each != NULL) {
         witness_hook("_Z15bx_instr_vmexitjjm", (const void *)on_vmexit);
         witness_hook("_Z13bx_instr_outptjj", (const void *)on_out);
         witness_hook("_Z22bx_instr_prefetch_hintjjjm", (const void *)on_prefetch);
