@@ -19,10 +19,11 @@ enum { MADT_LAPIC = 36, MADT_FLAGS = 40, MADT_BYTES = 44, ENTRY_TYPE_1 = 0, ENTR
 enum { LAPIC_ID_1 = 3, LAPIC_FLAGS = 4, LAPIC_ADDRESS_8 = 4, X2APIC_ID = 4, X2APIC_FLAGS = 8 };
 enum { IOAPIC_ADDRESS = 4, IOAPIC_GSI_BASE = 8 };
 enum { OVERRIDE_BUS_1 = 2, OVERRIDE_SOURCE_1 = 3, OVERRIDE_GSI = 4, OVERRIDE_FLAGS_2 = 8 };
-enum { FADT_DSDT = 40, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76 };
+enum { FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE_1 = 52 };
+enum { FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76 };
 enum { FADT_PM1_CNT_LEN_1 = 89, FADT_PM_TIMER_LEN_1 = 91, FADT_FLAGS = 112, FADT_BYTES = 116 };
 enum { FADT_RESET_REG = 116, FADT_RESET_VALUE_1 = 128, FADT_X_DSDT_8 = 140 };
-enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208 };
+enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208, FADT_SLEEP_CONTROL = 244 };
 enum { GAS_SPACE_1 = 0, GAS_ADDRESS_8 = 4 }; /* in a Generic Address Structure */
 
 #define IOAPIC_BYTES       0x44 /* to the end of the EOI register */
@@ -212,21 +213,33 @@ static uint16_t fadt_port(struct bytes t, uint32_t extended, uint32_t block, uin
     return port.address <= PORT_LAST ? (uint16_t)port.address : 0;
 }
 
+/* A register of a byte; absent if it is where none can be or where we do not reach. */
+static struct acpi_address fadt_register(struct bytes t, uint32_t offset) {
+    static const uint64_t reach[] = {
+        [SPACE_MEMORY] = 0xffffffff, [SPACE_IO] = 0xffff, [SPACE_PCI] = 0x1f000700ff};
+    struct acpi_address r = field_address(t, offset);
+    bool good = r.space < ARRAY_SIZE(reach) && (r.address & ~reach[r.space]) == 0;
+    return good ? r : (struct acpi_address){0};
+}
+
 static void fadt_read(struct bytes t, struct platform *out) {
-    struct acpi_address reset = field_address(t, FADT_RESET_REG);
     uint64_t x_dsdt = bytes_field(t, FADT_X_DSDT_8, 8);
     uint32_t flags = bytes_u32(t, FADT_FLAGS);
     struct bytes dsdt;
-    if ((flags & FADT_RESET_REG_SUP) != 0 && reset.space <= SPACE_PCI &&
-        (reset.space != SPACE_IO || reset.address <= PORT_LAST)) {
-        out->reset_reg = reset;
+    if ((flags & FADT_RESET_REG_SUP) != 0) {
+        out->reset_reg = fadt_register(t, FADT_RESET_REG);
         out->reset_value = bytes_u8(t, FADT_RESET_VALUE_1);
     }
-    if ((flags & FADT_HW_REDUCED) != 0) /* the fixed registers are not there, whatever the fields hold */
-        return;
-    out->pm_timer_port = fadt_port(t, FADT_X_PM_TIMER, FADT_PM_TIMER, FADT_PM_TIMER_LEN_1, 4);
-    out->pm1a_port = fadt_port(t, FADT_X_PM1A_CNT, FADT_PM1A_CNT, FADT_PM1_CNT_LEN_1, 2);
-    out->pm1b_port = fadt_port(t, FADT_X_PM1B_CNT, FADT_PM1B_CNT, FADT_PM1_CNT_LEN_1, 2);
+    if ((flags & FADT_HW_REDUCED) != 0) { /* the fixed registers are not there, whatever the fields hold */
+        out->sleep_control = fadt_register(t, FADT_SLEEP_CONTROL);
+    } else {
+        uint32_t smi = bytes_u32(t, FADT_SMI_CMD);
+        out->pm_timer_port = fadt_port(t, FADT_X_PM_TIMER, FADT_PM_TIMER, FADT_PM_TIMER_LEN_1, 4);
+        out->pm1a_port = fadt_port(t, FADT_X_PM1A_CNT, FADT_PM1A_CNT, FADT_PM1_CNT_LEN_1, 2);
+        out->pm1b_port = fadt_port(t, FADT_X_PM1B_CNT, FADT_PM1B_CNT, FADT_PM1_CNT_LEN_1, 2);
+        out->smi_port = smi <= PORT_LAST ? (uint16_t)smi : 0;
+        out->acpi_enable = bytes_u8(t, FADT_ACPI_ENABLE_1);
+    }
     if (table_open(x_dsdt != 0 ? x_dsdt : bytes_u32(t, FADT_DSDT), "DSDT", TABLE_BYTES, &dsdt))
         out->has_s5 = s5_find(dsdt, out);
 }

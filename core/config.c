@@ -153,6 +153,7 @@ static const struct key_row keys[KEY_COUNT] = {
                             parse_system_console, IN_SYSTEM(console_port)},
     [KEY_PREFIX] = {"prefix", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(prefix)},
     [KEY_WHEN_DONE] = {"when_done", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(when_done)},
+    [KEY_ON_PANIC] = {"on_panic", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(on_panic)},
     [KEY_POLL_INPUT] = {"poll_input", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(poll_input)},
     [KEY_SMT] = {"smt", SYSTEM, 0, "apart or share", parse_word, IN_SYSTEM(smt_shared)},
     [KEY_SCREEN] = {"screen", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(screen)},

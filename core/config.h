@@ -15,6 +15,7 @@
 #define CONFIG_MAX_MEMORY  GIB(65536)
 #define CONFIG_MAX_ADDRESS BIT(48) /* what page tables of four levels reach */
 
+/* What when_done and on_panic say. */
 enum when_done { DONE_HALT, DONE_POWEROFF, DONE_REBOOT };
 enum on_exit { EXIT_STOP, EXIT_RESTART };
 enum bad_access { BAD_ACCESS_IGNORE, BAD_ACCESS_STOP };
@@ -24,6 +25,7 @@ enum config_key {
     KEY_SYSTEM_CONSOLE, /* of [system] */
     KEY_PREFIX,
     KEY_WHEN_DONE,
+    KEY_ON_PANIC,
     KEY_POLL_INPUT,
     KEY_SMT,
     KEY_SCREEN,
@@ -81,7 +83,7 @@ struct system_config {
     bool prefix;                 /* each line with its partition's name in front */
     bool screen;                 /* show the console on the boot loader's screen, too */
     bool poll_input;             /* read input by a slow timer where no interrupt pin is known */
-    uint8_t when_done;           /* enum when_done */
+    uint8_t when_done, on_panic; /* enum when_done */
     bool smt_shared;             /* smt = share: threads of one core may be in different partitions */
     struct partition_config partitions[MAX_PARTITIONS];
     unsigned nr_partitions;

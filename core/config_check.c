@@ -182,8 +182,11 @@ static void check_ports(struct window *w) {
     refuse_register(w, 128, platform->pm1a_port, "power management");
     refuse_register(w, 128, platform->pm1b_port, "power management");
     refuse_register(w, 4, platform->pm_timer_port, "the ACPI timer");
+    refuse_register(w, 1, platform->smi_port, "the SMI port");
     if (platform->reset_reg.space == SPACE_IO)
         refuse_register(w, 1, platform->reset_reg.address, "the reset register");
+    if (platform->sleep_control.space == SPACE_IO)
+        refuse_register(w, 1, platform->sleep_control.address, "power management");
 }
 
 static void check_mmio(struct window *w) {
@@ -213,6 +216,8 @@ static void check_mmio(struct window *w) {
         refuse(w, screen_range(&boot->screen), "the system console's screen (screen in [system])");
     if (platform->reset_reg.space == SPACE_MEMORY)
         refuse_register(w, PAGE_SIZE, platform->reset_reg.address, "the reset register");
+    if (platform->sleep_control.space == SPACE_MEMORY)
+        refuse_register(w, PAGE_SIZE, platform->sleep_control.address, "power management");
 }
 
 static const struct config_windows *windows_of(const struct partition_config *p, enum config_key key) {

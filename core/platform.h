@@ -16,7 +16,7 @@ enum address_space { SPACE_MEMORY = 0, SPACE_IO = 1, SPACE_PCI = 2 };
 
 struct acpi_address { /* Generic Address Structure; address 0 = absent */
     uint8_t space;
-    uint64_t address;
+    uint64_t address; /* memory below 4 GiB, a port, or of bus 0: 39:32 device, 18:16 function, 7:0 offset */
 };
 
 struct platform {
@@ -32,10 +32,13 @@ struct platform {
         bool active_low;
     } isa[ISA_IRQS];
 
-    uint16_t pm_timer_port; /* counts 24 or 32 bits; this and the next two: 0 = absent */
+    uint16_t pm_timer_port; /* counts 24 or 32 bits; this and the next three: 0 = absent */
     uint16_t pm1a_port, pm1b_port;
+    uint16_t smi_port; /* where acpi_enable, written, switches to ACPI mode */
+    uint8_t acpi_enable;
     bool has_s5; /* \_S5 found in the DSDT; its SLP_TYP values */
     uint8_t s5_typ_a, s5_typ_b;
+    struct acpi_address sleep_control; /* of hardware-reduced ACPI, instead of PM1 */
     struct acpi_address reset_reg;
     uint8_t reset_value;
 

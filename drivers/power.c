@@ -4,19 +4,59 @@
 #include "drivers/power.h"
 
 #include "arch/x86/cpu.h"
+#include "core/host.h"
 
-#define PM1_SLP_TYP        10 /* "PM1 Control Registers": bits 10 to 12 */
+#define PM1_SCI_EN         (1u << 0) /* ACPI mode */
+#define PM1_SLP_TYP        10        /* "PM1 Control Registers": bits 10 to 12 */
 #define PM1_SLP_TYP_MASK   (7u << PM1_SLP_TYP)
 #define PM1_SLP_EN         (1u << 13)
+#define SLEEP_TYP          2 /* "Sleep Control Register": bits 2 to 4 */
+#define SLEEP_EN           (1u << 5)
 #define PORT_DELAY         0x80 /* power-on self test codes: reading takes about 1 us */
+#define PORT_PCI_ADDRESS   0xcf8
+#define PORT_PCI_DATA      0xcfc
 #define PORT_RESET_CONTROL 0xcf9
 #define PORT_KEYBOARD      0x64
 #define KEYBOARD_BUSY      0x02
 #define KEYBOARD_RESET     0xfe
+#define ACPI_MODE_WAITS    30
 
+/* 0.1 s, or as long as an emulator takes. */
 static void power_delay(void) {
     for (unsigned i = 0; i < 100000; i++)
         (void)cpu_in8(PORT_DELAY);
+}
+
+/* Write a register that ACPI describes; nothing happens if it is absent. */
+static void register_write(struct acpi_address r, unsigned value) {
+    uint32_t device = (uint32_t)(r.address >> 32), function = r.address >> 16 & 7, offset = r.address & 0xff;
+    volatile uint8_t *memory;
+    if (r.address == 0)
+        return;
+    switch (r.space) {
+    case SPACE_IO:
+        cpu_out8((uint16_t)r.address, (uint8_t)value);
+        break;
+    case SPACE_PCI:
+        cpu_out32(PORT_PCI_ADDRESS, 1u << 31 | device << 11 | function << 8 | (offset & ~3u));
+        cpu_out8((uint16_t)(PORT_PCI_DATA + (offset & 3)), (uint8_t)value);
+        break;
+    default:
+        memory = host_phys(hpa(r.address), 1);
+        if (memory != NULL)
+            *memory = (uint8_t)value;
+    }
+    power_delay();
+}
+
+static void acpi_mode(const struct platform *platform) {
+    if (platform->smi_port == 0 || platform->acpi_enable == 0 || platform->pm1a_port == 0)
+        return;
+    for (unsigned i = 0; i < ACPI_MODE_WAITS && (cpu_in16(platform->pm1a_port) & PM1_SCI_EN) == 0; i++) {
+        if (i == 0)
+            cpu_out8(platform->smi_port, platform->acpi_enable);
+        power_delay();
+    }
 }
 
 static void pm1_sleep(uint16_t port, unsigned type) {
@@ -28,19 +68,19 @@ static void pm1_sleep(uint16_t port, unsigned type) {
 }
 
 void power_off(const struct platform *platform) {
-    if (platform->has_s5) {
-        pm1_sleep(platform->pm1a_port, platform->s5_typ_a);
-        pm1_sleep(platform->pm1b_port, platform->s5_typ_b);
-        power_delay();
-    }
+    if (!platform->has_s5)
+        return;
+    acpi_mode(platform); /* until then the registers are the firmware's */
+    pm1_sleep(platform->pm1a_port, platform->s5_typ_a);
+    pm1_sleep(platform->pm1b_port, platform->s5_typ_b);
+    power_delay();
+    register_write(platform->sleep_control, (unsigned)platform->s5_typ_a << SLEEP_TYP | SLEEP_EN);
 }
 
 void power_reset(const struct platform *platform) {
-    /* "Reset Register": in memory it would be out of our sight by now, in bus 0's it is the next one. */
-    if (platform->reset_reg.address != 0 && platform->reset_reg.space == SPACE_IO) {
-        cpu_out8((uint16_t)platform->reset_reg.address, platform->reset_value);
-        power_delay();
-    }
+    register_write(platform->reset_reg, platform->reset_value);
+    /* Every chipset of a CPU that we run on has this one. It comes before the keyboard controller's, which is
+     * no more than an INIT on some boards: MSRs stay, and so does a device's DMA. */
     cpu_out8(PORT_RESET_CONTROL, 0x02); /* a hard reset is meant */
     cpu_out8(PORT_RESET_CONTROL, 0x06); /* now */
     power_delay();

@@ -144,6 +144,11 @@ static enum err init_table(struct pagetable *pt) {
     return pt_init(pt, &pt_host, (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2, frames);
 }
 
+static enum err map_register(struct acpi_address r) {
+    bool here = r.space == SPACE_MEMORY && r.address != 0;
+    return here ? map_direct((struct range){r.address, 1}, DEVICE_RW) : ERR_OK;
+}
+
 enum err memory_init(struct frames *f, const struct boot_info *info, const struct platform *platform) {
     frames = f;
     enum err e = init_table(&boot);
@@ -163,7 +168,9 @@ enum err memory_init(struct frames *f, const struct boot_info *info, const struc
         e = map_direct((struct range){platform->lapic.v, PAGE_SIZE}, DEVICE_RW);
     for (unsigned i = 0; i < platform->nr_ioapics && e == ERR_OK; i++)
         e = map_direct((struct range){platform->ioapics[i].at.v, PAGE_SIZE}, DEVICE_RW);
-    return e;
+    if (e == ERR_OK)
+        e = map_register(platform->reset_reg);
+    return e == ERR_OK ? map_register(platform->sleep_control) : e;
 }
 
 static uint64_t *table_at(uint64_t entry) {
@@ -231,4 +238,10 @@ void memory_seal_image(void) {
     ASSERT(pt_protect(&boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start), PT_READ) ==
            ERR_OK);
     sealed = true; /* host_phys: from here on by the views */
+}
+
+void memory_unseal(void) {
+    if (sealed)
+        cpu_write_cr3(cpus[this_cpu.index].boot_root.v);
+    sealed = false;
 }

@@ -39,5 +39,8 @@ must_check enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned a
  * goes over to its sealed_cr3. */
 void memory_seal_image(void);
 
+/* See all that could be seen before the seal, on this CPU: the last that runs, to end the machine. */
+void memory_unseal(void);
+
 /* Index of the CPU this runs on; 0 = the boot core, on the bootstrap tables too. Any context. */
 unsigned memory_this_cpu(void);

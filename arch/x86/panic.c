@@ -76,8 +76,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...) {
     } else {
         print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0));
     }
-    log_line("the machine is stopped");
-    system_halt();
+    system_panicked();
 }
 
 void host_panic(const char *file, int line, const char *what) {

@@ -4,6 +4,7 @@
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/vmx_cpu.h"
 #include "core/log.h"
@@ -42,11 +43,12 @@ static void log_counters(const struct partition *p) {
              p->config->name, exits, msrs, ports, accesses);
 }
 
+static const char *const then[] = {
+    [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
+
 void system_partition_stopped(const struct partition *p) {
     static const char *const causes[] = {
         [STOP_ASKED] = "as it asked", [STOP_RESET] = "at its reset", [STOP_CRASHED] = "crashed"};
-    static const char *const then[] = {
-        [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
     log_counters(p);
@@ -60,18 +62,30 @@ void system_partition_stopped(const struct partition *p) {
         system_end(platform, config->when_done);
 }
 
-void system_end(const struct platform *p, enum when_done how) {
-    smp_stop_others();
-    console_flush();
+/* On the last core. */
+_Noreturn static void machine_end(const struct platform *p, enum when_done how) {
     vmx_cpu_off();
+    memory_unseal();
     if (how == DONE_POWEROFF) {
         power_off(p);
-        log_line("power-off does not work here; halted");
-    } else {
+        log_line("this machine cannot be switched off by software: it is now safe to turn it off");
+    } else if (how == DONE_REBOOT) {
         power_reset(p);
         cpu_triple_fault();
     }
     system_halt();
+}
+
+void system_end(const struct platform *p, enum when_done how) {
+    smp_stop_others();
+    console_flush();
+    machine_end(p, how);
+}
+
+void system_panicked(void) {
+    enum when_done how = config != NULL ? config->on_panic : DONE_HALT;
+    log_line("the machine is stopped: %s", then[how]);
+    machine_end(platform, how);
 }
 
 void system_stop_core(void) {

@@ -18,6 +18,9 @@ void system_partition_stopped(const struct partition *p);
 /* Stop all cores, then end the machine in that way. Any CPU. */
 _Noreturn void system_end(const struct platform *platform, enum when_done how);
 
+/* The same after a panic, whose story is told and who has stopped the other cores. */
+_Noreturn void system_panicked(void);
+
 /* Stop this core for good, because another one ends the machine: out of VMX, where INIT is blocked. */
 _Noreturn void system_stop_core(void);
 

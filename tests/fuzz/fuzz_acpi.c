@@ -92,6 +92,13 @@ static void check(void) {
     require(out.nr_ioapics <= MAX_IOAPICS);
     require(!out.has_s5 || (out.s5_typ_a <= 7 && out.s5_typ_b <= 7));
     require(out.pm_timer_port <= 0xfffc && out.pm1a_port <= 0xfffc);
+    for (unsigned i = 0; i < 2; i++) {
+        struct acpi_address r = i == 0 ? out.reset_reg : out.sleep_control;
+        require(r.space != SPACE_MEMORY || r.address <= 0xffffffff);
+        require(r.space != SPACE_IO || r.address <= 0xffff);
+        require(r.space != SPACE_PCI || (r.address >> 32 <= 31 && (r.address >> 16 & 0xffff) <= 7));
+        require(r.space <= SPACE_PCI);
+    }
     require(out.nr_ecam <= sizeof(out.ecam) / sizeof(out.ecam[0]));
     for (unsigned i = 0; i < out.nr_ecam; i++)
         require(range_valid(out.ecam[i]) && out.ecam[i].size > 0);

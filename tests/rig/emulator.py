@@ -295,6 +295,16 @@ class Machine:
     def _qmp_said(self):
         return [json.loads(line) for line in self._said("stdout").split("\n")[:-1]]
 
+    def monitor(self, line):
+        """What QEMU's monitor for people says to a line."""
+        return self.qmp("human-monitor-command", **{"command-line": line})
+
+    def wait_for_event(self, name, timeout=60):
+        """The data of QEMU's first event of that name."""
+        def seen():
+            return next((said["data"] for said in self._qmp_said() if said.get("event") == name), None)
+        return self._wait(seen, timeout, f"event {name}")
+
     def memory(self, address, size):
         """A piece of QEMU's physical memory."""
         self.qmp("pmemsave", val=address, size=size, filename=self._path("memory"))

@@ -166,7 +166,10 @@ static void put_fadt_v1(uint32_t dsdt, uint32_t flags) {
     table_start("FACP");
     put_number(0, 4);
     put_number(dsdt, 4);
-    put_zeros(20);
+    put_zeros(4);
+    put_number(0xb2, 4); /* SMI_CMD, ACPI_ENABLE */
+    put_number(0xe1, 4);
+    put_zeros(8);
     put_number(0x404, 4); /* PM1a control */
     put_number(0x504, 4); /* PM1b control */
     put_number(0, 4);
@@ -519,6 +522,9 @@ static void test_fadt_new(void **state) {
     assert_int_equal(out.reset_reg.space, SPACE_IO);
     assert_int_equal(out.reset_reg.address, 0xcf9);
     assert_int_equal(out.reset_value, 6);
+    assert_int_equal(out.smi_port, 0xb2);
+    assert_int_equal(out.acpi_enable, 0xe1);
+    assert_int_equal(out.sleep_control.address, 0); /* of hardware-reduced ACPI only */
     assert_int_equal(out.pm_timer_port, 0x1808);
     assert_int_equal(out.pm1a_port, 0x1804);
     assert_int_equal(out.pm1b_port, 0x504); /* from the old field */
@@ -555,9 +561,10 @@ static void test_reset_register(void **state) {
         uint64_t address;
         bool good;
     } rows[] = {
-        {0x400, 1, 0xcf9, true},    {0x400, 0, 0xfed00000, true}, {0x400, 2, 0x1f0064, true},
+        {0x400, 1, 0xcf9, true},    {0x400, 0, 0xfed00000, true}, {0x400, 2, 0x1f00070044, true},
         {0, 1, 0xcf9, false},       {0x400, 3, 0xcf9, false},     {0x400, 0x7f, 0xcf9, false},
-        {0x400, 1, 0x10cf9, false}, {0x400, 0, 0, false},
+        {0x400, 1, 0x10cf9, false}, {0x400, 0, 0, false},         {0x400, 1, 0xffff, true},
+        {0x400, 0, BIT(32), false}, {0x400, 2, BIT(19), false},   {0x400, 2, 0x100, false},
     };
 
     (void)state;
@@ -578,11 +585,26 @@ static void test_hw_reduced(void **state) {
     fadt_new(0x100500, 0, 1, 0x1808);
     table_list();
     assert_int_equal(parse(), ERR_OK);
-    assert_string_equal(stub_log, "");
+    expect_log("no sound table DSDT");
     assert_int_not_equal(out.reset_reg.address, 0);
     assert_int_equal(out.pm_timer_port, 0);
     assert_int_equal(out.pm1a_port, 0);
+    assert_int_equal(out.smi_port, 0);
+    assert_int_equal(out.sleep_control.address, 0); /* the table ends before it */
     assert_false(out.has_s5);
+
+    world_small();
+    uint64_t dsdt = put_dsdt(s5_plain, sizeof(s5_plain));
+    fadt_new(0x100500, dsdt, 1, 0x1808);
+    put_gas(1, 8, 0x604); /* behind X_GPE1_BLK: sleep control, sleep status */
+    put_gas(1, 8, 0x605);
+    table_list();
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.sleep_control.space, SPACE_IO);
+    assert_int_equal(out.sleep_control.address, 0x604);
+    assert_true(out.has_s5);
+    assert_int_equal(out.s5_typ_a, 5);
+    assert_int_equal(out.pm1a_port, 0);
 }
 
 #define S5 '_', 'S', '5', '_'

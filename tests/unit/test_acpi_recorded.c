@@ -64,7 +64,9 @@ static void expect_identity_but_0(void) {
     }
 }
 
-static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer) {
+static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer, uint8_t acpi_enable) {
+    assert_int_equal(out.smi_port, 0xb2);
+    assert_int_equal(out.acpi_enable, acpi_enable);
     assert_int_equal(out.pm_timer_port, pm_timer);
     assert_int_equal(out.pm1a_port, pm1a_cnt);
     assert_int_equal(out.pm1b_port, 0);
@@ -75,7 +77,7 @@ static void expect_ports(uint64_t pm1a_cnt, uint64_t pm_timer) {
 }
 
 static void expect_q35(void) {
-    expect_ports(0x604, 0x608);
+    expect_ports(0x604, 0x608, 0x02);
     expect_identity_but_0();
     assert_int_equal(out.reset_reg.space, SPACE_IO);
     assert_int_equal(out.reset_reg.address, 0xcf9);
@@ -92,7 +94,7 @@ static void test_recorded_i440fx(void **state) {
     assert_int_equal(info.rsdp_bytes, 20);
     expect_cpus(3);
     expect_identity_but_0();
-    expect_ports(0x604, 0x608);
+    expect_ports(0x604, 0x608, 0xf1);
     assert_int_equal(out.reset_reg.address, 0);
     assert_int_equal(out.nr_ecam, 0);
 }
@@ -123,7 +125,7 @@ static void test_recorded_bochs(void **state) {
     assert_string_equal(stub_log, "");
     expect_cpus(4);
     expect_identity_but_0();
-    expect_ports(0xb004, 0xb008);
+    expect_ports(0xb004, 0xb008, 0xf1);
     assert_int_equal(out.reset_reg.address, 0);
     assert_int_equal(out.nr_ecam, 0);
 }

@@ -119,6 +119,7 @@ static void test_defaults(void **state) {
     assert_false(config.smt_shared);
     assert_true(config.screen);
     assert_int_equal(config.when_done, DONE_HALT);
+    assert_int_equal(config.on_panic, DONE_HALT);
     assert_int_equal(config.nr_partitions, 0);
     good(P REQUIRED);
     assert_false(config.partitions[0].vuart);
@@ -132,7 +133,8 @@ static void test_defaults(void **state) {
 
 static void test_system_values(void **state) {
     (void)state;
-    good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\npoll_input=no\nsmt=share\nscreen=no");
+    good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\non_panic=reboot\npoll_input=no\nsmt=share\n"
+         "screen=no");
     assert_int_equal(config.console_port, 0x2f8);
     assert_false(config.prefix);
     assert_int_equal(config.line_of[KEY_PREFIX], 3);
@@ -140,6 +142,7 @@ static void test_system_values(void **state) {
     assert_true(config.smt_shared);
     assert_false(config.screen);
     assert_int_equal(config.when_done, DONE_POWEROFF);
+    assert_int_equal(config.on_panic, DONE_REBOOT);
     good("[system]\nconsole=com3\nprefix=yes\nwhen_done=reboot\npoll_input=yes\nsmt=apart");
     assert_int_equal(config.console_port, 0x3e8);
     assert_true(config.prefix);
@@ -262,9 +265,14 @@ static void test_bad_lines(void **state) {
         "c:5: [system x]: unknown section; there are [system] and [partition NAME]\n"
         "c:6: []: unknown section; there are [system] and [partition NAME]\n");
     bad("[system]\nprefx = no\nmemory = 1\n= 3\n",
-        "c:2: prefx = no: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n"
-        "c:3: memory = 1: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n"
-        "c:4:  = 3: unknown key; this section has console, prefix, when_done, poll_input, smt, screen\n");
+        "c:2: prefx = no: unknown key; this section has console, prefix, when_done, on_panic, poll_input, "
+        "smt, "
+        "screen\n"
+        "c:3: memory = 1: unknown key; this section has console, prefix, when_done, on_panic, poll_input, "
+        "smt, "
+        "screen\n"
+        "c:4:  = 3: unknown key; this section has console, prefix, when_done, on_panic, poll_input, smt, "
+        "screen\n");
     bad_key("mem = 5", "mem = 5: unknown key; this section has cpus, memory, kernel, initrd, "
                        "module, cmdline, console, on_exit, bad_access, load, ports, mmio");
     bad("[system]\nprefix = no\nprefix = no\n", "c:3: prefix: already given in line 2\n");

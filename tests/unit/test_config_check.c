@@ -48,6 +48,8 @@ static int setup(void **state) {
     platform.pm1b_port = 0x1904;
     platform.pm_timer_port = 0x408;
     platform.reset_reg = (struct acpi_address){SPACE_IO, 0xa19};
+    platform.sleep_control = (struct acpi_address){SPACE_IO, 0xa1a};
+    platform.smi_port = 0xa1b;
     machine = (struct machine){0xf, GIB(4) + 5, &boot, &platform};
     return 0;
 }
@@ -292,6 +294,8 @@ static void test_machine_ports(void **state) {
         {"0x1900", "0x1900-0x197f is power management"},
         {"0x40b", "0x408-0x40b is the ACPI timer"},
         {"0xa19", "0xa19 is the reset register"},
+        {"0xa1a", "0xa1a is power management"},
+        {"0xa1b", "0xa1b is the SMI port"},
         {"0x0-0xffff", "0x3f8-0x3ff is the system console (console in [system])"},
     };
 
@@ -338,6 +342,9 @@ static void test_machine_windows(void **state) {
     bad_mmio("0xfed91000+4K", "0xfed90000+8K is a DMA remapping unit");
     platform.reset_reg = (struct acpi_address){SPACE_MEMORY, 0xfe000804};
     bad_mmio("0xfe000000+4K", "0xfe000000+4K is the reset register");
+    platform.sleep_control = (struct acpi_address){SPACE_MEMORY, 0xfe001208};
+    bad_mmio("0xfe000000+8K", "0xfe000000+4K is the reset register");
+    bad_mmio("0xfe001000+4K", "0xfe001000+4K is power management");
     platform.lapic = hpa(0xfd000000);
     bad_mmio("0xfd000000+4K", "0xfd000000+4K is the local APIC");
     boot.screen = (struct framebuffer){hpa(0xc0000000), 5120, 1280, 800, 32, FRAMEBUFFER_RGB};
