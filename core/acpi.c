@@ -94,6 +94,20 @@ static bool table_find(struct bytes root, const char *signature, uint32_t bytes_
     return false;
 }
 
+bool acpi_table(const struct boot_info *info, unsigned index, struct bytes *out) {
+    struct bytes root;
+    if (!root_open(info, &root))
+        return false;
+    unsigned width = root.at[0] == 'X' ? 8 : 4;
+    uint64_t at = TABLE_BYTES + (uint64_t)index * width, address = bytes_field(root, at, width);
+    const char *name = host_phys(hpa(address), TABLE_BYTES);
+    char signature[5] = "";
+    *out = (struct bytes){NULL, 0};
+    if (name != NULL && at + width <= root.length)
+        (void)!table_open(address, memcpy(signature, name, 4), TABLE_BYTES, out);
+    return at + width <= root.length;
+}
+
 /* ---- MADT: CPUs, I/O APICs, interrupt overrides ---------------------------------------------- */
 
 enum { MADT_CPU = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_ADDRESS = 5, MADT_CPU_X2APIC = 9 };

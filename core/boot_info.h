@@ -30,6 +30,7 @@ struct framebuffer {
 };
 
 struct boot_info {
+    bool probe;                                    /* the word is on our own command line */
     struct memory_range memory[MAX_MEMORY_RANGES]; /* as given: may overlap, not sorted */
     unsigned nr_memory;
     struct module modules[MAX_MODULES];

@@ -10,6 +10,7 @@
 
 enum {
     TAG_END = 0,
+    TAG_CMDLINE = 1,
     TAG_MODULE = 3,
     TAG_MEMORY_MAP = 6,
     TAG_SCREEN = 8,
@@ -45,17 +46,29 @@ static bool module_name(struct module *m, struct text args) {
     return false;
 }
 
+/* From that offset to a NUL or the tag's end. */
+static struct text tag_text(struct bytes tag, uint64_t offset) {
+    struct text text = {(const char *)tag.at + offset, 0};
+    while (bytes_u8(tag, offset + text.length) != '\0')
+        text.length++;
+    return text;
+}
+
+static bool has_word(struct text line, const char *word) {
+    bool more = true, found = false;
+    while (more && !found)
+        found = text_is(text_cut(&line, ' ', &more), word);
+    return found;
+}
+
 static bool take_module(struct bytes tag, struct boot_info *out) {
     struct module *m = &out->modules[out->nr_modules];
-    struct text args = {(const char *)tag.at + MODULE_TEXT, 0};
     uint32_t start = bytes_u32(tag, MODULE_START), end = bytes_u32(tag, MODULE_END);
     if (out->nr_modules == MAX_MODULES) {
         log_line("multiboot2: more than %u modules", MAX_MODULES);
         return false;
     }
-    while (bytes_u8(tag, MODULE_TEXT + args.length) != '\0') /* or the tag's end */
-        args.length++;
-    if (end < start || !module_name(m, args))
+    if (end < start || !module_name(m, tag_text(tag, MODULE_TEXT)))
         return false;
     if (m->name[0] == '\0') { /* GRUB does not pass the file's own name */
         log_line("multiboot2: module %u has no name; in grub.cfg: module2 FILE NAME ARGUMENTS",
@@ -113,6 +126,9 @@ static bool take_rsdp(struct bytes tag, unsigned needed, struct boot_info *out) 
 
 static bool tag_take(uint32_t type, struct bytes tag, struct boot_info *out) {
     switch (type) {
+    case TAG_CMDLINE:
+        out->probe = has_word(tag_text(tag, TAG_BODY), "probe");
+        return tag.length >= TAG_BODY;
     case TAG_MODULE:
         return tag.length >= MODULE_TEXT && take_module(tag, out);
     case TAG_MEMORY_MAP:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/boot_info.h"
+#include "core/bytes.h"
 
 #define ISA_IRQS            16
 #define PLATFORM_MAX_RANGES 16
@@ -73,6 +74,10 @@ must_check enum err acpi_parse(const struct boot_info *info, struct platform *ou
 
 /* Make the CPU with this APIC id, on which we run, the first; the MADT need not list it. */
 void platform_boot_core_first(struct platform *platform, uint32_t apic_id);
+
+/* Table number `index` that the root lists, of whatever kind; out->at is NULL if it is not sound. False:
+ * there are no more. */
+must_check bool acpi_table(const struct boot_info *info, unsigned index, struct bytes *out);
 
 /* Where the interrupt of the UART at `port` arrives. False if no IOAPIC serves it or the port is not one of
  * COM1 to COM4: what a card in another slot is wired to, these tables do not say. */

@@ -109,6 +109,19 @@ static const struct requirement {
           "INVVPID, single- and all-context (IA32_VMX_EPT_VPID_CAP bits 32, 41, 42)"),
 };
 
+/* Beyond what is required: name; what follows if it is not there. */
+static const struct requirement uses[] = {
+    NEEDS(CAP_CPUID_1_ECX, BIT(24),
+          "TSC deadline timer (CPUID.1:ECX bit 24); guests use the APIC timer's own clock"),
+    NEEDS(CAP_CPUID_1_ECX, BIT(26), "XSAVE (CPUID.1:ECX bit 26); guests have no AVX"),
+    NEEDS(CAP_CPUID_7_EBX, BIT(7) | BIT(20),
+          "SMEP and SMAP (CPUID.7:EBX bits 7, 20); errors of our own show later"),
+    NEEDS(CAP_EPT_VPID, EPT_CAP_1G,
+          "EPT 1 GiB pages (IA32_VMX_EPT_VPID_CAP bit 17); guest memory is mapped by 2 MiB pages"),
+    NEEDS(CAP_PINBASED, ALLOWED_1(6),
+          "VMX-preemption timer (pin control 6); input waits where the UART's interrupt is not known"),
+};
+
 enum wish {
     MUST,  /* 1, or this CPU is refused */
     WANT,  /* 1 where it can be */
@@ -116,7 +129,8 @@ enum wish {
     CLEAR, /* 0; a CPU that forces 1 is refused */
 };
 
-/* Names as in the SDM. A bit in no row keeps its default: 0 unless the CPU forces 1. */
+/* Names as in the SDM; behind it, of a WANT, what follows if it is not there. A bit in no row keeps its
+ * default: 0 unless the CPU forces 1. */
 /* clang-format off */
 static const struct control {
     uint8_t word; /* enum vmx_word */
@@ -133,7 +147,7 @@ static const struct control {
     {VMX_PRIMARY, MUST, BIT(3), "TSC offsetting"}, /* 0 until the guest moves its TSC */
     {VMX_PRIMARY, MUST, BIT(10) | BIT(29), "MWAIT and MONITOR exiting"}, /* deep C-states are the package's */
     {VMX_PRIMARY, MUST, BIT(11), "RDPMC exiting"},   /* no PMU: the counters are not the guest's */
-    {VMX_PRIMARY, WANT, BIT(17), "activate tertiary controls"}, /* for LOADIWKEY exiting */
+    {VMX_PRIMARY, WANT, BIT(17), "activate tertiary controls; none of those"},
     {VMX_PRIMARY, MUST, BIT(25), "use I/O bitmaps"}, /* ports are denied by default */
     {VMX_PRIMARY, MUST, BIT(28), "use MSR bitmaps"}, /* so are MSRs; those of the timer pass */
     {VMX_PRIMARY, MUST, BIT(31), "activate secondary controls"}, /* EPT is one of them */
@@ -146,25 +160,25 @@ static const struct control {
     {VMX_SECONDARY, MUST, BIT(1), "EPT"},                /* memory isolation */
     {VMX_SECONDARY, MUST, BIT(5), "VPID"},               /* exits keep the guest's TLB */
     {VMX_SECONDARY, MUST, BIT(7), "unrestricted guest"}, /* there is no real-mode emulator */
-    {VMX_SECONDARY, WANT, BIT(3) | BIT(12), "RDTSCP, INVPCID"}, /* native; TSC_AUX is the guest's */
-    {VMX_SECONDARY, WANT, BIT(6), "WBINVD exiting"},     /* it would flush the neighbours' cache */
-    {VMX_SECONDARY, WANT, BIT(15) | BIT(28), "ENCLS, ENCLV exiting"}, /* SGX is hidden: #UD */
-    {VMX_SECONDARY, WANT, BIT(19), "conceal VMX from PT"}, /* with the exit and the entry control */
-    {VMX_SECONDARY, WANT, BIT(20) | BIT(26), "XSAVES, user wait"}, /* native; IA32_XSS stays 0 */
+    {VMX_SECONDARY, WANT, BIT(3) | BIT(12), "RDTSCP, INVPCID; not in guests either"}, /* TSC_AUX is the guest's */
+    {VMX_SECONDARY, WANT, BIT(6), "WBINVD exiting; a guest's flushes its neighbours' cache"},
+    {VMX_SECONDARY, WANT, BIT(15) | BIT(28), "ENCLS, ENCLV exiting; fine without SGX"}, /* hidden: #UD */
+    {VMX_SECONDARY, WANT, BIT(19), "conceal VMX from PT; fine, PT is hidden"}, /* with the exit and the entry control */
+    {VMX_SECONDARY, WANT, BIT(20) | BIT(26), "XSAVES, user wait; not in guests either"}, /* IA32_XSS stays 0 */
     {VMX_SECONDARY, CLEAR, BIT(0) | BIT(4) | BIT(8) | BIT(9), "APIC virtualization"}, /* it is the real one */
     {VMX_SECONDARY, CLEAR, BIT(2) | BIT(10) | BIT(11) | BIT(16), "exits of native instructions"},
     {VMX_SECONDARY, CLEAR, BIT(13) | BIT(14) | BIT(21) | BIT(27), "VM functions, nesting, PASID, PCONFIG"},
     {VMX_SECONDARY, CLEAR, BIT(17) | BIT(18) | BIT(22) | BIT(23) | BIT(24), "EPT extensions"}, /* RWX pages */
     {VMX_SECONDARY, CLEAR, BIT(25), "TSC scaling"}, /* the deadline timer counts the real TSC */
-    {VMX_SECONDARY, WANT, BIT(30) | BIT(31), "bus-lock detection, instruction timeout"}, /* counted */
+    {VMX_SECONDARY, WANT, BIT(30) | BIT(31), "bus-lock detection, instruction timeout; a guest can slow others"},
 
-    {VMX_TERTIARY, WANT, BIT(0), "LOADIWKEY exiting"}, /* Key Locker is hidden: #UD */
+    {VMX_TERTIARY, WANT, BIT(0), "LOADIWKEY exiting; fine without Key Locker"}, /* hidden: #UD */
 
     {VMX_EXIT, MUST, BIT(2), "save debug controls"},     /* DR7 and IA32_DEBUGCTL are the guest's */
     {VMX_EXIT, MUST, BIT(9), "host address-space size"}, /* we are 64-bit */
     {VMX_EXIT, MUST, BIT(18) | BIT(19), "save and load IA32_PAT"},   /* native in the guest, ours is fixed */
     {VMX_EXIT, MUST, BIT(20) | BIT(21), "save and load IA32_EFER"},  /* LMA changes without an exit */
-    {VMX_EXIT, WANT, BIT(24), "conceal VMX from PT"},
+    {VMX_EXIT, WANT, BIT(24), "conceal VMX from PT; fine, PT is hidden"},
     {VMX_EXIT, CLEAR, BIT(15) | BIT(22), "interrupt acknowledgement, saved timer"}, /* neither is used */
     {VMX_EXIT, CLEAR, BIT(12) | BIT(30), "IA32_PERF_GLOBAL_CTRL"}, /* no PMU; seen offered without the MSR */
     {VMX_EXIT, CLEAR, 0xbe800000, "state of hidden features"}, /* MPX, PT, LBR, UINTR, CET, PKS, secondary */
@@ -172,7 +186,7 @@ static const struct control {
     {VMX_ENTRY, MUST, BIT(2), "load debug controls"},  /* DR7 and IA32_DEBUGCTL are the guest's */
     {VMX_ENTRY, LATER, BIT(9), "IA-32e mode guest"},   /* follows EFER.LMA */
     {VMX_ENTRY, MUST, BIT(14) | BIT(15), "load IA32_PAT and IA32_EFER"},
-    {VMX_ENTRY, WANT, BIT(17), "conceal VMX from PT"},
+    {VMX_ENTRY, WANT, BIT(17), "conceal VMX from PT; fine, PT is hidden"},
     {VMX_ENTRY, CLEAR, BIT(10) | BIT(11), "SMM"},      /* no SMM guest, no SMM monitor */
     {VMX_ENTRY, CLEAR, BIT(13), "IA32_PERF_GLOBAL_CTRL"}, /* no PMU; seen offered without the MSR */
     {VMX_ENTRY, CLEAR, 0x00fd0000, "state of hidden features"}, /* MPX, PT, UINTR, CET, LBR, PKS, FRED */
@@ -254,6 +268,51 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
     }
     *out = (ones & limits.may_be_1) | (limits.default1 & ~known) | limits.must_be_1;
     return met;
+}
+
+/* A line of the ladder: of `name` all up to its ';', then `place`, then the rest if it is a miss. */
+static void rung(const char *use, bool known, bool met, const char *name, const char *place) {
+    size_t head = 0;
+    while (name[head] != '\0' && name[head] != ';')
+        head++;
+    const char *rest = name[head] != '\0' ? name + head : "; Mullion does not start";
+    log_line("ladder %-8s %-3s %.*s%s%s", use,
+             !known ? "?"
+             : met  ? "yes"
+                    : "NO",
+             (int)head, name, place, known && !met ? rest : "");
+}
+
+static void control_rungs(const struct vmx_caps *caps, const struct control *c) {
+    struct limits l = word_limits(caps, c->word);
+    bool known = msr_there(caps, &sources[words[c->word].cap]);
+    char place[48];
+    str_format(place, sizeof(place), " (%s controls)", words[c->word].name);
+    if (c->wish == CLEAR && (c->bits & l.must_be_1) == 0)
+        log_line("ladder unused   %-3s %s%s",
+                 !known                        ? "?"
+                 : (c->bits & l.may_be_1) != 0 ? "yes"
+                                               : "no",
+                 c->name, place);
+    for (unsigned bit = 0; bit < 32; bit++) {
+        bool can = (l.may_be_1 >> bit & 1) != 0, stuck = (l.must_be_1 >> bit & 1) != 0;
+        str_format(place, sizeof(place), " (%s control %u)", words[c->word].name, bit);
+        if ((c->bits >> bit & 1) != 0 && (c->wish != CLEAR || stuck))
+            rung(c->wish == WANT ? "used" : "required", known, can && (c->wish <= WANT || !stuck), c->name,
+                 place);
+    }
+}
+
+void vmx_ctl_ladder(const struct vmx_caps *caps) {
+    for (size_t i = 0; i < ARRAY_SIZE(requirements) + ARRAY_SIZE(uses); i++) {
+        bool used = i >= ARRAY_SIZE(requirements);
+        const struct requirement *r = used ? &uses[i - ARRAY_SIZE(requirements)] : &requirements[i];
+        const struct source *s = &sources[r->cap];
+        rung(used ? "used" : "required", s->reg != MSR || msr_there(caps, s),
+             (caps->raw[r->cap] & r->mask) == r->value, r->name, "");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
+        control_rungs(caps, &controls[i]);
 }
 
 enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) {

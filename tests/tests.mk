@@ -99,6 +99,10 @@ check-scripts:
 check-rows: ## rows of the VMX surface against the tests that name them
 	@$(PYTHON) tests/rig/rows.py
 
+.PHONY: record-machines
+record-machines: $(BUILD)/mullion.elf | $(TO_RUN) ## tests/machines anew, from every machine the emulators can be [MACHINES=name...]
+	@$(PYTHON) tests/rig/record.py --kernel $< $(MACHINES)
+
 # ---- Fuzzing ---------------------------------------------------------------------------------
 FUZZ_SECONDS := 60
 FUZZ_RUNS    := $(patsubst $(BUILD)/fuzz/%,run-%,$(FUZZERS))

@@ -8,6 +8,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/partition_build.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/probe.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
@@ -27,6 +28,7 @@
 #define CONFIG_NAME         "mullion.conf"
 #define DEFAULT_PORT        0x3f8
 
+#define KHZ_AT_MOST         10000000
 #define CPUID1_MCE          BIT(7)
 #define CPUID1_XSAVE        BIT(26)
 #define CPUID7_SMEP         BIT(7)
@@ -45,6 +47,7 @@ static uint64_t boot_ticks __attribute__((section(".bss.sealed")));
 static uint64_t tsc_khz __attribute__((section(".bss.sealed")));
 static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
 
+static struct probe_core core_facts[MAX_CPUS];
 static uint64_t different; /* cores that are not like the boot core, atomic */
 static unsigned failed;    /* partitions that could not be loaded, atomic */
 
@@ -52,20 +55,26 @@ void boot_main(uint64_t multiboot_info);
 _Noreturn void cpu_main(void);
 _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 
+/* Without a guest there is nothing more to do; a reboot would only come here again. */
+_Noreturn static void end(enum when_done how) {
+    if (how == DONE_POWEROFF)
+        system_end(&platform, DONE_POWEROFF);
+    system_halt();
+}
+
 /* Something is wrong and has been said: nothing has been started. */
 _Noreturn static void refuse(const char *why) {
     log_line("%s: nothing was started", why);
-    if (config.when_done == DONE_POWEROFF)
-        system_end(&platform, DONE_POWEROFF);
-    system_halt();
+    end(config.when_done);
 }
 
 static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
     struct report report = {CONFIG_NAME, 0};
-    if (m == NULL) {
+    const char *text = m == NULL ? "" : host_phys(m->at, m->bytes); /* "": all as it is by default */
+    if (m == NULL && !info.probe)
         refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
-    } else if (config_parse(host_phys(m->at, m->bytes), m->bytes, &config, &report) != ERR_OK) {
+    if (config_parse(text, m == NULL ? 0 : m->bytes, &config, &report) != ERR_OK && !info.probe) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");
     }
@@ -116,10 +125,12 @@ void boot_main(uint64_t multiboot_info) {
     console_screen(&info);
     if (e != ERR_OK)
         refuse("the boot loader's information cannot be read");
+    read_config();
+    if (info.probe)
+        probe_machine(&info);
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
     platform.smt_shift = probe_smt_shift(vmx_cpuid);
-    read_config();
     if (platform.has_8259)
         pic_disable();
     lapic_init(platform.lapic);
@@ -141,7 +152,12 @@ static bool invariant_tsc(void) {
 static void measure_tsc(void) {
     struct cpuid_regs l15 = cpuid_or_zero(0x15);
     uint64_t claimed = tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, cpuid_or_zero(0x16).eax);
-    tsc_khz = tsc_khz_choose(claimed, timer_measure_tsc_khz(&platform));
+    uint64_t measured = timer_measure_tsc_khz(&platform);
+    tsc_khz = tsc_khz_choose(claimed, measured);
+    if (info.probe)
+        log_line("tsc claimed %lu measured %lu kHz, by CPUID and the ACPI timer", claimed, measured);
+    if (tsc_khz == 0 && info.probe)
+        tsc_khz = KHZ_AT_MOST; /* good enough to wait by */
     if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
     log_line("TSC runs at %lu kHz", tsc_khz);
@@ -163,16 +179,21 @@ static void start_cores(void) {
                      smp_tsc_ahead(i));
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
+    probe_log_types(cores, core_facts);
 }
 
-static void check_config(void) {
-    struct report report = {CONFIG_NAME, 0};
-    struct machine machine = {
+static struct machine this_machine(void) {
+    return (struct machine){
         .cores = cores,
         .free_bytes = frames_free_bytes(&frames),
         .boot = &info,
         .platform = &platform,
     };
+}
+
+static void check_config(void) {
+    struct report report = {CONFIG_NAME, 0};
+    struct machine machine = this_machine();
     if (config_check(&config, &machine, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration does not fit");
@@ -184,6 +205,12 @@ static void check_config(void) {
 static void boot_system(void) {
     measure_tsc();
     start_cores();
+    if (info.probe) {
+        struct machine machine = this_machine();
+        enum when_done how = config.when_done;
+        probe_report(&machine, core_facts, &config);
+        end(how);
+    }
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
     check_config();
@@ -261,6 +288,7 @@ void cpu_main(void) {
     trap_load();
     cpu_features();
     lapic_init(platform.lapic);
+    probe_core_read(&core_facts[this_cpu.index], vmx_cpuid, trap_read_msr);
     if (this_cpu.index == 0) {
         boot_system();
     } else {

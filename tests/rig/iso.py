@@ -20,28 +20,33 @@ CD_MODULES = GRUB_MODULES + ("iso9660 part_acorn part_amiga part_apple part_bsd 
                              "part_msdos part_plan part_sun part_sunpc").split()
 DISK_MODULES = GRUB_MODULES + ["fat", "part_msdos"]
 
+MENU_SECONDS = 2                # of an image for people
+
 SECTOR = 512
 DISK_START = 2048               # sectors before the file system: the partition table and GRUB for BIOS
 DISK_BYTES, DISK_UNIT = 128 << 20, 16 * 63 * SECTOR  # room for the user's own files; in whole cylinders
 DISK_TYPE = 0x0c                # FAT32: as an EFI system partition Windows would not show it
 
 
-def grub_config(modules, cmdline):
+def grub_config(modules, cmdline, timeout, entry):
     """boot/grub.cfg with its places filled in."""
     lines = "\n    ".join(f"module2 /boot/{name} {name}" for name in modules)
     with open(os.path.join(TOP, "boot/grub.cfg"), encoding="utf-8") as file:
         text = file.read()
-    return text.replace("@CMDLINE@", cmdline).replace("@MODULES@", lines)
+    for place, words in (("CMDLINE", cmdline), ("MODULES", lines), ("TIMEOUT", str(timeout))):
+        text = text.replace(f"@{place}@", words)
+    return f"set default={entry}\n{text}"
 
 
-def make_iso(out, config_text, modules, cmdline="", kernel=None, video="text"):
+def make_iso(out, config_text, modules, cmdline="", kernel=None, video="text", timeout=0, entry=0):
     """Write the image `out`, a CD or, if its name says .img, a disk. modules: name -> path of a file;
-    kernel: path of mullion.elf; config_text None leaves the config out; video: GRUB's gfxpayload on a BIOS machine."""
+    kernel: path of mullion.elf; config_text None leaves the config out; video: GRUB's gfxpayload on a BIOS machine;
+    timeout: seconds for which the menu is shown; entry: of the menu, which is booted."""
     for name in modules:
         if not re.fullmatch(r"[\w.+-]+", name):
             raise ValueError(f"{name!r} cannot be the name of a module")
     files = {"mullion.elf": kernel or os.path.join(TOP, "build/mullion.elf"), **modules}
-    config = grub_config(modules, cmdline).replace("gfxpayload=text", f"gfxpayload={video}")
+    config = grub_config(modules, cmdline, timeout, entry).replace("gfxpayload=text", f"gfxpayload={video}")
     if config_text is None:
         config = re.sub(r".*mullion\.conf mullion\.conf\n", "", config)
     make_grub_image(out, config, files, {"mullion.conf": config_text or ""})
@@ -123,7 +128,7 @@ def main():
     with open(args.config, encoding="utf-8") as file:
         config_text = file.read()
     modules = dict(word.split("=", 1) for word in args.modules)
-    make_iso(args.out, config_text, modules, args.cmdline, args.kernel)
+    make_iso(args.out, config_text, modules, args.cmdline, args.kernel, MENU_SECONDS)
 
 
 if __name__ == "__main__":

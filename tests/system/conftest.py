@@ -52,11 +52,11 @@ class Lab:
         self.machines = []
         os.makedirs(directory, exist_ok=True)
 
-    def image(self, name, config, modules=(), cmdline=""):
-        """modules: names of files of GUESTS. Returns the path of the image."""
+    def image(self, name, config, modules=(), cmdline="", entry=0):
+        """modules: names of files of GUESTS; entry: of the boot menu. Returns the path of the image."""
         out = os.path.join(self.directory, f"{name}.iso")
         paths = {module: os.path.join(GUESTS, MODULES.get(module, module)) for module in modules}
-        make_iso(out, config, paths, cmdline)
+        make_iso(out, config, paths, cmdline, entry=entry)
         return out
 
     def boot(self, name, image, **machine):

@@ -1,10 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machine is: threads of one core, and what follows from it."""
+"""What the machine is: the report of `probe`, its draft of a config, which boots as it is; and threads of one
+core, which are kept together."""
 import pytest
 from conftest import partition
-from messages import HYPERVISOR, JITTER_LINE, NOTHING_STARTED
+from messages import CORES_STARTED, HYPERVISOR, JITTER_LINE, LINUX_UP, NO_VMX, NOTHING_STARTED
 
 SMT = ["cpu: count=1:2:2"]  # APIC ids 0 and 1 are one core, 2 and 3 the other
+MODULES = ["vmlinuz", "initrd.img", "jitter.elf"]
+VERDICT = r"^verdict: Mullion (runs|does not run) on this machine$"
+PROBE_ENTRY = 1             # of boot/grub.cfg
+
+
+def draft_of(machine):
+    return "".join(line.removeprefix("conf").strip() + "\n" for line in machine.lines(HYPERVISOR)
+                   if line.startswith("conf"))
+
+
+def test_the_draft_boots_as_it_is(lab):
+    image = lab.image("probe", "[partition broken]\ncpus = 99\n", MODULES, entry=PROBE_ENTRY)
+    with lab.boot("probe", image, cpus=4, extra=SMT) as machine:
+        assert machine.wait_for(VERDICT, HYPERVISOR).match[1] == "runs"
+        draft = draft_of(machine)
+        assert machine.find(r"^core 2 apic 2 threads 2-3 .*feature_control 5", HYPERVISOR)
+        assert machine.find(r"^pci 00:01.1 8086:7010 class 010180", HYPERVISOR)
+        assert not machine.find(r"^draft:\d", HYPERVISOR)
+        assert machine.exits() == {}
+    assert "cpus    = 0-1\nmemory  = 414M\n" in draft
+    with lab.boot("draft", lab.image("draft", draft, MODULES), cpus=4, extra=SMT) as machine:
+        assert machine.wait_for(LINUX_UP, "linux", timeout=180).match[2] == "2"
+        assert machine.wait_for(JITTER_LINE, "alone").match[4] == "0"
+
+
+@pytest.mark.parametrize("name, machine", [
+    ("p4", {"model": "p4_prescott_celeron_336", "cpus": 1}),
+    ("i440fx", {"emulator": "qemu", "cpus": 64}),
+    ("q35", {"emulator": "qemu", "cpus": 2, "uefi": True,
+             "extra": ["-device", "intel-iommu,intremap=on"]})])
+def test_machines_without_vmx_are_probed(lab, name, machine):
+    image = lab.image("none", None, ["jitter.elf"], "probe")
+    with lab.boot(name, image, **machine) as run:
+        assert run.wait_for(VERDICT, HYPERVISOR).match[1] == "does not run"
+        assert run.find(CORES_STARTED, HYPERVISOR).match[2] == str(machine["cpus"])
+        assert run.find(rf"^ladder required NO  {NO_VMX}", HYPERVISOR)
+        assert run.find(r"^ladder required \?   EPT ", HYPERVISOR)
+        cores = [line for line in run.lines(HYPERVISOR) if line.startswith("core ")]
+        assert len(cores) == machine["cpus"]
+        assert bool(run.find(r"^dmar unit fed90000 segment 0", HYPERVISOR)) == (name == "q35")
+        assert "kernel  = jitter.elf\n" in draft_of(run)
 
 
 @pytest.mark.parametrize("core, word, starts", [(1, "apart", False), (2, "apart", True), (1, "share", True)])
