@@ -222,8 +222,9 @@ static void bitmap_clear(uint8_t *page, uint32_t index) {
     page[at] &= (uint8_t) ~(1u << (index & 7));
 }
 
-void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved) {
-    const bool passes[] = {[PASS] = true, [X2APIC] = x2apic, [DEADLINE] = !tsc_moved, [ARCH] = false};
+void msr_bitmap_build(uint8_t page[4096], bool x2apic, enum msr_tsc tsc) {
+    const bool passes[] = {
+        [PASS] = true, [X2APIC] = x2apic, [DEADLINE] = tsc != MSR_TSC_MOVED, [ARCH] = false};
     memset(page, 0xff, 4096);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {
@@ -233,4 +234,6 @@ void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved) {
                 bitmap_clear(page + BITMAP_WRITE, index);
         }
     }
+    if (tsc == MSR_TSC_BARE) /* Linux reads it once a second that it idles */
+        bitmap_clear(page, TSC_ADJUST);
 }

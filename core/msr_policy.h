@@ -38,6 +38,10 @@ must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, u
  * disarms, only for 0; a deadline that has passed for the guest has passed for the timer too. */
 uint64_t msr_deadline_real(uint64_t deadline, uint64_t tsc_adjust, uint64_t now);
 
+/* The guest's TSC is the real one, and IA32_TSC_ADJUST, which then has to read 0, does so on this core; or
+ * only the first; or not even that. */
+enum msr_tsc { MSR_TSC_BARE, MSR_TSC_REAL, MSR_TSC_MOVED, MSR_TSC_KINDS };
+
 /* The 4 KiB MSR bitmap: all ones, then holes for what passes. x2APIC registers pass only in x2APIC
- * mode, the deadline only while the guest's TSC is the real one. */
-void msr_bitmap_build(uint8_t page[4096], bool x2apic, bool tsc_moved);
+ * mode, the deadline and reading IA32_TSC_ADJUST by the kind of TSC. */
+void msr_bitmap_build(uint8_t page[4096], bool x2apic, enum msr_tsc tsc);

@@ -29,11 +29,13 @@
 #define MXCSR_RESET      0x1f80u
 #define CPUID1_XSAVE     BIT(26)
 #define CPUID1_DEADLINE  BIT(24)
+#define CPUID7_TSC_ADJ   BIT(1)
 #define CPUID7_SPEC_CTRL BIT(26)
 #define CPUID7_ARCH_CAPS BIT(29)
 
-/* [in x2APIC mode?][TSC moved?] */
-static uint8_t msr_bitmaps[2][2][PAGE_SIZE] __attribute__((section(".bss.sealed"), aligned(4096)));
+/* [in x2APIC mode?][kind of TSC] */
+static uint8_t msr_bitmaps[2][MSR_TSC_KINDS][PAGE_SIZE]
+    __attribute__((section(".bss.sealed"), aligned(4096)));
 
 _Noreturn void vmx_enter(void); /* vmx_exit.S */
 
@@ -42,12 +44,16 @@ struct guest_regs *vcpu_regs(void) {
 }
 
 void vcpu_bitmaps_init(void) {
-    for (unsigned i = 0; i < 4; i++)
-        msr_bitmap_build(msr_bitmaps[i / 2][i % 2], i / 2 != 0, i % 2 != 0);
+    for (unsigned tsc = 0; tsc < MSR_TSC_KINDS; tsc++) {
+        msr_bitmap_build(msr_bitmaps[0][tsc], false, tsc);
+        msr_bitmap_build(msr_bitmaps[1][tsc], true, tsc);
+    }
 }
 
 void vcpu_choose_msr_bitmap(const struct vcpu *v) {
-    const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][v->msrs.tsc_adjust != 0];
+    bool bare = (cpu_cpuid(7, 0).ebx & CPUID7_TSC_ADJ) != 0 && cpu_rdmsr(IA32_TSC_ADJUST) == 0;
+    enum msr_tsc tsc = v->msrs.tsc_adjust != 0 ? MSR_TSC_MOVED : bare ? MSR_TSC_BARE : MSR_TSC_REAL;
+    const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][tsc];
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
 }
 

@@ -26,7 +26,7 @@ spin() {
 }
 
 cpus=$(nproc)
-yes "what a console has to show is lines of about this length, mostly" | head -c "${TALK}k" > text
+yes "a console has to show lines, and most of them are of this size." | head -n $((TALK * 16)) > text
 echo "steady: Linux $(uname -r) on $cpus CPU(s)"
 sleep 2
 mark 1 "$IDLE" 2

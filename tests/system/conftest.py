@@ -18,9 +18,9 @@ from iso import make_iso  # noqa: E402
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
 
-SPLIT = {"test_smp_linux", "test_rows"}  # their tests share a machine by parameter, not by file
+SPLIT = {"test_smp_linux", "test_rows", "test_steady"}  # their tests share a machine by parameter, not by file
 
-MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img",
+MODULES = {"vmlinuz": "linux/vmlinuz", "initrd.img": "linux/initrd.img", "steady.img": "linux/steady.img",
            "empty": "/dev/null"}  # the others: own name
 
 # Quick to boot; clearcpuid as in guests/mullion.conf.
