@@ -38,7 +38,7 @@ static bool has_irq;
 static bool tx_waits[MAX_PARTITIONS]; /* its UART tells the guest that there is no room */
 static struct console console;
 static struct screen screen;
-static struct history history;
+static struct history early, *history = &early;
 static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS], logs[MAX_CPUS];
 
 static unsigned first_cpu[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
@@ -65,7 +65,7 @@ static void write_line(unsigned to, const char *text, size_t bytes) {
 
 static void replay(unsigned to) {
     char line[LOG_LINE_MAX];
-    for (uint64_t at = history_tail(&history, UINT32_MAX); history_next(&history, &at, line);)
+    for (uint64_t at = history_tail(history, UINT32_MAX); history_next(history, &at, line);)
         write_line(to, line, str_length(line));
 }
 
@@ -91,7 +91,7 @@ static bool screen_in_ram(const struct boot_info *info, struct range at) {
 void console_screen(const struct boot_info *info) {
     const struct framebuffer *f = &info->screen;
     struct range at = screen_range(f);
-    if (at.size == 0 || screen_in_ram(info, at)) {
+    if (at.size == 0 || range_end(at) > BIT(vmx_phys_bits(&vmx_caps)) || screen_in_ram(info, at)) {
         log_line("screen: none that can be used: kind %u, %ux%u, %u bits, %u bytes a row, at 0x%lx", f->kind,
                  f->width, f->height, f->bits, f->pitch, f->at.v);
         return;
@@ -111,9 +111,30 @@ void console_screen_off(void) {
     (void)memory_window(WINDOW_SCREEN, (struct range){0, 0}, 0);
 }
 
+/* What is in the caches does not survive a reset. */
+static void history_flush(void) {
+    for (size_t i = 0; i < sizeof(*history) && history != &early; i += 64)
+        cpu_clflush((const char *)history + i);
+    cpu_mfence();
+}
+
+void console_keep(hpa_t place) {
+    struct range at = {place.v, sizeof(*history)};
+    history = memory_window(WINDOW_HISTORY, at, PT_RW);
+    *history = early;
+    history->magic = HISTORY_MAGIC;
+    history_flush();
+}
+
+void console_forget(void) {
+    history->magic = 0;
+    history_flush();
+}
+
 void host_write(const char *text, size_t bytes) {
     enum mode now = mode;
-    history_add(&history, text, bytes);
+    history_add(history, text, bytes);
+    history_flush();
     if (now == MODE_RINGS) {
         console_log(&console, this_cpu.index, text, bytes);
         console_service();
@@ -266,6 +287,7 @@ void console_flush(void) {
         put(TO_UART | TO_SCREEN, (const char *)&byte, 1);
     screen_draw(&screen);
     uart_drain();
+    console_forget();
 }
 
 void console_panic(void) {

@@ -16,6 +16,11 @@ void console_start(uint16_t port);
 void console_screen(const struct boot_info *info);
 void console_screen_off(void);
 
+/* Keep the log at `place`, two pages, where the next boot finds it after a reset; or no longer, as this one
+ * has ended in peace. Boot core, the former before the memory map is in use. */
+void console_keep(hpa_t place);
+void console_forget(void);
+
 /* Route the UART's interrupt to the boot core as NMI; without one, say so and let the preemption timer serve
  * the console if the config allows. Boot core, while booting. */
 void console_route(const struct system_config *config, const struct platform *platform);

@@ -88,6 +88,10 @@ static inline void cpu_wbinvd(void) {
     __asm__ volatile("wbinvd" : : : "memory");
 }
 
+static inline void cpu_clflush(const void *at) {
+    __asm__ volatile("clflush (%0)" : : "r"(at) : "memory");
+}
+
 static inline void cpu_mfence(void) {
     __asm__ volatile("mfence" : : : "memory");
 }

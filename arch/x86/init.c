@@ -17,6 +17,7 @@
 #include "boot/layout.h"
 #include "core/boot_info.h"
 #include "core/config.h"
+#include "core/history.h"
 #include "core/host.h"
 #include "core/log.h"
 #include "core/mtrr.h"
@@ -57,6 +58,7 @@ _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 
 /* Without a guest there is nothing more to do; a reboot would only come here again. */
 _Noreturn static void end(enum when_done how) {
+    console_forget();
     if (how == DONE_POWEROFF)
         system_end(&platform, DONE_POWEROFF);
     system_halt();
@@ -106,6 +108,17 @@ static void init_frames(void) {
         refuse("the memory map cannot be used");
 }
 
+static void keep_log(void) {
+    struct history *last;
+    hpa_t place = history_place(&frames, &last);
+    if (last != NULL)
+        history_tell(last);
+    if (place.v == 0 || frames_reserve(&frames, (struct range){place.v, sizeof(*last)}) != ERR_OK)
+        log_line("no free memory at 64 MiB or above: a reset will lose the log");
+    else
+        console_keep(place);
+}
+
 static void init_memory(void) {
     enum err e = memory_init(&frames, &info, &platform);
     for (unsigned i = 0; i < platform.nr_cpus && e == ERR_OK; i++)
@@ -136,6 +149,7 @@ void boot_main(uint64_t multiboot_info) {
     lapic_init(platform.lapic);
     platform_boot_core_first(&platform, lapic_id());
     init_frames();
+    keep_log();
     init_memory();
     cpu_enter(memory_cpu_cr3(0));
 }

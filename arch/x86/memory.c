@@ -8,13 +8,14 @@
 #include "boot/layout.h"
 #include "core/host.h"
 
-#define VIEW_MAX (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
-#define IMAGE_PD 510 /* of the top gigabytes: the image, then the per-CPU pages */
-#define TOP_SLOT 511
-#define CPUID_1G BIT(26)
-#define ADDRESS  UINT64_C(0x000ffffffffff000)
+#define VIEW_MAX    (MAX_GUEST_REGIONS + MAX_MODULES + 1) /* memory, images and struct of a partition */
+#define IMAGE_PD    510 /* of the top gigabytes: the image, then the per-CPU pages */
+#define TOP_SLOT    511
+#define CPUID_1G    BIT(26)
+#define ADDRESS     UINT64_C(0x000ffffffffff000)
+#define BOOT_CACHED (BIT(63) | 0x83) /* XD, large */
 #define BOOT_UNCACHED                                                                                        \
-    (BIT(63) | 0x93) /* XD, large, PCD without PWT: uncached, but write-combining where the MTRRs say so */
+    (BIT(63) | 0x93) /* and PCD without PWT: uncached, but write-combining where the MTRRs say so */
 #define DEVICE_RW (PT_READ | PT_WRITE | PT_UC)
 
 struct cpu_memory {
@@ -121,7 +122,7 @@ static uint64_t window_virt(unsigned window) {
 void *memory_window(enum memory_window window, struct range physical, unsigned attributes) {
     uint64_t *entry = &boot_pd_image[(window_virt(window) - IMAGE_VIRT) / PAGE_2M];
     for (uint64_t at = align_down(physical.base, PAGE_2M); at < range_end(physical); at += PAGE_2M)
-        *entry++ = at | BOOT_UNCACHED;
+        *entry++ = at | ((attributes & (PT_UC | PT_WC)) != 0 ? BOOT_UNCACHED : BOOT_CACHED);
     cpu_write_cr3(cpu_read_cr3());
     windows[window].physical = physical;
     windows[window].attributes = attributes;

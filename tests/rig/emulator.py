@@ -328,6 +328,19 @@ class Machine:
         with open(self._path("screen.ppm"), "rb") as file:
             return screen.from_ppm(file.read())
 
+    def press_reset(self):
+        """The button of the case: memory stays. Returns a mark."""
+        mark = self.here()
+        if self.emulator == "bochs":
+            self.viewer().press_reset()
+            self.picture()  # it has been seen by now; Bochs stands still while nobody reads what it shows
+            self._viewer.close()
+            self._viewer = None
+        else:
+            self.qmp("set-action", reboot="reset")
+            self.qmp("system_reset")
+        return mark
+
     # ---- its end ----------------------------------------------------------------------------
     def ending(self):
         """'running', 'closed' (by us), 'poweroff', 'reset' (QEMU's; Bochs goes on), 'triple fault' or what the

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/history.h"
+#include "tests/unit/host_stub.h"
 #include "tests/unit/unit.h"
 
 static struct history h;
@@ -47,11 +49,11 @@ static void test_wraps(void **state) {
         sprintf(text, "line %04u\n", i);
         add(text);
     }
-    expect(2, "line 1624;line 1625;");
+    expect(2, "line 1632;line 1633;");
     assert_int_equal(h.head - history_tail(&h, UINT32_MAX), HISTORY_BYTES);
     uint64_t at = history_tail(&h, UINT32_MAX);
     assert_true(history_next(&h, &at, text));
-    assert_string_equal(text, "ne 0813");
+    assert_string_equal(text, "ne 0817");
 }
 
 /* What another one wrote there need not have lines. */
@@ -66,11 +68,117 @@ static void test_no_newline(void **state) {
     assert_int_equal(pieces, (HISTORY_BYTES + LOG_LINE_MAX - 2) / (LOG_LINE_MAX - 1));
 }
 
+/* ---- Over a reset ---------------------------------------------------------------------------- */
+
+#define BASE  MIB(62)
+#define BYTES MIB(8)
+
+static uint8_t *memory;
+static struct frames frames;
+
+static struct history *at(uint64_t place) {
+    return (struct history *)(memory + place - BASE);
+}
+
+/* RAM from 62 to 70 MiB. */
+static int setup_memory(void **state) {
+    const struct memory_range map = {{BASE, BYTES}, MEMORY_RAM};
+
+    setup(state);
+    memory = calloc(1, BYTES);
+    stub_phys_set(BASE, memory, BYTES);
+    assert_int_equal(frames_init(&frames, &map, 1), ERR_OK);
+    stub_log_clear();
+    return 0;
+}
+
+static int teardown_memory(void **state) {
+    (void)state;
+    free(memory);
+    stub_phys_set(0, NULL, 0);
+    return 0;
+}
+
+static void leave(uint64_t place) {
+    for (unsigned i = 0; i < HISTORY_BYTES / 32; i++) /* more than there is room for */
+        add("one of many lines of one and the same length\n");
+    add("last| PANIC of the boot before\n");
+    add("PANIC on core 2: #UD in the hypervisor\n");
+    add("RIP ffffffff80012345\n");
+    h.magic = HISTORY_MAGIC;
+    memcpy(at(place), &h, sizeof(h));
+}
+
+static void test_place(void **state) {
+    struct history *last;
+
+    (void)state;
+    assert_int_equal(history_place(&frames, &last).v, MIB(64));
+    assert_null(last);
+    assert_int_equal(frames_reserve(&frames, (struct range){MIB(64) + PAGE_SIZE, 1}), ERR_OK); /* a module */
+    leave(MIB(64)); /* not free: not even looked at */
+    assert_int_equal(history_place(&frames, &last).v, MIB(66));
+    assert_null(last);
+    assert_int_equal(frames_reserve(&frames, (struct range){MIB(66), MIB(4) - PAGE_SIZE}), ERR_OK);
+    assert_int_equal(history_place(&frames, &last).v, 0);
+}
+
+static void test_told_at_the_next_boot(void **state) {
+    struct history *last;
+    char *told;
+
+    (void)state;
+    leave(MIB(68)); /* where that boot had room */
+    assert_int_equal(history_place(&frames, &last).v, MIB(64));
+    assert_ptr_equal(last, at(MIB(68)));
+    history_tell(last);
+    assert_null(strstr(stub_log, "boot before"));
+    told = strstr(stub_log, "last| PANIC");
+    assert_string_equal(told, "last| PANIC on core 2: #UD in the hypervisor\nlast| RIP ffffffff80012345\n"
+                              "last boot ended: PANIC on core 2: #UD in the hypervisor\n");
+    assert_int_equal(
+        (size_t)(told - stub_log) / strlen("last| one of many lines of one and the same length\n"), 37);
+    history_place(&frames, &last);
+    assert_null(last);
+}
+
+static void test_reset_without_a_panic(void **state) {
+    struct history *last;
+
+    (void)state;
+    add("fine\n");
+    h.magic = HISTORY_MAGIC;
+    memcpy(at(MIB(64)), &h, sizeof(h));
+    history_place(&frames, &last);
+    history_tell(last);
+    assert_string_equal(stub_log, "last| fine\nlast boot ended: no panic, but a reset\n");
+}
+
+/* Of any byte that is not what it was. */
+static void test_damage_is_seen(void **state) {
+    struct history *last;
+
+    (void)state;
+    leave(MIB(64));
+    for (size_t i = 0; i < sizeof(struct history); i++) {
+        memory[MIB(64) - BASE + i] ^= (uint8_t)(1u << i % 8);
+        history_place(&frames, &last);
+        assert_null(last);
+        memory[MIB(64) - BASE + i] ^= (uint8_t)(1u << i % 8);
+    }
+    history_place(&frames, &last);
+    assert_non_null(last);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_lines, setup),
         cmocka_unit_test_setup(test_wraps, setup),
         cmocka_unit_test_setup(test_no_newline, setup),
+        cmocka_unit_test_setup_teardown(test_place, setup_memory, teardown_memory),
+        cmocka_unit_test_setup_teardown(test_told_at_the_next_boot, setup_memory, teardown_memory),
+        cmocka_unit_test_setup_teardown(test_reset_without_a_panic, setup_memory, teardown_memory),
+        cmocka_unit_test_setup_teardown(test_damage_is_seen, setup_memory, teardown_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
