@@ -9,7 +9,7 @@
 #include "core/str.h"
 
 #define MARK   UINT64_C(0x4d61726b00)
-#define SETTLE 400000 /* ticks in which a line of ours leaves the console */
+#define SETTLE 400000 /* ticks */
 
 static const struct bench_row *const tables[] = {bench_cpu,    bench_xapic, bench_io, bench_memory,
                                                  bench_x2apic, bench_ipi}; /* xAPIC mode first */
@@ -79,11 +79,11 @@ static const char *absent(const struct bench_row *row) {
 }
 
 /* ---- What they cost ---- */
-static void settle(void) {
+void bench_settle(void) {
     uint64_t end = rdtsc() + SETTLE;
 
     while (rdtsc() < end)
-        ;
+        bench_relax();
 }
 
 static void measure(const struct bench_row *row, unsigned number) {
@@ -92,7 +92,7 @@ static void measure(const struct bench_row *row, unsigned number) {
     uint64_t exits = 0, ticks, tenths, nothing = row->loop ? empty(turns) : 0;
 
     row->run(2); /* whatever happens only once */
-    settle();
+    bench_settle();
     if (counted)
         exits = guest_exits();
     mark(2 * number);

@@ -48,5 +48,15 @@ static inline void bench_eoi(void) {
     wrmsr(MSR_X2APIC + APIC_EOI, 0);
 }
 
+/* A moment with interrupts on. Wherever we wait it is by this: under a hypervisor that takes interrupts for
+ * itself Bochs lets none through, not even to the hypervisor, while a guest keeps them off. */
+static inline void bench_relax(void) {
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
+/* Until what was begun is done elsewhere: a line of ours has left the console, another CPU has seen a flag.
+ */
+void bench_settle(void);
+
 /* Interrupts on until *flag, or for BENCH_PATIENCE: is it true? Leaves interrupts off. */
 bool bench_wait(const volatile bool *flag);

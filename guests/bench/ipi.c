@@ -2,12 +2,11 @@
 /* IPIs between CPU 0 and CPU 1, by the ICR of the x2APIC. */
 #include "guests/bench/bench.h"
 
-#define SINK  0x50u    /* to CPU 1, which only takes note */
-#define PING  0x51u    /* to CPU 1, which answers */
-#define PONG  0x52u    /* to CPU 0 */
-#define START 10000000 /* ticks for CPU 1 to do what it is asked */
+#define SINK 0x50u /* to CPU 1, which only takes note */
+#define PING 0x51u /* to CPU 1, which answers */
+#define PONG 0x52u /* to CPU 0 */
 
-static volatile bool ready, stop, ponged, halting;
+static volatile bool ready, ponged, halting;
 
 static void send(uint32_t apic_id, uint32_t vector) {
     wrmsr(MSR_X2APIC + APIC_ICR, (uint64_t)apic_id << 32 | ICR_FIXED | vector);
@@ -30,30 +29,22 @@ static void on_pong(const struct guest_frame *frame) {
     bench_eoi();
 }
 
-/* CPU 1's part, spinning or halting, with interrupts on. */
+/* CPU 1's part, spinning or halting, for good. */
 static void other_side(void *arg) {
     (void)arg;
     bench_no_x2apic();
     ready = true;
-    while (!stop)
+    for (;;)
         if (halting)
             __asm__ volatile("sti; hlt; cli" : : : "memory");
         else
-            __asm__ volatile("sti; nop; cli" : : : "memory");
+            bench_relax();
 }
 
 static void begin(bool halted) {
-    ready = stop = false;
     halting = halted;
-    guest_cpu_run(1, other_side, NULL);
-    while (!ready)
-        ;
-}
-
-static void end(void) {
-    stop = true;
     send(1, SINK); /* out of HLT */
-    guest_cpu_wait(1, START);
+    bench_settle();
 }
 
 /* Back to back: what the sender pays. */
@@ -64,9 +55,7 @@ static uint64_t run_send(unsigned turns) {
     ticks = rdtsc();
     for (unsigned turn = 0; turn < turns; turn++)
         send(1, SINK);
-    ticks = rdtsc() - ticks;
-    end();
-    return ticks;
+    return rdtsc() - ticks;
 }
 
 static uint64_t round_trips(unsigned turns, bool halted) {
@@ -81,11 +70,9 @@ static uint64_t round_trips(unsigned turns, bool halted) {
             if (halted)
                 __asm__ volatile("sti; hlt; cli" : : : "memory");
             else
-                __asm__ volatile("sti; nop; cli" : : : "memory");
+                bench_relax();
     }
-    ticks = rdtsc() - ticks;
-    end();
-    return ticks;
+    return rdtsc() - ticks;
 }
 
 static uint64_t run_round(unsigned turns) {
@@ -104,7 +91,11 @@ static const char *no_other(void) {
     guest_on_irq(PONG, on_pong);
     if (no_x2apic != NULL)
         return no_x2apic;
-    return guest_cpu_start(1, GUEST_TRAMPOLINE) ? NULL : "CPU 1 does not start";
+    if (!ready && !guest_cpu_run(1, other_side, NULL))
+        return "CPU 1 does not start";
+    while (!ready)
+        bench_relax();
+    return NULL;
 }
 
 const struct bench_row bench_ipi[] = {
