@@ -65,11 +65,11 @@ static enum err refuse(const char *what, uint64_t value, unsigned level, uint64_
 }
 
 enum err ept_check(const struct vmx_caps *caps, uint64_t ept_pointer, const struct frames_list *own) {
-    uint64_t size;
+    uint64_t size, step;
     if ((ept_pointer & ~ADDRESS) != POINTER_LOW || ept_pointer >> vmx_phys_bits(caps) != 0 ||
         !table_is_own(hpa(ept_pointer & ADDRESS), own))
         return refuse("no pointer to a table of ours, write-back, of 4 levels", ept_pointer, LEVELS + 1, 0);
-    for (uint64_t at = 0; at < SPAN; at += size) {
+    for (uint64_t at = 0; at < SPAN; at += step) {
         uint64_t e = ept_pointer;
         unsigned level = LEVELS + 1;
         do {
@@ -77,8 +77,11 @@ enum err ept_check(const struct vmx_caps *caps, uint64_t ept_pointer, const stru
             size = PAGE_SIZE << 9 * (--level - 1);
             if (table == NULL)
                 return refuse("in a table that is out of reach", e, level, at);
-            e = table[at / size % ENTRIES];
-            const char *wrong = e != 0 ? entry_wrong(caps, own, e, level) : NULL;
+            unsigned i = at / size % ENTRIES;
+            e = table[i];
+            for (step = size; e == 0 && ++i < ENTRIES && table[i] == 0;)
+                step += size;
+            const char *wrong = e != 0 && at % size == 0 ? entry_wrong(caps, own, e, level) : NULL;
             if (wrong != NULL)
                 return refuse(wrong, e, level, at);
         } while (e != 0 && !is_leaf(e, level));

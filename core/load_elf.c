@@ -94,9 +94,11 @@ static bool multiboot_find(const struct loader *l, uint32_t magic, unsigned word
                            uint64_t *at) {
     for (*at = 0; *at + words * 4 <= search; *at += words == 4 ? 8 : 4) {
         uint32_t sum = 0;
+        if (loader_field(l, *at, 4) != magic)
+            continue;
         for (unsigned i = 0; i < words; i++)
             sum += (uint32_t)loader_field(l, *at + i * 4, 4);
-        if (sum == 0 && loader_field(l, *at, 4) == magic)
+        if (sum == 0)
             return true;
     }
     return false;

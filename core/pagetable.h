@@ -58,5 +58,5 @@ must_check enum err pt_map(struct pagetable *pt, uint64_t from, hpa_t to, uint64
 must_check enum err pt_protect(struct pagetable *pt, uint64_t from, uint64_t bytes, unsigned attributes);
 
 /* The page that holds `from`. False: none does, and out->from and out->bytes are the hole's, as far as one
- * entry reaches. */
+ * table reaches. */
 bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out);

@@ -92,8 +92,11 @@ struct partition {
     struct vcpu vcpus[];
 };
 
-/* Scrub the partition's memory and put tables and images into it, afresh each time. Leaves the
- * first vCPU's start state in p->start. On one of the partition's own cores. */
+/* Zero one of `parts` equal parts of the partition's memory. On one of its own cores. */
+must_check enum err partition_scrub(struct partition *p, unsigned part, unsigned parts);
+
+/* Put tables and images into the partition's memory, which was scrubbed. Leaves the first vCPU's start state
+ * in p->start. On one of the partition's own cores. */
 must_check enum err partition_load(struct partition *p);
 
 /* Stop the partition of which this core runs a vCPU. True for the first to say so: its cause

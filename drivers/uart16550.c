@@ -22,7 +22,8 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH, FCR = IIR, DIVISOR_LOW = DAT
 
 static uint16_t uart_port; /* 0 = none */
 static unsigned uart_fifo_bytes = 4096;
-static bool uart_stuck; /* the last wait ran out: do not wait again before it sends */
+static unsigned uart_room; /* that uart_put knows of */
+static bool uart_stuck;    /* the last wait ran out: do not wait again before it sends */
 
 /* Without a port it is always ready, and sends to nowhere: nobody waits for room for ever. */
 static uint8_t uart_read(unsigned reg) {
@@ -59,12 +60,13 @@ bool uart_init(uint16_t port) {
     uart_write(LCR, LCR_8N1);
     uart_write(FCR, FCR_ON);
     uart_write(MCR, MCR_ON);
-    uart_fifo_bytes = (uart_read(IIR) & IIR_FIFO) == IIR_FIFO ? FIFO_BYTES : 1;
+    uart_room = uart_fifo_bytes = (uart_read(IIR) & IIR_FIFO) == IIR_FIFO ? FIFO_BYTES : 1;
     uart_stuck = false;
     return true;
 }
 
 unsigned uart_tx_room(void) {
+    uart_room = 0;
     return (uart_read(LSR) & LSR_TX_EMPTY) != 0 ? uart_fifo_bytes : 0;
 }
 
@@ -73,11 +75,13 @@ void uart_send(uint8_t byte) {
 }
 
 void uart_put(uint8_t byte) {
-    if (uart_stuck && uart_tx_room() == 0)
-        return;
-    uart_stuck = !uart_wait(LSR_TX_EMPTY);
-    if (!uart_stuck)
+    if (uart_room == 0 && (!uart_stuck || uart_tx_room() != 0))
+        uart_room = uart_wait(LSR_TX_EMPTY) ? uart_fifo_bytes : 0;
+    uart_stuck = uart_room == 0;
+    if (!uart_stuck) {
+        uart_room--;
         uart_send(byte);
+    }
 }
 
 void uart_drain(void) {

@@ -183,7 +183,9 @@ static void start_cores(void) {
     hpa_t page;
     if (frames_alloc_low(&frames, &page) != ERR_OK)
         refuse("no page below 640 KiB is free for starting the other cores");
-    cores = smp_start(&platform, page, tsc_khz);
+    smp_init(&platform, page);
+    measure_tsc();
+    cores = smp_start(tsc_khz);
     for (unsigned i = 0; i < platform.nr_cpus; i++)
         if ((cores & BIT(i)) == 0)
             log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
@@ -217,7 +219,6 @@ static void check_config(void) {
 
 /* What only the boot core does, while the others wait. */
 static void boot_system(void) {
-    measure_tsc();
     start_cores();
     if (info.probe) {
         struct machine machine = this_machine();
@@ -250,17 +251,22 @@ static void cpu_features(void) {
     cpu_write_cr3(cpu_read_cr3());
 }
 
-/* This core's part in building: its vCPU, and, by the first core of a partition, its images. */
+/* This core's part in building: its vCPU, a share of its memory; the first core of a partition, its images.
+ */
 static void prepare_vcpu(void) {
     struct vcpu *v = partitions_vcpu(this_cpu.index);
+    enum err e = ERR_OK;
     this_cpu.vcpu = v;
-    if (v == NULL)
-        return;
-    vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc());
-    if (v->index != 0)
-        return;
-    devices_reset(v->partition);
-    if (partition_load(v->partition) != ERR_OK)
+    if (v != NULL) {
+        vcpu_init(v, (uint32_t)tsc_khz, invariant_tsc());
+        e = partition_scrub(v->partition, v->index, v->partition->nr_vcpus);
+    }
+    smp_barrier();
+    if (v != NULL && v->index == 0 && e == ERR_OK) {
+        devices_reset(v->partition);
+        e = partition_load(v->partition);
+    }
+    if (e != ERR_OK)
         __atomic_fetch_add(&failed, 1, __ATOMIC_RELAXED);
 }
 

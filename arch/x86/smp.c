@@ -11,8 +11,10 @@
 #include "core/str.h"
 #include "core/tsc.h"
 
-#define AP_WAIT_MS   500
-#define STOP_WAIT_MS 100
+#define INIT_US      10000
+#define SIPI_US      200
+#define AP_WAIT_US   500000
+#define STOP_WAIT_US 100000
 #define TSC_WAIT_US  10000
 #define TSC_ROUNDS   8
 #define TSC_ASKED    1 /* no TSC is so low by now */
@@ -29,8 +31,10 @@ struct smp_entry smp_entries[MAX_CPUS] __attribute__((section(".bss.sealed")));
 uint32_t smp_entry_count __attribute__((section(".bss.sealed")));
 static uint64_t ticks_per_us __attribute__((section(".bss.sealed")));
 
-static uint64_t arrived;  /* mask of the cores that have come */
-static uint64_t accepted; /* those that were released: all others stay out of everything */
+static hpa_t start_page;            /* below 1 MiB, holds ap_start */
+static uint64_t init_tsc, everyone; /* when INIT was sent; all cores */
+static uint64_t arrived;            /* mask of the cores that have come */
+static uint64_t accepted;           /* those that were released: all others stay out of everything */
 static bool released;
 static uint64_t answers[MAX_CPUS]; /* to the question for the TSC of a core */
 static bool compared;              /* no more questions */
@@ -41,16 +45,12 @@ static uint64_t stopped;           /* mask of those that have seen it */
 
 extern const uint8_t ap_start[], ap_end[]; /* start.S */
 
-static void wait_us(uint64_t us) {
-    uint64_t end = cpu_rdtsc() + us * ticks_per_us;
-    while ((int64_t)(cpu_rdtsc() - end) < 0)
+/* Until all of `mask` is set in *cores, or that long since a TSC value. */
+static uint64_t wait_for_cores(const uint64_t *cores, uint64_t mask, uint64_t since, uint64_t us) {
+    while ((__atomic_load_n(cores, __ATOMIC_ACQUIRE) & mask) != mask &&
+           cpu_rdtsc() - since < us * ticks_per_us)
         cpu_pause();
-}
-
-/* Until all of `mask` is set in *cores, or for that long. */
-static void wait_for_cores(const uint64_t *cores, uint64_t mask, unsigned ms) {
-    for (; ms > 0 && (__atomic_load_n(cores, __ATOMIC_ACQUIRE) & mask) != mask; ms--)
-        wait_us(1000);
+    return __atomic_load_n(cores, __ATOMIC_ACQUIRE);
 }
 
 static void send(uint64_t cores, uint64_t low) {
@@ -86,23 +86,27 @@ static void answer_tsc(void) {
 }
 
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
-uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz) {
-    uint64_t all = ~UINT64_C(0) >> (64 - platform->nr_cpus), others = all & ~UINT64_C(1);
-    uint64_t sipi = ICR_SIPI | ICR_ASSERT | page.v >> 12;
-    ticks_per_us = tsc_khz / 1000 + 1;
+void smp_init(const struct platform *platform, hpa_t page) {
+    start_page = page;
     for (unsigned i = 0; i < platform->nr_cpus; i++)
         smp_entries[i] = (struct smp_entry){platform->apic_ids[i], 0, memory_cpu_cr3(i)};
     smp_entry_count = platform->nr_cpus;
+    everyone = ~UINT64_C(0) >> (64 - platform->nr_cpus);
     memcpy(host_phys(page, PAGE_SIZE), ap_start, (size_t)(ap_end - ap_start));
     __atomic_store_n(&arrived, 1, __ATOMIC_RELEASE);
-    send(others, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
-    wait_us(10000);
-    send(others, sipi);
-    wait_us(200);
-    send(others, sipi);
-    wait_for_cores(&arrived, all, AP_WAIT_MS);
-    uint64_t here = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE);
-    for (unsigned i = 1; i < platform->nr_cpus; i++)
+    send(everyone & ~UINT64_C(1), ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+    init_tsc = cpu_rdtsc();
+}
+
+uint64_t smp_start(uint64_t tsc_khz) {
+    uint64_t here = 1;
+    ticks_per_us = tsc_khz / 1000 + 1;
+    (void)wait_for_cores(&arrived, everyone, init_tsc, INIT_US);
+    for (unsigned try = 0; try < 2 && here != everyone; try++) {
+        send(everyone & ~here, ICR_SIPI | ICR_ASSERT | start_page.v >> 12);
+        here = wait_for_cores(&arrived, everyone, cpu_rdtsc(), try == 0 ? SIPI_US : AP_WAIT_US);
+    }
+    for (unsigned i = 1; i < smp_entry_count; i++)
         if ((here & BIT(i)) != 0)
             compare_tsc(i);
     __atomic_store_n(&compared, true, __ATOMIC_RELEASE);
@@ -146,7 +150,7 @@ void smp_stop_others(void) {
     uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(memory_this_cpu());
     __atomic_store_n(&stopper, memory_this_cpu() + 1, __ATOMIC_RELEASE);
     send(others, ICR_NMI | ICR_ASSERT);
-    wait_for_cores(&stopped, others, STOP_WAIT_MS);
+    (void)wait_for_cores(&stopped, others, cpu_rdtsc(), STOP_WAIT_US);
 }
 
 bool smp_must_stop(void) {

@@ -4,9 +4,11 @@
 
 #include "core/platform.h"
 
-/* Start all other cores at once from `page` (below 1 MiB) and give them time to come. Returns the
- * mask of those that run, bit 0 (the boot core) included. */
-uint64_t smp_start(const struct platform *platform, hpa_t page, uint64_t tsc_khz);
+/* Start all other cores at once from `page` (below 1 MiB): their INIT, which they need 10 ms for, and later,
+ * when the clock's rate is known, all else. Returns the mask of those that have come, bit 0 (the boot core)
+ * included. */
+void smp_init(const struct platform *platform, hpa_t page);
+uint64_t smp_start(uint64_t tsc_khz);
 
 /* Measured by smp_start: ticks by which the TSC of that core is ahead of the boot core's; 0 where no
  * difference can be proven. */

@@ -144,7 +144,7 @@ _Noreturn static void start(struct vcpu *v) {
 static void last_parked(struct partition *p) {
     if (partition_restarts(p)) {
         log_line("%s: restart %u", p->config->name, p->restarts + 1);
-        if (partition_load(p) == ERR_OK) {
+        if (partition_scrub(p, 0, 1) == ERR_OK && partition_load(p) == ERR_OK) {
             devices_reset(p);
             p->parked = 0;
             for (unsigned i = 0; i < p->nr_vcpus; i++)

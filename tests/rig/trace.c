@@ -79,6 +79,11 @@ static void on_instruction(unsigned cpu, const void *instruction) {
         entered = witness_now();
     if (!in_image[cpu])
         return;
+    if (entered != 0) {
+        write_mark(cpu, entry, entered);
+        entered = 0;
+        entry = UINT64_MAX;
+    }
     if ((marked[offset] >> cpu & 1) != 0) {
         marked[offset] &= ~(UINT64_C(1) << cpu);
         write_mark(cpu, offset, witness_now());
@@ -102,7 +107,6 @@ static void on_access(unsigned cpu, uint64_t linear, uint64_t physical, unsigned
 }
 
 static void write_seen(void) {
-    write_mark(0, entry, entered);
     for (const struct seen *s = table; s < table + SLOTS; s++) {
         unsigned long long what = s->what & ~IS_CODE;
         if (s->exit != 0 && (s->what & IS_CODE) != 0)
