@@ -30,7 +30,6 @@ struct framebuffer {
 };
 
 struct boot_info {
-    bool probe;                                    /* the word is on our own command line */
     struct memory_range memory[MAX_MEMORY_RANGES]; /* as given: may overlap, not sorted */
     unsigned nr_memory;
     struct module modules[MAX_MODULES];
@@ -38,6 +37,7 @@ struct boot_info {
     struct framebuffer screen;
     uint8_t rsdp[36]; /* copy; rsdp_bytes is 20 (ACPI 1.0), 36 or 0 (none) */
     unsigned rsdp_bytes;
+    bool probe; /* the word is on our own command line */
 };
 
 /* Read the multiboot2 information at `info` into *out; only mb2.c knows its layout. On an error the reason is
