@@ -56,7 +56,8 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(HEADERS) \
-           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.[ch]))
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.[ch] \
+             tests/bench/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
 .PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts check-rows
@@ -136,6 +137,8 @@ test: ## all there is: check, a short fuzz, the system tests
 	+@$(MAKE) --no-print-directory fuzz-short
 	+@$(MAKE) --no-print-directory system
 
+include tests/bench/bench.mk
+
 # ---- Measurements ----------------------------------------------------------------------------
 # Parts: rows, what each thing costs a guest, here and elsewhere; ours, the same without the peers; linux,
 # Linux's way to /init: its time with and without Mullion, its exits by reason; steady, the same of a Linux
@@ -149,8 +152,8 @@ bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady [B
 
 $(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
 
-bench-rows: | $(TO_BENCH)
-	@$(BENCH_ROWS) --picture native
+bench-rows: $(PEERS) | $(TO_BENCH)
+	@$(BENCH_ROWS) --picture kvm kvm-off native
 
 bench-ours:
 	@$(BENCH_ROWS) recorded

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# What Mullion is measured against. Included by tests/tests.mk.
+
+# ---- KVM: Debian's kernel and modules, a small client made from core/, busybox -----------------------
+PEER := $(BUILD)/bench/peer
+PEERS = $(PEER)/kvm.img $(GUEST)/linux/vmlinuz
+
+PEER_FLAGS   := $(subst -O1,-O2,$(HOST_FLAGS))
+PEER_CLIENT  := $(patsubst %.c,$(PEER)/%.o,$(CORE) $(wildcard tests/bench/kvm/*.c))
+PEER_MODULES := $(patsubst %,$(PEER)/kvm/%.ko,irqbypass kvm kvm-intel)
+
+$(PEER)/%.o: %.c Makefile tests/bench/bench.mk | $(TO_BUILD)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(PEER_FLAGS) -c $< -o $@
+
+$(PEER)/core/acpi_gen.o: $(BUILD)/gen/dsdt_aml.h
+
+$(PEER)/kvm/client: $(PEER_CLIENT)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(PEER_FLAGS) -static -Wl,--gc-sections -o $@ $^ && strip $@
+
+# Stripped of the signature, too: Debian's kernel takes them without, and to check it would take a third of the
+# run.
+$(PEER)/kvm/%.ko: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
+	$(Q)$< $(CACHE) linux-image-cloud-amd64 '*/$*.ko' $@
+	$(Q)strip --strip-debug $@
+
+$(PEER)/kvm.img: guests/linux/initrd.sh $(GUEST)/linux/busybox tests/bench/kvm/init $(PEER)/kvm/client $(PEER_MODULES)
+	@echo "  INITRD $@"
+	$(Q)$(wordlist 1,3,$^) $@ $(foreach file,$(wordlist 4,9,$^),kvm/$(notdir $(file))=$(file))
