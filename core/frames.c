@@ -17,8 +17,7 @@ static const struct range never[] = {
     {0xfec00000, GIB(4) - 0xfec00000},
 };
 
-/* Put r into the list, joined with what it touches, or take it out, whatever of it is there. */
-static enum err list_set(struct frames_list *list, struct range r, bool in) {
+enum err frames_list_set(struct frames_list *list, struct range r, bool in) {
     unsigned first = 0, last, count = 0;
     uint64_t from = r.base, end = range_end(r), to = end;
     struct range put[2];
@@ -44,8 +43,8 @@ static enum err list_set(struct frames_list *list, struct range r, bool in) {
     return ERR_OK;
 }
 
-/* The whole pages of r; `touched`: and those it has a part of. Of an empty range there are none. */
-static struct range pages(struct range r, bool touched) {
+/* Of an empty range there are none. */
+struct range frames_pages(struct range r, bool touched) {
     struct range c = range_clip(r, 0, FRAMES_LIMIT);
     uint64_t base = touched ? align_down(c.base, PAGE_SIZE) : align_up(c.base, PAGE_SIZE);
     uint64_t end = touched ? align_up(range_end(c), PAGE_SIZE) : align_down(range_end(c), PAGE_SIZE);
@@ -57,22 +56,22 @@ enum err frames_init(struct frames *frames, const struct memory_range *map, unsi
     memset(frames, 0, sizeof(*frames));
     for (unsigned i = 0; i < count && e == ERR_OK; i++)
         if (map[i].kind == MEMORY_RAM && range_valid(map[i].range))
-            e = list_set(&frames->free, pages(map[i].range, false), true);
+            e = frames_list_set(&frames->free, frames_pages(map[i].range, false), true);
     for (unsigned i = 0; i < count && e == ERR_OK; i++)
         if (map[i].kind != MEMORY_RAM)
-            e = list_set(&frames->free, pages(map[i].range, true), false);
+            e = frames_list_set(&frames->free, frames_pages(map[i].range, true), false);
     for (unsigned i = 0; i < ARRAY_SIZE(never) && e == ERR_OK; i++)
-        e = list_set(&frames->free, never[i], false);
+        e = frames_list_set(&frames->free, never[i], false);
     return e;
 }
 
 enum err frames_exclude(struct frames *frames, struct range range) {
-    return list_set(&frames->free, pages(range, true), false);
+    return frames_list_set(&frames->free, frames_pages(range, true), false);
 }
 
 enum err frames_reserve(struct frames *frames, struct range range) {
     enum err e = frames_exclude(frames, range);
-    return e == ERR_OK ? list_set(&frames->own, pages(range, true), true) : e;
+    return e == ERR_OK ? frames_list_set(&frames->own, frames_pages(range, true), true) : e;
 }
 
 static enum err refuse(const struct frames *frames, uint64_t bytes, const char *why) {
@@ -148,7 +147,7 @@ enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range
                                                   : PAGE_1G);
         if (left >= PAGE_1G && piece.size < left)
             piece = fit(frames, left, PAGE_2M);
-        if (piece.size == 0 || list_set(&frames->free, piece, false) != ERR_OK)
+        if (piece.size == 0 || frames_list_set(&frames->free, piece, false) != ERR_OK)
             break;
         pieces[(*count)++] = piece;
         left -= piece.size;
@@ -156,7 +155,7 @@ enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range
     if (wanted && left == 0)
         return ERR_OK;
     while (*count > 0)
-        if (list_set(&frames->free, pieces[--*count], true) != ERR_OK)
+        if (frames_list_set(&frames->free, pieces[--*count], true) != ERR_OK)
             return ERR_FULL;
     return refuse(frames, bytes, "too much, or in too many pieces");
 }

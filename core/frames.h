@@ -20,6 +20,12 @@ struct frames {
     bool sealed;            /* from here on every request is refused */
 };
 
+/* The whole pages of r, clipped to FRAMES_LIMIT; `touched`: and those it has a part of. */
+struct range frames_pages(struct range r, bool touched);
+
+/* Put whole pages into a list, joined with what they touch, or take them out, whatever of them is there. */
+must_check enum err frames_list_set(struct frames_list *list, struct range r, bool in);
+
 /* The map may be unsorted and overlap: of a page touched by anything that is not RAM, nothing is used. RAM
  * below 1 MiB is kept for frames_alloc_low alone. */
 must_check enum err frames_init(struct frames *frames, const struct memory_range *map, unsigned count);

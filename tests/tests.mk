@@ -48,6 +48,11 @@ $(BUILD)/confcheck: $(BUILD)/unit/tests/confcheck.o $(BUILD)/unit/core.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^
 
+# The tables a config leads to: system tests have each of their configs proven.
+$(BUILD)/prove: $(BUILD)/unit/tests/prove.o $(UNIT_CORE)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^
+
 .PHONY: confcheck
 confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file CPUS= MEM= MODULES=a,b]
 	@$< $(or $(CONF),$(DEMO_CONF)) $(if $(CPUS),cpus=$(CPUS)) $(if $(MEM),memory=$(MEM)) \
@@ -123,7 +128,7 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
-system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
 

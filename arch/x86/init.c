@@ -6,7 +6,6 @@
 #include "arch/x86/lapic.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
-#include "arch/x86/partition_build.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/probe.h"
 #include "arch/x86/smp.h"
@@ -21,6 +20,7 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/mtrr.h"
+#include "core/partition_build.h"
 #include "core/probe.h"
 #include "core/tsc.h"
 #include "drivers/ioapic.h"
@@ -44,6 +44,7 @@ static struct platform platform __attribute__((section(".bss.sealed")));
 static struct system_config config __attribute__((section(".bss.sealed")));
 static struct mtrrs mtrrs __attribute__((section(".bss.sealed")));
 static struct frames frames __attribute__((section(".bss.sealed")));
+static struct partitions partitions __attribute__((section(".bss.sealed")));
 static uint64_t boot_ticks __attribute__((section(".bss.sealed")));
 static uint64_t tsc_khz __attribute__((section(".bss.sealed")));
 static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
@@ -229,7 +230,7 @@ static void boot_system(void) {
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
     check_config();
-    if (partitions_build(&config, &info, &frames) != ERR_OK)
+    if (partitions_build(&partitions, &config, &info, &vmx_caps, memory_map()) != ERR_OK)
         refuse("the partitions cannot be built");
     vcpu_bitmaps_init();
     system_init(&config, &platform, tsc_khz);
@@ -254,7 +255,7 @@ static void cpu_features(void) {
 /* This core's part in building: its vCPU, a share of its memory; the first core of a partition, its images.
  */
 static void prepare_vcpu(void) {
-    struct vcpu *v = partitions_vcpu(this_cpu.index);
+    struct vcpu *v = partitions.vcpus[this_cpu.index];
     enum err e = ERR_OK;
     this_cpu.vcpu = v;
     if (v != NULL) {

@@ -4,9 +4,7 @@
 #pragma once
 
 #include "core/boot_info.h"
-#include "core/frames.h"
-#include "core/pagetable.h"
-#include "core/platform.h"
+#include "core/host_map.h"
 
 /* Physical address of something in the image, and the frames the image fills. */
 hpa_t memory_image_phys(const void *symbol);
@@ -32,8 +30,8 @@ must_check enum err memory_init(struct frames *frames, const struct boot_info *i
 must_check enum err memory_cpu_build(unsigned cpu, uint32_t apic_id);
 uint64_t memory_cpu_cr3(unsigned cpu);
 
-/* Let that CPU go on seeing `range` after the seal. Boot CPU, before the seal. */
-must_check enum err memory_cpu_keep(unsigned cpu, struct range range, unsigned attributes);
+/* What the tables hold, to be added to. Boot CPU, before the seal. */
+struct host_map *memory_map(void);
 
 /* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it; after which each
  * goes over to its sealed_cr3. */

@@ -29,8 +29,8 @@ static void audit_constants(const struct vcpu *v) {
     unchanged("CR3", cpu_read_cr3(), this_cpu.sealed_cr3);
     unchanged("the host's CR4", vmcs_read(VMCS_HOST_CR4), cpu_read_cr4());
     unchanged("the host's IA32_EFER", vmcs_read(VMCS_HOST_EFER), cpu_rdmsr(IA32_EFER));
-    unchanged("the host's IA32_PAT", vmcs_read(VMCS_HOST_PAT), PAT_RESET);
-    unchanged("IA32_PAT", cpu_rdmsr(IA32_PAT), PAT_RESET);
+    unchanged("the host's IA32_PAT", vmcs_read(VMCS_HOST_PAT), PAT_HOST);
+    unchanged("IA32_PAT", cpu_rdmsr(IA32_PAT), PAT_HOST);
     unchanged("the host's TR base", vmcs_read(VMCS_HOST_TR_BASE), (uintptr_t)&this_cpu.tss);
     unchanged("the host's GDTR base", vmcs_read(VMCS_HOST_GDTR_BASE), (uintptr_t)this_cpu.gdt);
     unchanged("the host's IDTR base", vmcs_read(VMCS_HOST_IDTR_BASE), trap_idt_base());
