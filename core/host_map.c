@@ -28,8 +28,8 @@ static enum err map_list(struct host_map *m, const struct frames_list *list, uns
 }
 
 static enum err list_device(struct host_map *m, uint64_t at, uint64_t bytes) {
-    return at == 0 ? ERR_OK
-                   : frames_list_set(&m->devices, frames_pages((struct range){at, bytes}, true), true);
+    bool here = at != 0 && at < m->layout->image[0].at.base - m->layout->direct; /* an address that can be */
+    return here ? frames_list_set(&m->devices, frames_pages((struct range){at, bytes}, true), true) : ERR_OK;
 }
 
 static enum err list_register(struct host_map *m, struct acpi_address r) {

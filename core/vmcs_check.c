@@ -246,8 +246,8 @@ static uint64_t get(const struct view *v, unsigned field) {
 
 static bool is(const struct view *v, uint64_t condition) {
     unsigned field = condition >> 40 & 0x7fff, shift = condition >> 24 & 63, mask = condition >> 12 & 0xfff;
-    if (condition == 0 || (condition == USABLE && (1u << v->segment) == M_CS))
-        return true; /* no condition; CS counts as usable whatever its bit says */
+    if (condition == USABLE && (1u << v->segment) == M_CS)
+        return true; /* CS counts as usable whatever its bit says */
     field += field == GUEST_RIGHTS ? 2 * v->segment : 0;
     return ((get(v, field) >> shift & mask) == (condition & 0xfff)) != (condition >> 63);
 }
@@ -258,9 +258,10 @@ static bool physical(const struct view *v, uint64_t value, uint64_t low_bits) {
 
 static bool holds(const struct view *v, const struct rule *r, uint64_t value) {
     const uint64_t argument = r->argument, *caps = v->caps->raw, ept = caps[CAP_EPT_VPID];
-    uint64_t selector = get(v, GUEST_SELECTOR + 2 * v->segment), rpl = selector & 3;
-    uint64_t dpl = value >> 5 & 3, cpl = get(v, SS_RIGHTS) >> 5 & 3;
-    uint64_t limit = get(v, GUEST_LIMIT + 2 * v->segment), walk = value >> 3 & 7;
+    bool segment = r->segments != 0; /* only those look at these three; reading takes time */
+    uint64_t selector = segment ? get(v, GUEST_SELECTOR + 2 * v->segment) : 0, rpl = selector & 3;
+    uint64_t dpl = value >> 5 & 3, cpl = segment ? get(v, SS_RIGHTS) >> 5 & 3 : 0;
+    uint64_t limit = segment ? get(v, GUEST_LIMIT + 2 * v->segment) : 0, walk = value >> 3 & 7;
     unsigned unused = 64 - (caps[CAP_CPUID_EXT8_EAX] >> 8 & 0x3f);
     /* clang-format off */
     switch ((enum test)r->test) {
@@ -298,8 +299,8 @@ static bool holds(const struct view *v, const struct rule *r, uint64_t value) {
 }
 
 static bool applies(const struct view *v, const struct rule *r) {
-    bool yes = r->segments == 0 ? v->segment == 0 : (r->segments >> v->segment & 1) != 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(r->conditions); i++)
+    bool yes = r->segments == 0 || (r->segments >> v->segment & 1) != 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(r->conditions) && r->conditions[i] != 0; i++)
         yes = yes && is(v, r->conditions[i]);
     return yes;
 }
@@ -309,7 +310,8 @@ bool vmcs_check(const struct vmx_caps *caps, vmcs_read_fn *read, void *context, 
     for (const struct rule *r = rules; r < rules + ARRAY_SIZE(rules); r++) {
         if (r->name == NULL)
             out->section = r->words;
-        for (v.segment = 0; r->name != NULL && v.segment < ARRAY_SIZE(segment_names); v.segment++) {
+        unsigned segments = r->name == NULL ? 0 : r->segments == 0 ? 1 : ARRAY_SIZE(segment_names);
+        for (v.segment = 0; v.segment < segments; v.segment++) {
             out->field = r->name;
             out->segment = r->segments == 0 ? "" : segment_names[v.segment];
             out->rule = r->words;

@@ -145,7 +145,7 @@ static void test_spoilt_epts(void **state) {
     offence("neither RAM nor granted");
     setup_two(NULL);
     *entry(a, 0xfe000000) |= 6 << 3;
-    offence("attributes 0x10");
+    offence("a: frame 0xfe000000 has attributes");
     setup_two(NULL);
     *entry(a, 0xfe000000) ^= BIT(12);
     offence("neither RAM nor granted");
