@@ -35,8 +35,9 @@ TO_BENCH := $(BUILD)/packages/bench
 CORE := $(sort $(wildcard core/*.c))
 HW   := $(sort $(wildcard arch/x86/*.c drivers/*.c))
 
-# DEBUG=1 links the audit of the VMCS that runs before every VM entry.
-HW   := $(filter-out arch/x86/vmcs_audit_$(if $(DEBUG),off,on).c,$(HW))
+# DEBUG=1 links the audit of the VMCS, which runs before every VM entry.
+AUDIT := arch/x86/vmcs_audit.c
+HW    := $(if $(DEBUG),$(HW),$(filter-out $(AUDIT),$(HW)))
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
 HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
@@ -44,7 +45,8 @@ HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -m
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
             -fno-optimize-sibling-calls -MMD -MP $(WARN)
 HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
-            -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+            -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
+            $(if $(DEBUG),-Xlinker --wrap=vmx_exit -Xlinker --wrap=vcpu_kicked)
 
 HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
 

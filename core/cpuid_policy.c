@@ -86,22 +86,35 @@ static void host_read(const struct builder *b, uint32_t leaf, uint32_t subleaf, 
         b->host(leaf, subleaf, regs);
 }
 
+static bool has_subleaves(uint32_t leaf) {
+    return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
+}
+
+static bool is_row(const struct cpuid_row *row, uint32_t leaf, uint32_t subleaf) {
+    return row->leaf == leaf && ((row->subleaf ^ subleaf) & row->subleaf_mask) == 0;
+}
+
 /* Where that leaf's row is; nr_rows if there is none. */
 static unsigned row_find(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf) {
     unsigned i = 0;
-    while (i < t->nr_rows && (t->rows[i].leaf != leaf || t->rows[i].subleaf != subleaf))
+    while (i < t->nr_rows && !is_row(&t->rows[i], leaf, subleaf))
         i++;
     return i;
 }
 
 /* The row of that leaf, a new one of zeros if there is none yet. */
-static uint32_t *row_get(const struct builder *b, uint32_t leaf, uint32_t subleaf) {
+static struct cpuid_row *row_add(const struct builder *b, uint32_t leaf, uint32_t subleaf) {
     struct cpuid_table *t = b->table;
     unsigned i = row_find(t, leaf, subleaf);
     ASSERT(i < CPUID_MAX_ROWS);
     if (i == t->nr_rows)
-        t->rows[t->nr_rows++] = (struct cpuid_row){.leaf = leaf, .subleaf = subleaf};
-    return t->rows[i].regs;
+        t->rows[t->nr_rows++] = (struct cpuid_row){
+            .leaf = leaf, .subleaf = subleaf, .subleaf_mask = has_subleaves(leaf) ? UINT32_MAX : 0};
+    return &t->rows[i];
+}
+
+static uint32_t *row_get(const struct builder *b, uint32_t leaf, uint32_t subleaf) {
+    return row_add(b, leaf, subleaf)->regs;
 }
 
 static void set(uint32_t row[4], uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx) {
@@ -195,17 +208,28 @@ static uint32_t build_components(const struct builder *b) {
     return xcr0_consistent(allowed);
 }
 
+static void show_cr4(const struct builder *b, uint32_t leaf, uint8_t cr4_bit, uint8_t ecx_bit) {
+    struct cpuid_row *row = row_add(b, leaf, 0);
+    row->cr4_bit = cr4_bit;
+    row->ecx_bit = ecx_bit;
+}
+
 static void build_xsave(const struct builder *b) {
-    uint32_t regs[4], components = 0, features = B3(0, 1, 2); /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1 */
+    uint32_t regs[4], components = 0, features = 0xf; /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1, XSAVES */
     if ((row_get(b, 1, 0)[CPUID_ECX] & B1(26)) != 0) {
         components = build_components(b);
         set(row_get(b, 0xd, 0), components, 0, xsave_bytes(b->table, components, false), 0);
+        row_add(b, 0xd, 0)->size = components != 0 ? CPUID_STANDARD : CPUID_PLAIN;
         host_read(b, 0xd, 1, regs);
-        features |= (b->view->secondary & SECONDARY_XSAVES) != 0 ? B1(3) : 0;
-        row_get(b, 0xd, 1)[CPUID_EAX] = regs[CPUID_EAX] & features;
+        features &= regs[CPUID_EAX] & ((b->view->secondary & SECONDARY_XSAVES) != 0 ? ALL : ~B1(3));
+        row_get(b, 0xd, 1)[CPUID_EAX] = features;
+        row_add(b, 0xd, 1)->size = (features & B2(1, 3)) != 0 ? CPUID_COMPACT : CPUID_PLAIN;
+        show_cr4(b, 1, 18, 27); /* OSXSAVE */
     }
     if ((components & XCR0_PKRU) == 0)
         row_get(b, 7, 0)[CPUID_ECX] &= ~B1(3); /* PKU: nobody could save its state */
+    else
+        show_cr4(b, 7, 22, 4); /* OSPKE */
 }
 
 /* The crystal, which the local APIC timer counts too: what the host says, else what CPUs with 15H
@@ -255,6 +279,15 @@ static void build_fixed(const struct builder *b) {
     memcpy(&row_get(b, CPUID_LEAF_KVM, 0)[CPUID_EBX], "KVMKVMKVM\0\0", 12);
 }
 
+/* Of rows that want the same slot the first has it. */
+static void build_slots(struct cpuid_table *t) {
+    for (unsigned i = 0; i < CPUID_SLOTS; i++)
+        t->slots[i] = &t->rows[0];
+    for (const struct cpuid_row *row = t->rows + t->nr_rows; row-- > t->rows;)
+        if (row->subleaf == 0 && row->size == CPUID_PLAIN)
+            t->slots[cpuid_slot(row->leaf)] = row;
+}
+
 void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host) {
     ASSERT(view->vcpu < view->nr_vcpus && view->nr_vcpus <= MAX_CPUS && view->tsc_khz != 0);
     struct builder b = {out, view, host};
@@ -265,39 +298,32 @@ void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_f
     build_xsave(&b);
     build_frequencies(&b);
     build_fixed(&b);
+    build_slots(out);
 }
 
-static void apply_live(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf,
-                       const struct cpuid_live *live, uint32_t out[4]) {
-    if (leaf == 1) {
-        out[CPUID_ECX] |= (live->cr4 & CR4_OSXSAVE) != 0 ? B1(27) : 0;
-        out[CPUID_EDX] &= live->apic_enabled ? ALL : ~B1(9);
-    } else if (leaf == 7 && subleaf == 0) {
-        out[CPUID_ECX] |= (live->cr4 & CR4_PKE) != 0 ? B1(4) : 0;
-    } else if (leaf == 0xd && subleaf == 0 && out[CPUID_EAX] != 0) {
-        out[CPUID_EBX] = xsave_bytes(t, live->xcr0, false);
-    } else if (leaf == 0xd && subleaf == 1 && (out[CPUID_EAX] & B2(1, 3)) != 0) {
-        out[CPUID_EBX] = xsave_bytes(t, live->xcr0, true); /* IA32_XSS is 0 */
+void cpuid_show_apic(struct cpuid_table *table, bool enabled) {
+    uint32_t *edx = &table->rows[row_find(table, 1, 0)].regs[CPUID_EDX];
+    *edx = enabled ? *edx | B1(9) : *edx & ~B1(9);
+}
+
+void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, uint32_t out[4]) {
+    if (leaf == 0x1f) /* "V2 Extended Topology Enumeration": nothing between cores and package */
+        leaf = 0xb;
+    unsigned i = row_find(table, leaf, subleaf);
+    set(out, 0, 0, 0, 0);
+    if (i < table->nr_rows) {
+        const struct cpuid_row *row = &table->rows[i];
+        set(out, row->regs[CPUID_EAX], row->regs[CPUID_EBX],
+            row->cr4_bit != 0 ? cpuid_ecx(row, cr4) : row->regs[CPUID_ECX], row->regs[CPUID_EDX]);
+        if (row->size != CPUID_PLAIN) /* of the area that XSAVE or XSAVES needs; IA32_XSS is 0 */
+            out[CPUID_EBX] = xsave_bytes(table, xcr0, row->size == CPUID_COMPACT);
+    } else if (leaf == 0xb) { /* "Extended Topology Enumeration": levels that do not exist */
+        set(out, 0, 0, subleaf & 0xff, table->apic_id);
     }
 }
 
-void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
-                  const struct cpuid_live *live, uint32_t out[4]) {
-    if (leaf == 0x1f) /* "V2 Extended Topology Enumeration": nothing between cores and package */
-        leaf = 0xb;
-    bool has_subleaves = leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd;
-    unsigned i = row_find(table, leaf, has_subleaves ? subleaf : 0);
-    set(out, 0, 0, 0, 0);
-    if (i < table->nr_rows)
-        memcpy(out, table->rows[i].regs, 4 * sizeof(*out));
-    else if (leaf == 0xb) /* "Extended Topology Enumeration": levels that do not exist */
-        set(out, 0, 0, subleaf & 0xff, table->apic_id);
-    if (live != NULL)
-        apply_live(table, leaf, subleaf, live, out);
-}
-
 uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg) {
-    uint32_t regs[4];
-    cpuid_lookup(table, leaf, subleaf, NULL, regs);
-    return regs[reg];
+    unsigned i = row_find(table, leaf, subleaf);
+    return i < table->nr_rows ? table->rows[i].regs[reg] : 0;
 }

@@ -28,32 +28,51 @@ struct cpuid_view {
     uint32_t secondary; /* secondary VM-execution controls in force: some enable instructions */
 };
 
+enum cpuid_size { CPUID_PLAIN, CPUID_STANDARD, CPUID_COMPACT }; /* of the area of XSAVE, of XSAVES */
+
+struct cpuid_row {
+    uint32_t leaf, subleaf;
+    uint32_t subleaf_mask; /* 0 where the leaf has no subleaves: ECX does not matter */
+    uint8_t cr4_bit;       /* this bit of CR4, if it is not 0, shows */
+    uint8_t ecx_bit;       /* in this bit of ECX */
+    uint8_t size;          /* enum cpuid_size: what EBX gives */
+    uint32_t regs[4]; /* EAX EBX ECX EDX */
+};
+
+#define CPUID_SLOTS 64
+
 struct cpuid_table { /* what is in no row reads zeros */
-    struct cpuid_row {
-        uint32_t leaf, subleaf;
-        uint32_t regs[4]; /* EAX EBX ECX EDX */
-    } rows[CPUID_MAX_ROWS];
+    struct cpuid_row rows[CPUID_MAX_ROWS];
+    const struct cpuid_row *slots[CPUID_SLOTS]; /* for cpuid_find: first subleaves without a size, by hash */
     unsigned nr_rows;
     uint32_t apic_id;
 };
 
-/* State of the vCPU that some leaves show. Only read for leaves where cpuid_is_live. */
-struct cpuid_live {
-    uint64_t cr4; /* guest view */
-    uint64_t xcr0;
-    bool apic_enabled; /* IA32_APIC_BASE.EN */
-};
-
-static inline bool cpuid_is_live(uint32_t leaf) {
-    return leaf == 1 || leaf == 7 || leaf == 0xd;
-}
-
 /* Boot time only. */
 void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host);
 
-/* `live` may be NULL where cpuid_is_live(leaf) is false. */
-void cpuid_lookup(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf,
-                  const struct cpuid_live *live, uint32_t out[4]);
+/* IA32_APIC_BASE.EN as the guest has it. */
+void cpuid_show_apic(struct cpuid_table *table, bool enabled);
 
-/* One register as compiled, without live bits: for policies that follow what CPUID shows. */
+static inline unsigned cpuid_slot(uint32_t leaf) {
+    return (leaf ^ leaf >> 26) %
+           CPUID_SLOTS; /* basic leaves, ours at 40000000H, extended ones: side by side */
+}
+
+/* The row with the answer, in constant time for the common ones; NULL: cpuid_answer may still have one. */
+static inline const struct cpuid_row *cpuid_find(const struct cpuid_table *table, uint32_t leaf,
+                                                 uint32_t subleaf) {
+    const struct cpuid_row *row = table->slots[cpuid_slot(leaf)];
+    return row->leaf == leaf && (subleaf & row->subleaf_mask) == 0 ? row : NULL;
+}
+
+static inline uint32_t cpuid_ecx(const struct cpuid_row *row, uint64_t cr4) {
+    return row->regs[CPUID_ECX] | (uint32_t)(cr4 >> row->cr4_bit & 1) << row->ecx_bit;
+}
+
+/* The whole answer, given the guest's real CR4 and XCR0. */
+void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, uint32_t out[4]);
+
+/* One register as compiled, without what changes: for policies that follow what CPUID shows. */
 uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);

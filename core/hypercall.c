@@ -38,7 +38,7 @@ uint64_t hypercall(const struct vcpu *v, uint64_t number, uint64_t rbx, uint64_t
     case HYPERCALL_VERSION:
         return 2;
     case HYPERCALL_EXITS:
-        return v->exits_total;
+        return vcpu_exits(v);
     case HYPERCALL_STOP:
         *act = HYPERCALL_TO_STOP;
         return 0;

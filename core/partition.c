@@ -6,6 +6,13 @@
 #include "core/host.h"
 #include "core/str.h"
 
+uint64_t vcpu_exits(const struct vcpu *v) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < VCPU_EXIT_REASONS; i++)
+        sum += v->exits[i];
+    return sum;
+}
+
 static struct load_image image_of(const struct module *m, const char *args) {
     return (struct load_image){m->name, args, host_phys(m->at, m->bytes), m->bytes};
 }

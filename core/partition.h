@@ -50,7 +50,6 @@ struct vcpu {
     struct cpuid_table cpuid;
 
     uint64_t exits[VCPU_EXIT_REASONS];
-    uint64_t exits_total;
     uint64_t denied_msrs, denied_ports, bad_accesses; /* refused or absorbed */
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -91,6 +90,9 @@ struct partition {
     const struct vlapic *lapics[MAX_CPUS]; /* of all vCPUs, for routing */
     struct vcpu vcpus[];
 };
+
+/* All exits of a vCPU. */
+uint64_t vcpu_exits(const struct vcpu *v);
 
 /* Zero one of `parts` equal parts of the partition's memory. On one of its own cores. */
 must_check enum err partition_scrub(struct partition *p, unsigned part, unsigned parts);

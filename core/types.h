@@ -45,6 +45,7 @@ static inline unsigned count_bits(uint64_t v) {
 }
 
 #define must_check        __attribute__((warn_unused_result))
+#define rarely            __attribute__((cold, noinline))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 
 /* The fixed sizes of the static tables. Exceeding one is an error that says so, never a truncation. */

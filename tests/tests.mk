@@ -60,7 +60,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
-SOURCES := $(CORE) $(HW) $(HEADERS) \
+SOURCES := $(CORE) $(HW) $(AUDIT) $(HEADERS) \
            $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.[ch] \
              tests/bench/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
@@ -95,7 +95,7 @@ check-format:
 
 check-cppcheck:
 	@cppcheck --quiet --std=c11 --platform=unix64 --enable=warning,performance,portability \
-	    --inline-suppr --suppress=missingIncludeSystem --suppress=comparePointers --error-exitcode=1 -I. $(CORE) $(HW)
+	    --inline-suppr --suppress=missingIncludeSystem --suppress=comparePointers --error-exitcode=1 -I. $(CORE) $(HW) $(AUDIT)
 	@echo "cppcheck: nothing found"
 
 check-scripts:

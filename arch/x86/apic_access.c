@@ -40,7 +40,7 @@ enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value) 
     enum vlapic_verdict verdict = vlapic_write_base(&v->lapic, value);
     if (verdict == VLAPIC_RESET)
         lapic_reset();
-    vcpu_choose_msr_bitmap(v);
+    vcpu_mode_changed(v);
     return verdict == VLAPIC_GP ? MSR_GP : MSR_DONE;
 }
 

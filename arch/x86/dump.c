@@ -31,9 +31,9 @@ bool dump_broken_rule(char text[LOG_LINE_MAX]) {
     return true;
 }
 
-static void dump_qualification(const struct exit_info *info) {
-    uint64_t q = info->qualification;
-    switch (info->reason) {
+static void dump_qualification(uint32_t reason) {
+    uint64_t q = vmcs_read(VMCS_QUALIFICATION);
+    switch (reason) {
     case REASON_EPT:
         log_line("  %s%s%s of guest-physical 0x%lx, linear 0x%lx%s", (q & 1) != 0 ? "read " : "",
                  (q & 2) != 0 ? "write " : "", (q & 4) != 0 ? "fetch " : "", vmcs_read(VMCS_GUEST_PHYSICAL),
@@ -88,24 +88,25 @@ static void dump_code(const struct vcpu *v) {
     log_line("  code at RIP:%s", count == 0 ? " cannot be read" : line);
 }
 
-void dump_guest(const struct vcpu *v, const struct guest_regs *regs, const struct exit_info *info) {
+void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_cause cause, const char *why) {
+    uint32_t reason = (uint16_t)vmcs_read(VMCS_EXIT_REASON);
     const char *name = v->partition->config->name;
     char text[LOG_LINE_MAX];
-    if (info->cause != STOP_CRASHED) {
+    if (cause != STOP_CRASHED) {
         log_line("%s: vCPU %u %s", name, v->index,
-                 info->cause == STOP_RESET ? "resets the partition" : "stops the partition");
+                 cause == STOP_RESET ? "resets the partition" : "stops the partition");
         return;
     }
     log_line("%s: vCPU %u on core %u: %s", name, v->index, v->cpu,
-             info->why != NULL ? info->why : "an exit that must not happen");
-    log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", info->reason,
-             exit_reason_name(info->reason), vmcs_read(VMCS_IDT_VECTORING),
-             vmcs_read(VMCS_GUEST_INTERRUPTIBILITY), vmcs_read(VMCS_GUEST_ACTIVITY));
-    if (info->reason == REASON_ENTRY_STATE) {
+             why != NULL ? why : "an exit that must not happen");
+    log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", reason,
+             exit_reason_name(reason), vmcs_read(VMCS_IDT_VECTORING), vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
+             vmcs_read(VMCS_GUEST_ACTIVITY));
+    if (reason == REASON_ENTRY_STATE) {
         dump_broken_rule(text);
         log_line("  %s", text);
     }
-    dump_qualification(info);
+    dump_qualification(reason);
     dump_registers(regs);
     dump_segments();
     dump_code(v);

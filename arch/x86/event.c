@@ -6,42 +6,19 @@
 #include "arch/x86/guest.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_exit.h"
 #include "core/event.h"
 #include "core/log.h"
 #include "core/vmx_ctl.h"
 
-#define BLOCKING_STI_MOVSS     3u
 #define BLOCKING_NMI           8u
-#define RFLAGS_TF              BIT(8)
 #define RFLAGS_RF              BIT(16)
-#define PENDING_BS             BIT(14)
-#define DEBUGCTL_BTF           BIT(1)
 #define NOTIFY_CONTEXT_INVALID BIT(0)
 
 #define DR6_FIXED              UINT64_C(0xffff0ff0) /* bits that read 1 */
 #define DR6_BREAKPOINTS        UINT64_C(0xf)
 #define DR6_BD_BS              UINT64_C(0x6000)
 #define DR7_GD                 BIT(13)
-
-/* Of STI or MOV SS. */
-static void end_shadow(void) {
-    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-    if ((blocking & BLOCKING_STI_MOVSS) != 0)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
-}
-
-void event_advance(uint32_t length) {
-    uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS), rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
-    /* Only outside 64-bit mode can the 4 GiB border be crossed, and there RIP wraps. */
-    if (((rip ^ next) >> 32) != 0 && !guest_cs_long())
-        next = (uint32_t)next;
-    vmcs_write(VMCS_GUEST_RIP, next);
-    end_shadow();
-    if ((rflags & RFLAGS_RF) != 0 && length != 0) /* between iterations it stays: no breakpoint hits again */
-        vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-    if ((rflags & RFLAGS_TF) != 0 && (vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0)
-        vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
-}
 
 void event_inject(uint8_t vector, bool has_error, uint32_t error) {
     uint32_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
@@ -95,33 +72,35 @@ static void hold(struct vcpu *v, uint32_t event) {
     }
 }
 
-enum verdict event_settle(struct vcpu *v, struct exit_info *info, enum verdict verdict) {
+/* After an exit that may have come in the middle of delivering an event: with KIND_RESUME that event is
+ * delivered again, with KIND_INJECT it is merged with that. Returns the verdict that is left. */
+static struct verdict settle(struct vcpu *v, struct verdict verdict) {
     uint32_t first = vmcs_read(VMCS_IDT_VECTORING);
-    if (verdict == VERDICT_RESUME && (first & EVENT_VALID) != 0)
+    if (verdict.kind == KIND_RESUME && (first & EVENT_VALID) != 0)
         redeliver(first);
-    if (verdict != VERDICT_INJECT)
+    if (verdict.kind != KIND_INJECT)
         return verdict;
-    switch (event_meet(first, info->vector)) {
+    switch (event_meet(first, verdict.vector)) {
     case EVENT_SECOND:
         break;
     case EVENT_SECOND_THEN_HELD:
         hold(v, first);
         break;
     case EVENT_DOUBLE_FAULT:
-        return exit_inject_fault(info, VECTOR_DF, 0);
+        return exit_inject_fault(VECTOR_DF, 0);
     case EVENT_TRIPLE_FAULT:
-        return exit_stop(info, STOP_CRASHED, "triple fault");
+        return exit_stop(STOP_CRASHED, "triple fault");
     }
-    return VERDICT_INJECT;
+    return verdict;
 }
 
-enum verdict exit_interrupt_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_interrupt_window(struct vcpu *v, struct guest_regs *regs) {
     event_exit_when(PRIMARY_INTERRUPT_WINDOW, false);
     vmcs_write(VMCS_ENTRY_INTERRUPT, EVENT_VALID | EVENT_INTERRUPT | v->held_interrupt);
     return VERDICT_RESUME;
 }
 
-enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs) {
     event_exit_when(PRIMARY_NMI_WINDOW, false);
     if ((__atomic_fetch_and(&v->pending, ~VCPU_PENDING_NMI, __ATOMIC_ACQ_REL) & VCPU_PENDING_NMI) != 0)
         vmcs_write(VMCS_ENTRY_INTERRUPT, EVENT_VALID | EVENT_NMI | VECTOR_NMI);
@@ -129,7 +108,7 @@ enum verdict exit_nmi_window(struct vcpu *v, struct guest_regs *regs, struct exi
 }
 
 /* Single-stepping, asked for by HYPERCALL_TRACE. */
-enum verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs) {
     log_line("%s: vCPU %u at 0x%lx", v->partition->config->name, v->index, vmcs_read(VMCS_GUEST_RIP));
     if (v->trace_left <= 1)
         event_exit_when(PRIMARY_MTF, false);
@@ -140,30 +119,35 @@ enum verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs, struct e
 /* A #DB that exits has not touched DR6, DR7 yet: do what its delivery would have done. It also ends a shadow
  * and HYPERCALL_WAIT: where TF meets those, entry insists on a pending step, which the exit has taken away
  * ("Checks on Guest Non-Register State"). */
-static enum verdict reinject_debug(struct exit_info *info, uint32_t event) {
-    info->vector = VECTOR_DB;
-    end_shadow();
+static struct verdict reinject_debug(uint32_t event) {
+    event_end_shadow();
     vmcs_write(VMCS_GUEST_ACTIVITY, 0);
     if ((event & EVENT_TYPE) == EVENT_PRIV_EXC) { /* INT1: its #DB returns behind it and sets nothing */
         vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_LENGTH));
-        return VERDICT_INJECT;
+        return exit_inject(VECTOR_DB);
     }
-    uint64_t cause = info->qualification & (DR6_BREAKPOINTS | DR6_BD_BS);
+    uint64_t cause = vmcs_read(VMCS_QUALIFICATION) & (DR6_BREAKPOINTS | DR6_BD_BS);
     cpu_write_db6((cpu_read_db6() & ~DR6_BREAKPOINTS) | cause | DR6_FIXED);
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
-    return VERDICT_INJECT;
+    return exit_inject(VECTOR_DB);
 }
 
 /* The guest has kept events away for too long, with no exit in between, and has been interrupted. */
-enum verdict exit_notify(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    if ((info->qualification & NOTIFY_CONTEXT_INVALID) != 0)
-        return exit_stop(info, STOP_CRASHED, "endless instruction, the state of which is lost");
-    if ((info->qualification & EVENT_NMI_UNBLOCKED) != 0)
+struct verdict exit_notify(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
+    if ((qualification & NOTIFY_CONTEXT_INVALID) != 0)
+        return exit_stop(STOP_CRASHED, "endless instruction, the state of which is lost");
+    if ((qualification & EVENT_NMI_UNBLOCKED) != 0)
         iret_again();
-    return VERDICT_RESUME;
+    return settle(v, VERDICT_RESUME);
 }
 
-enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+/* The exit counter shows them. */
+struct verdict exit_bus_lock(struct vcpu *v, struct guest_regs *regs) {
+    return settle(v, VERDICT_RESUME);
+}
+
+static struct verdict take_exception(void) {
     uint32_t event = vmcs_read(VMCS_EXIT_INTERRUPT);
     if ((event & EVENT_TYPE) == EVENT_NMI) {
         cpu_int_nmi();
@@ -173,10 +157,14 @@ enum verdict exit_exception(struct vcpu *v, struct guest_regs *regs, struct exit
         iret_again();
     switch (event & EVENT_VECTOR) {
     case VECTOR_DB:
-        return reinject_debug(info, event);
+        return reinject_debug(event);
     case VECTOR_AC:
-        return exit_inject_fault(info, VECTOR_AC, 0); /* its error code is always 0 */
+        return exit_inject_fault(VECTOR_AC, 0); /* its error code is always 0 */
     default:
-        return exit_stop(info, STOP_CRASHED, "machine check");
+        return exit_stop(STOP_CRASHED, "machine check");
     }
+}
+
+struct verdict exit_exception(struct vcpu *v, struct guest_regs *regs) {
+    return settle(v, take_exception());
 }

@@ -20,19 +20,26 @@ static uint64_t cr4_view(const struct vcpu *v) {
     return cr_view(vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_CR4_SHADOW), v->cr.cr4_mask);
 }
 
-enum verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    uint32_t leaf = (uint32_t)regs->rax, out[4];
-    struct cpuid_live live = {0};
-    if (cpuid_is_live(leaf)) {
-        live.cr4 = cr4_view(v);
-        live.xcr0 = (live.cr4 & CR4_OSXSAVE) != 0 ? cpu_xgetbv(0) : 1;
-        live.apic_enabled = v->lapic.mode != VLAPIC_DISABLED;
-    }
-    cpuid_lookup(&v->cpuid, leaf, (uint32_t)regs->rcx, &live, out);
+rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_regs *regs) {
+    uint64_t cr4 = vmcs_read(VMCS_GUEST_CR4);
+    uint32_t out[4];
+    cpuid_answer(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx, cr4,
+                 (cr4 & CR4_OSXSAVE) != 0 ? cpu_xgetbv(0) : 1, out);
     regs->rax = out[CPUID_EAX];
     regs->rbx = out[CPUID_EBX];
     regs->rcx = out[CPUID_ECX];
     regs->rdx = out[CPUID_EDX];
+    return VERDICT_NEXT;
+}
+
+struct verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs) {
+    const struct cpuid_row *row = cpuid_find(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx);
+    if (row == NULL)
+        return answer_cpuid(v, regs);
+    regs->rax = row->regs[CPUID_EAX];
+    regs->rbx = row->regs[CPUID_EBX];
+    regs->rcx = row->cr4_bit != 0 ? cpuid_ecx(row, vmcs_read(VMCS_GUEST_CR4)) : row->regs[CPUID_ECX];
+    regs->rdx = row->regs[CPUID_EDX];
     return VERDICT_NEXT;
 }
 
@@ -56,11 +63,11 @@ static enum msr_verdict read_msr(struct vcpu *v, uint32_t index, uint64_t *value
     return MSR_DONE;
 }
 
-enum verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs) {
     uint64_t value;
     if (read_msr(v, (uint32_t)regs->rcx, &value) != MSR_DONE) {
         v->denied_msrs++;
-        return exit_inject_gp(info);
+        return exit_inject_gp();
     }
     regs->rax = (uint32_t)value;
     regs->rdx = value >> 32;
@@ -80,7 +87,7 @@ static void move_tsc(struct vcpu *v, uint64_t adjust) {
     uint64_t deadline = v->msrs.tsc_adjust == 0 ? real : v->msrs.deadline;
     v->msrs.tsc_adjust = adjust;
     vmcs_write(VMCS_TSC_OFFSET, adjust);
-    vcpu_choose_msr_bitmap(v);
+    vcpu_mode_changed(v);
     if (real > cpu_rdtsc())
         set_deadline(v, deadline);
 }
@@ -104,11 +111,11 @@ static enum msr_verdict write_msr(struct vcpu *v, uint32_t index, uint64_t value
     return MSR_DONE;
 }
 
-enum verdict exit_wrmsr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_wrmsr(struct vcpu *v, struct guest_regs *regs) {
     if (write_msr(v, (uint32_t)regs->rcx, regs->rdx << 32 | (uint32_t)regs->rax) == MSR_DONE)
         return VERDICT_NEXT;
     v->denied_msrs++;
-    return exit_inject_gp(info);
+    return exit_inject_gp();
 }
 
 /* "PDPTE Registers": loaded when PAE paging is in use after the write. */
@@ -124,11 +131,11 @@ static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
 
 /* MOV to CR0 or CR4 that changes a bit of ours. Nothing else exits: what the masks own is read from
  * the shadow, CLTS and LMSW reach only the guest's own bits. */
-enum verdict exit_cr(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    unsigned cr = info->qualification & 0xf, type = info->qualification >> 4 & 3;
-    unsigned source = info->qualification >> 8 & 0xf;
+struct verdict exit_cr(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
+    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, source = qualification >> 8 & 0xf;
     if (type != CR_TYPE_WRITE || (cr != 0 && cr != 4))
-        return exit_stop(info, STOP_CRASHED, "a control-register access that must not exit");
+        return exit_stop(STOP_CRASHED, "a control-register access that must not exit");
 
     struct cr_state now = {
         .cr0 = cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask),
@@ -144,7 +151,7 @@ enum verdict exit_cr(struct vcpu *v, struct guest_regs *regs, struct exit_info *
     struct cr_change change = {0};
     enum cr_verdict verdict = (cr == 0 ? cr0_write : cr4_write)(&v->cr, &now, value, &change);
     if (verdict != CR_OK || (change.load_pdptes && !load_pdptes(v, now.cr3)))
-        return exit_inject_gp(info);
+        return exit_inject_gp();
 
     vmcs_write(cr == 0 ? VMCS_GUEST_CR0 : VMCS_GUEST_CR4, change.real);
     vmcs_write(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW, change.shadow);
@@ -156,10 +163,10 @@ enum verdict exit_cr(struct vcpu *v, struct guest_regs *regs, struct exit_info *
     return VERDICT_NEXT;
 }
 
-enum verdict exit_xsetbv(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_xsetbv(struct vcpu *v, struct guest_regs *regs) {
     uint64_t value = regs->rdx << 32 | (uint32_t)regs->rax;
     if (xcr0_write(&v->cr, (uint32_t)regs->rcx, value) != CR_OK)
-        return exit_inject_gp(info);
+        return exit_inject_gp();
     cpu_xsetbv(0, value);
     return VERDICT_NEXT;
 }
@@ -167,6 +174,6 @@ enum verdict exit_xsetbv(struct vcpu *v, struct guest_regs *regs, struct exit_in
 /* INVD and WBINVD. Either would empty the cache the cores share, the neighbours' lines with it;
  * without a device that reads memory behind the caches' back neither has an effect a guest could
  * miss, so both do nothing. */
-enum verdict exit_cache(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_cache(struct vcpu *v, struct guest_regs *regs) {
     return VERDICT_NEXT;
 }

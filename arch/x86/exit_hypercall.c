@@ -9,6 +9,7 @@
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
+#include "arch/x86/vmx_exit.h"
 #include "core/hypercall.h"
 
 #define ACTIVITY_HLT 1u
@@ -42,23 +43,24 @@ static uint64_t trace(struct vcpu *v, uint64_t instructions) {
     return 0;
 }
 
-enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
     enum hypercall_act act;
     if (guest_cpl() != 0)
-        return exit_inject_ud(info);
+        return exit_inject(VECTOR_UD);
     regs->rax = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);
     switch (act) {
     case HYPERCALL_DONE:
         break;
     case HYPERCALL_TO_STOP:
-        return exit_stop(info, STOP_ASKED, NULL);
+        return exit_stop(STOP_ASKED, NULL);
     case HYPERCALL_TO_RESTART:
-        return exit_stop(info, STOP_RESET, NULL);
+        return exit_stop(STOP_RESET, NULL);
     case HYPERCALL_TO_WRITE:
         regs->rax = devices_console_write(v, regs->rbx, (unsigned)regs->rcx);
         break;
     case HYPERCALL_TO_WAIT:
-        regs->rax = wait_until(v, regs->rbx - v->msrs.tsc_adjust, info->length); /* its TSC, in ours */
+        regs->rax =
+            wait_until(v, regs->rbx - v->msrs.tsc_adjust, vmcs_read(VMCS_EXIT_LENGTH)); /* its TSC, in ours */
         break;
     case HYPERCALL_TO_TRACE:
         regs->rax = trace(v, regs->rbx);
@@ -67,7 +69,7 @@ enum verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs, struct exit_in
     return VERDICT_NEXT;
 }
 
-enum verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs) {
     vcpu_end_wait(v);
     set_timer(console_poll_ticks());
     console_service();

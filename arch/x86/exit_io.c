@@ -30,40 +30,41 @@ void port_write(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value) {
         devices_write(v, trap_map_in(v->partition->config, port), port, value >> (8 * i) & 0xff);
 }
 
-static enum verdict string_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *info,
-                              uint16_t port) {
+static struct verdict string_io(struct vcpu *v, struct guest_regs *regs, uint64_t qualification,
+                                uint16_t port) {
     uint32_t how = vmcs_read(VMCS_EXIT_INSTRUCTION);
     struct insn insn = {
-        .op = (info->qualification & QUAL_IN) != 0 ? INSN_INS : INSN_OUTS,
-        .mem_bytes = (info->qualification & QUAL_SIZE) + 1,
+        .op = (qualification & QUAL_IN) != 0 ? INSN_INS : INSN_OUTS,
+        .mem_bytes = (qualification & QUAL_SIZE) + 1,
         .address_bytes = (uint8_t)(2u << (how >> ADDRESS_SHIFT & 3)),
         .segment = (enum insn_segment)(how >> SEGMENT_SHIFT & 7),
-        .repeat = (info->qualification & QUAL_REP) != 0,
+        .repeat = (qualification & QUAL_REP) != 0,
     };
-    return exit_string(v, regs, info, &insn, port);
+    return exit_string(v, regs, &insn, (uint8_t)vmcs_read(VMCS_EXIT_LENGTH), port);
 }
 
-enum verdict exit_io(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
+struct verdict exit_io(struct vcpu *v, struct guest_regs *regs) {
     const struct partition_config *config = v->partition->config;
-    uint16_t port = (uint16_t)(info->qualification >> PORT_SHIFT);
-    unsigned bytes = (info->qualification & QUAL_SIZE) + 1;
-    bool in = (info->qualification & QUAL_IN) != 0, string = (info->qualification & QUAL_STRING) != 0;
+    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
+    uint16_t port = (uint16_t)(qualification >> PORT_SHIFT);
+    unsigned bytes = (qualification & QUAL_SIZE) + 1;
+    bool in = (qualification & QUAL_IN) != 0, string = (qualification & QUAL_STRING) != 0;
     uint32_t value = (uint32_t)insn_cut(regs->rax, bytes);
     switch (in || string ? trap_map_in(config, port) : trap_map_out(config, port, value)) {
     case TRAP_POWER_OFF:
-        return exit_stop(info, STOP_ASKED, NULL);
+        return exit_stop(STOP_ASKED, NULL);
     case TRAP_RESET:
-        return exit_stop(info, STOP_RESET, NULL);
+        return exit_stop(STOP_RESET, NULL);
     case TRAP_NONE:
         if (config->bad_access == BAD_ACCESS_STOP)
-            return exit_stop(info, STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
+            return exit_stop(STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
         v->denied_ports++;
         break;
     default:
         break;
     }
     if (string)
-        return string_io(v, regs, info, port);
+        return string_io(v, regs, qualification, port);
     if (in)
         regs->rax = insn_merge(regs->rax, port_read(v, port, bytes), bytes);
     else

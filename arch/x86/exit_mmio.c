@@ -15,14 +15,13 @@
 #define REGISTER_RSP     4
 
 /* Everything but a string move: its operand is looked up, unless it stays on its page. */
-static enum verdict execute(struct vcpu *v, struct guest_regs *regs, struct exit_info *info,
-                            const struct insn *i) {
+static struct verdict execute(struct vcpu *v, struct guest_regs *regs, const struct insn *i) {
     regs->rsp = vmcs_read(VMCS_GUEST_RSP);
     uint64_t linear = operand_segment_base(i->segment) + insn_offset(i, regs->gpr, vmcs_read(VMCS_GUEST_RIP));
     struct operand memory;
-    enum verdict verdict = operand_passed(v, info, gpa(vmcs_read(VMCS_GUEST_PHYSICAL)), linear, i->mem_bytes,
-                                          i->writes_mem, &memory);
-    if (verdict != VERDICT_NEXT)
+    struct verdict verdict =
+        operand_passed(v, gpa(vmcs_read(VMCS_GUEST_PHYSICAL)), linear, i->mem_bytes, i->writes_mem, &memory);
+    if (verdict.kind != KIND_NEXT)
         return verdict;
     struct insn_result r;
 
@@ -36,23 +35,22 @@ static enum verdict execute(struct vcpu *v, struct guest_regs *regs, struct exit
     }
     if (r.flags_mask != 0)
         vmcs_write(VMCS_GUEST_RFLAGS, (vmcs_read(VMCS_GUEST_RFLAGS) & ~r.flags_mask) | r.flags);
-    return VERDICT_NEXT;
+    return exit_emulated(i->length);
 }
 
-enum verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs, struct exit_info *info) {
-    uint64_t access = QUAL_LINEAR | QUAL_TRANSLATION;
+struct verdict exit_ept_violation(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t access = QUAL_LINEAR | QUAL_TRANSLATION, qualification = vmcs_read(VMCS_QUALIFICATION);
     uint8_t bytes[INSN_MAX_BYTES];
     struct insn insn;
-    if ((info->qualification & QUAL_FETCH) != 0)
-        return exit_stop(info, STOP_CRASHED, "instruction fetch from where nothing is");
-    if ((info->qualification & access) != access)
-        return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
+    if ((qualification & QUAL_FETCH) != 0)
+        return exit_stop(STOP_CRASHED, "instruction fetch from where nothing is");
+    if ((qualification & access) != access)
+        return exit_stop(STOP_CRASHED, "page tables where nothing is");
     if ((vmcs_read(VMCS_IDT_VECTORING) & VECTORING_VALID) != 0)
-        return exit_stop(info, STOP_CRASHED, "event delivery through memory that is not there");
+        return exit_stop(STOP_CRASHED, "event delivery through memory that is not there");
     if (insn_decode(bytes, (unsigned)guest_fetch(v, bytes, sizeof(bytes)), guest_insn_mode(), &insn) !=
         ERR_OK)
-        return exit_stop(info, STOP_CRASHED,
+        return exit_stop(STOP_CRASHED,
                          "an access to where nothing is by an instruction that is not emulated");
-    info->length = insn.length;
-    return insn.op >= INSN_MOVS ? exit_string(v, regs, info, &insn, 0) : execute(v, regs, info, &insn);
+    return insn.op >= INSN_MOVS ? exit_string(v, regs, &insn, insn.length, 0) : execute(v, regs, &insn);
 }

@@ -13,22 +13,22 @@ static void add_to(uint64_t *reg, uint64_t delta, unsigned address_bytes) {
 
 /* INS and OUTS exit before their memory operand is looked at ("Relative Priority of Faults and VM Exits"),
  * so both operands are, before anything is moved: a port must not be read for nothing. */
-enum verdict exit_string(struct vcpu *v, struct guest_regs *regs, struct exit_info *info,
-                         const struct insn *i, uint16_t port) {
+struct verdict exit_string(struct vcpu *v, struct guest_regs *regs, const struct insn *i, uint8_t length,
+                           uint16_t port) {
     unsigned bytes = i->mem_bytes, address = i->address_bytes;
     uint64_t step = (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_DF) != 0 ? 0 - (uint64_t)bytes : bytes;
     bool loads = i->op == INSN_MOVS || i->op == INSN_LODS || i->op == INSN_OUTS;
     bool stores = i->op == INSN_MOVS || i->op == INSN_STOS || i->op == INSN_INS;
-    enum verdict verdict = VERDICT_NEXT;
+    struct verdict verdict = VERDICT_NEXT;
     uint64_t value = regs->rax;
     struct operand from, to;
     if (i->repeat && insn_cut(regs->rcx, address) == 0)
-        return VERDICT_NEXT;
+        return exit_emulated(length);
     if (loads)
-        verdict = operand_find(v, info, i->segment, insn_cut(regs->rsi, address), bytes, false, &from);
-    if (stores && verdict == VERDICT_NEXT)
-        verdict = operand_find(v, info, INSN_ES, insn_cut(regs->rdi, address), bytes, true, &to);
-    if (verdict != VERDICT_NEXT)
+        verdict = operand_find(v, i->segment, insn_cut(regs->rsi, address), bytes, false, &from);
+    if (stores && verdict.kind == KIND_NEXT)
+        verdict = operand_find(v, INSN_ES, insn_cut(regs->rdi, address), bytes, true, &to);
+    if (verdict.kind != KIND_NEXT)
         return verdict;
     if (loads) {
         value = operand_read(v, &from);
@@ -47,7 +47,7 @@ enum verdict exit_string(struct vcpu *v, struct guest_regs *regs, struct exit_in
     if (i->repeat) {
         add_to(&regs->rcx, UINT64_MAX, address);
         if (insn_cut(regs->rcx, address) != 0)
-            info->length = 0;
+            length = 0;
     }
-    return VERDICT_NEXT;
+    return exit_emulated(length);
 }

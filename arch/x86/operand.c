@@ -39,8 +39,8 @@ static bool segment_allows(enum insn_segment s, uint64_t offset, unsigned bytes,
     return last <= limit;
 }
 
-static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uint64_t linear, unsigned bytes,
-                               bool write, struct operand *out) {
+static struct verdict find_pages(const struct vcpu *v, uint64_t linear, unsigned bytes, bool write,
+                                 struct operand *out) {
     unsigned access = (write ? WALK_WRITE : 0) | (guest_cpl() == 3 ? WALK_USER : 0);
     struct guest_paging paging;
     guest_read_paging(&paging);
@@ -56,46 +56,45 @@ static enum verdict find_pages(const struct vcpu *v, struct exit_info *info, uin
             break;
         case ERR_NOT_FOUND:
             cpu_write_cr2(at);
-            return exit_inject_fault(info, VECTOR_PF, walk.fault_code);
+            return exit_inject_fault(VECTOR_PF, walk.fault_code);
         case ERR_MALFORMED:
-            return exit_inject_gp(info); /* not canonical */
+            return exit_inject_gp(); /* not canonical */
         default:
-            return exit_stop(info, STOP_CRASHED, "page tables where nothing is");
+            return exit_stop(STOP_CRASHED, "page tables where nothing is");
         }
     }
     return VERDICT_NEXT;
 }
 
-static enum verdict check_policy(const struct vcpu *v, struct exit_info *info, const struct operand *o,
-                                 bool write) {
+static struct verdict check_policy(const struct vcpu *v, const struct operand *o, bool write) {
     for (unsigned i = 0; i < o->pieces && v->partition->config->bad_access == BAD_ACCESS_STOP; i++)
         if (guest_map_ptr(&v->partition->map, o->piece[i].at, o->piece[i].bytes) == NULL &&
             trap_map_memory(v->lapic.mode, o->piece[i].at, o->piece[i].bytes, write) == TRAP_NONE)
-            return exit_stop(info, STOP_CRASHED, "access to where nothing is (bad_access = stop)");
+            return exit_stop(STOP_CRASHED, "access to where nothing is (bad_access = stop)");
     return VERDICT_NEXT;
 }
 
-enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum insn_segment s, uint64_t offset,
-                          unsigned bytes, bool write, struct operand *out) {
+struct verdict operand_find(const struct vcpu *v, enum insn_segment s, uint64_t offset, unsigned bytes,
+                            bool write, struct operand *out) {
     if (!segment_allows(s, offset, bytes, write))
-        return exit_inject_fault(info, s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
+        return exit_inject_fault(s == INSN_SS ? VECTOR_SS : VECTOR_GP, 0);
     uint64_t linear = operand_segment_base(s) + offset;
-    enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
-    if (verdict == VERDICT_NEXT && linear % bytes != 0 && guest_cpl() == 3 &&
+    struct verdict verdict = find_pages(v, linear, bytes, write, out);
+    if (verdict.kind == KIND_NEXT && linear % bytes != 0 && guest_cpl() == 3 &&
         (vmcs_read(VMCS_GUEST_CR0) & CR0_AM) != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC) != 0)
-        return exit_inject_fault(info, VECTOR_AC, 0);
-    return verdict == VERDICT_NEXT ? check_policy(v, info, out, write) : verdict;
+        return exit_inject_fault(VECTOR_AC, 0);
+    return verdict.kind == KIND_NEXT ? check_policy(v, out, write) : verdict;
 }
 
-enum verdict operand_passed(const struct vcpu *v, struct exit_info *info, gpa_t at, uint64_t linear,
-                            unsigned bytes, bool write, struct operand *out) {
+struct verdict operand_passed(const struct vcpu *v, gpa_t at, uint64_t linear, unsigned bytes, bool write,
+                              struct operand *out) {
     *out = (struct operand){.pieces = 1, .piece = {{at, bytes}}};
     if (linear % PAGE_SIZE + bytes > PAGE_SIZE) {
-        enum verdict verdict = find_pages(v, info, linear, bytes, write, out);
-        if (verdict != VERDICT_NEXT)
+        struct verdict verdict = find_pages(v, linear, bytes, write, out);
+        if (verdict.kind != KIND_NEXT)
             return verdict;
     }
-    return check_policy(v, info, out, write);
+    return check_policy(v, out, write);
 }
 
 static void bad_access(struct vcpu *v, gpa_t at, bool write) {

@@ -20,10 +20,10 @@ uint64_t operand_segment_base(enum insn_segment s);
 /* Find an operand of up to 8 bytes. VERDICT_NEXT, or what the exit has to end with. The first checks all
  * that the processor checks; the second is for one that it has let through, to `at`: what crosses to or from
  * another page is looked up again, there it may not have looked. */
-must_check enum verdict operand_find(const struct vcpu *v, struct exit_info *info, enum insn_segment s,
-                                     uint64_t offset, unsigned bytes, bool write, struct operand *out);
-must_check enum verdict operand_passed(const struct vcpu *v, struct exit_info *info, gpa_t at,
-                                       uint64_t linear, unsigned bytes, bool write, struct operand *out);
+must_check struct verdict operand_find(const struct vcpu *v, enum insn_segment s, uint64_t offset,
+                                       unsigned bytes, bool write, struct operand *out);
+must_check struct verdict operand_passed(const struct vcpu *v, gpa_t at, uint64_t linear, unsigned bytes,
+                                         bool write, struct operand *out);
 
 uint64_t operand_read(struct vcpu *v, const struct operand *o);
 void operand_write(struct vcpu *v, const struct operand *o, uint64_t value);

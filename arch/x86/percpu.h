@@ -20,10 +20,7 @@ struct tss { /* "Task Management in 64-bit Mode" */
 _Static_assert(sizeof(struct tss) == 104, "TSS size by the SDM");
 
 struct percpu {
-    /* offsets of these two are known to vmx_exit.S */
-    uint8_t kicked;   /* an NMI came: look for work before the next VM entry */
-    uint8_t launched; /* the VMCS has been entered since its VMCLEAR */
-
+    uint8_t kicked; /* an NMI came: look for work before the next VM entry; first, for vmx_exit.S */
     unsigned index; /* as in the boot log; 0 = boot core */
     uint32_t apic_id;
     hpa_t vmxon_region, vmcs;
@@ -39,4 +36,3 @@ extern struct percpu this_cpu;
 
 _Static_assert(sizeof(struct percpu) <= PAGE_SIZE, "percpu data fits its page");
 _Static_assert(__builtin_offsetof(struct percpu, kicked) == 0, "vmx_exit.S");
-_Static_assert(__builtin_offsetof(struct percpu, launched) == 1, "vmx_exit.S");

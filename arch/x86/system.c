@@ -34,7 +34,7 @@ uint64_t system_time(void) {
 static void log_counters(const struct partition *p) {
     uint64_t exits = 0, msrs = 0, ports = 0, accesses = 0;
     for (unsigned i = 0; i < p->nr_vcpus; i++) {
-        exits += p->vcpus[i].exits_total;
+        exits += vcpu_exits(&p->vcpus[i]);
         msrs += p->vcpus[i].denied_msrs;
         ports += p->vcpus[i].denied_ports;
         accesses += p->vcpus[i].bad_accesses;

@@ -35,8 +35,9 @@ _Static_assert(sizeof(struct idt_gate) == 16, "gate size by the SDM");
 static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
 extern const uint64_t boot_gdt[], boot_gdt_end[];
-extern const uint8_t trap_stubs[], vmx_enter[], vmx_enter_window[], vmx_enter_window_end[],
-    cpu_wait_kick_end[], cpu_take_interrupts_end[], trap_read_msr_at[], trap_read_msr_fault[];
+extern const uint8_t trap_stubs[], vmx_resume[], vmx_resume_window_end[], vmx_launch[],
+    vmx_launch_window_end[], cpu_wait_kick_end[], cpu_take_interrupts_end[], trap_read_msr_at[],
+    trap_read_msr_fault[];
 
 void trap_handle(struct trap_frame *frame);
 
@@ -88,9 +89,12 @@ static void nmi_handle(struct trap_frame *frame) {
     if (smp_must_stop())
         system_stop_core();
     this_cpu.kicked = 1;
-    if (frame->rip >= (uintptr_t)vmx_enter_window && frame->rip < (uintptr_t)vmx_enter_window_end)
-        frame->rip = (uintptr_t)vmx_enter;
-    else if (frame->rip >= (uintptr_t)cpu_wait_kick && frame->rip < (uintptr_t)cpu_wait_kick_end)
+    uintptr_t at = frame->rip;
+    if (at >= (uintptr_t)vmx_resume && at < (uintptr_t)vmx_resume_window_end)
+        frame->rip = (uintptr_t)vmx_resume;
+    else if (at >= (uintptr_t)vmx_launch && at < (uintptr_t)vmx_launch_window_end)
+        frame->rip = (uintptr_t)vmx_launch;
+    else if (at >= (uintptr_t)cpu_wait_kick && at < (uintptr_t)cpu_wait_kick_end)
         frame->rip = (uintptr_t)cpu_wait_kick_end;
     if (this_cpu.index == 0) /* it may be the UART's */
         console_service();

@@ -15,11 +15,9 @@
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
-#include "arch/x86/vmcs_audit.h"
 #include "arch/x86/vmcs_setup.h"
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
-#include "boot/layout.h"
 #include "core/log.h"
 #include "core/str.h"
 
@@ -37,11 +35,7 @@
 static uint8_t msr_bitmaps[2][MSR_TSC_KINDS][PAGE_SIZE]
     __attribute__((section(".bss.sealed"), aligned(4096)));
 
-_Noreturn void vmx_enter(void); /* vmx_exit.S */
-
-struct guest_regs *vcpu_regs(void) {
-    return (struct guest_regs *)(PERCPU_STACK_TOP - GUEST_REGS_BYTES);
-}
+_Noreturn void vmx_launch(void); /* vmx_exit.S */
 
 void vcpu_bitmaps_init(void) {
     for (unsigned tsc = 0; tsc < MSR_TSC_KINDS; tsc++) {
@@ -50,11 +44,12 @@ void vcpu_bitmaps_init(void) {
     }
 }
 
-void vcpu_choose_msr_bitmap(const struct vcpu *v) {
+void vcpu_mode_changed(struct vcpu *v) {
     bool bare = (cpu_cpuid(7, 0).ebx & CPUID7_TSC_ADJ) != 0 && cpu_rdmsr(IA32_TSC_ADJUST) == 0;
     enum msr_tsc tsc = v->msrs.tsc_adjust != 0 ? MSR_TSC_MOVED : bare ? MSR_TSC_BARE : MSR_TSC_REAL;
     const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][tsc];
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
+    cpuid_show_apic(&v->cpuid, v->lapic.mode != VLAPIC_DISABLED);
 }
 
 /* What the partition's other vCPUs look at. Before any of them can run. */
@@ -126,7 +121,7 @@ static void reset_core(struct vcpu *v) {
     msr_state_init(&v->msrs, microcode, arch_caps);
     init_core(v);
     vmcs_setup(v);
-    vcpu_choose_msr_bitmap(v);
+    vcpu_mode_changed(v);
 }
 
 /* Put this core's vCPU into its first state and run it, or let it wait for its SIPI. */
@@ -136,8 +131,7 @@ _Noreturn static void start(struct vcpu *v) {
     if (v->index == 0)
         vmcs_set_start(v, &v->partition->start, vcpu_regs());
     this_cpu.kicked = 1; /* vcpu_kicked holds it until the SIPI has come, and looks at the devices */
-    vmcs_audit();
-    vmx_enter();
+    vmx_launch();
 }
 
 /* The last vCPU to park decides for the partition, while all others wait. */
@@ -191,7 +185,7 @@ static void take_init(struct vcpu *v) {
     vlapic_init_signal(&v->lapic);
     init_core(v);
     vmcs_set_init(v, (vmcs_read(VMCS_CR0_SHADOW) & (CR0_CD | CR0_NW)) | CR0_ET);
-    vcpu_choose_msr_bitmap(v);
+    vcpu_mode_changed(v);
     v->waits_for_sipi = true;
 }
 
@@ -227,7 +221,6 @@ void vcpu_kicked(void) {
         event_exit_when(PRIMARY_NMI_WINDOW, true);
     devices_service(v);
     vcpu_end_wait(v); /* entering would start its timer anew */
-    vmcs_audit();
 }
 
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {

@@ -3,11 +3,14 @@
  */
 #pragma once
 
+#include "boot/layout.h"
 #include "core/partition.h"
 #include "core/types.h"
 
 /* Where the exit stub keeps the guest's registers while we are in root mode. */
-struct guest_regs *vcpu_regs(void);
+static inline struct guest_regs *vcpu_regs(void) {
+    return (struct guest_regs *)(PERCPU_STACK_TOP - GUEST_REGS_BYTES);
+}
 
 /* Everything that lasts: CPUID, MSR and CR policy, local APIC. On its own core, before the seal. */
 void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc);
@@ -27,8 +30,10 @@ void vcpu_end_wait(const struct vcpu *v);
 /* Make the MSR bitmaps. Boot core, once. */
 void vcpu_bitmaps_init(void);
 
-/* Use the one for the mode of the guest's APIC and TSC: after each change of either. */
-void vcpu_choose_msr_bitmap(const struct vcpu *v);
+/* After each change of the mode of the guest's APIC or of its TSC: which MSRs exit and what CPUID says
+ * follow.
+ */
+void vcpu_mode_changed(struct vcpu *v);
 
 /* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);

@@ -7,7 +7,7 @@
 #include "core/types.h"
 
 /* Panics with both: the encoding of a field, or the address of a region. */
-_Noreturn void vmx_instruction_failed(const char *instruction, uint64_t operand);
+rarely _Noreturn void vmx_instruction_failed(const char *instruction, uint64_t operand);
 
 static inline uint64_t vmcs_read_raw(uint32_t encoding) {
     uint64_t v;

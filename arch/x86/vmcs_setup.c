@@ -160,7 +160,6 @@ static void write_guest_reset(void) {
 void vmcs_setup(const struct vcpu *v) {
     vmx_clear(this_cpu.vmcs);
     vmx_load(this_cpu.vmcs);
-    this_cpu.launched = 0;
     write_host();
     write_guest_reset();
     vmcs_set_init(v, CR0_RESET);

@@ -3,11 +3,31 @@
  * stack, where they are struct guest_regs; none of their values stays in a register of ours. */
 #include "boot/layout.h"
 
-#define KICKED   this_cpu
-#define LAUNCHED this_cpu + 1
+#define KICKED this_cpu
+
+/* Enter the guest with the registers on the stack top; never returns. An NMI that arrives inside
+ * the window is not lost: its handler sends the CPU back to the start (trap.c), which the pops
+ * allow, because they leave the values where they are and the handler has a stack of its own. */
+    .macro enter_by instruction, name
+    .globl \name, \name\()_window_end
+\name:
+    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp
+    cmpb $0, KICKED
+    jne 1f
+    .irp register, rax, rcx, rdx, rbx, rbp /* the slot of RSP */, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+    pop %\register
+    .endr
+    \instruction
+\name\()_window_end:
+    call vmx_entry_failed
+1:  movb $0, KICKED
+    xor %ebp, %ebp
+    call vcpu_kicked
+    jmp \name
+    .endm
 
     .text
-    .globl vmx_exit_entry, vmx_enter, vmx_enter_window, vmx_enter_window_end
+    .globl vmx_exit_entry
 
 /* HOST_RIP; HOST_RSP is PERCPU_STACK_TOP. */
 vmx_exit_entry:
@@ -18,34 +38,12 @@ vmx_exit_entry:
     .irp register, rbx, rdx, rcx, rax
     push %\register
     .endr
-    mov %rsp, %rdi
     .irp register, eax, ecx, edx, ebx, esi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
     xor %\register, %\register
     .endr
     call vmx_exit
+    enter_by vmresume, vmx_resume
 
-/* Enter the guest with the registers on the stack top; never returns. An NMI that arrives inside
- * the window is not lost: its handler sends the CPU back to vmx_enter (trap.c), which the pops
- * allow, because they leave the values where they are and the handler has a stack of its own. */
-vmx_enter:
-    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp
-vmx_enter_window:
-    cmpb $0, KICKED
-    jne 2f
-    cmpb $0, LAUNCHED /* the flags live through the pops */
-    .irp register, rax, rcx, rdx, rbx, rbp /* the slot of RSP */, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
-    pop %\register
-    .endr
-    je 1f
-    vmresume
-    jmp 3f
-1:  vmlaunch
-vmx_enter_window_end:
-3:  mov $PERCPU_STACK_TOP, %rsp
-    call vmx_entry_failed
-
-2:  movb $0, KICKED
-    xor %ebp, %ebp
-    call vcpu_kicked
-    jmp vmx_enter
+/* The first entry after VMCLEAR. */
+    enter_by vmlaunch, vmx_launch
     .section .note.GNU-stack, "", @progbits

@@ -6,12 +6,28 @@
 #include "core/partition.h"
 #include "core/types.h"
 
-enum verdict {
-    VERDICT_RESUME, /* run the same instruction again */
-    VERDICT_NEXT,   /* it is done: advance by exit_info.length */
-    VERDICT_INJECT, /* deliver exit_info.vector */
-    VERDICT_STOP,   /* the partition cannot go on; exit_info.why says why */
+struct verdict { /* two registers: returned by value */
+    enum {
+        KIND_RESUME,   /* run the same instruction again */
+        KIND_NEXT,     /* it is done: advance by what the CPU says is its length. Only for reasons with which
+                          it says so ("Information for VM Exits Due to Instruction Execution") */
+        KIND_EMULATED, /* it is done: advance by `length`, 0 for an iteration of a string instruction */
+        KIND_INJECT,   /* deliver `vector`, a hardware exception */
+        KIND_STOP,     /* the partition cannot go on; `why`, or with STOP_CRASHED NULL: must not happen */
+    } __attribute__((packed)) kind;
+    uint8_t vector;
+    bool has_error;
+    uint8_t length;
+    union {
+        uint32_t error;
+        enum stop_cause cause;
+    };
+    const char *why;
 };
+_Static_assert(sizeof(struct verdict) == 16, "two registers");
+
+#define VERDICT_RESUME ((struct verdict){.kind = KIND_RESUME})
+#define VERDICT_NEXT   ((struct verdict){.kind = KIND_NEXT})
 
 /* Architectural vectors we inject. */
 enum {
@@ -26,39 +42,26 @@ enum {
     VECTOR_MC = 18
 };
 
-struct exit_info {
-    uint32_t reason;        /* "Basic Exit Reasons" */
-    uint32_t length;        /* of the instruction; valid where the row says so or the handler set it */
-    uint64_t qualification; /* likewise */
-    uint8_t vector;         /* to inject */
-    bool has_error;
-    uint32_t error;
-    const char *why; /* of VERDICT_STOP; NULL with STOP_CRASHED: the exit itself must not happen */
-    enum stop_cause cause;
-};
+typedef struct verdict exit_fn(struct vcpu *v, struct guest_regs *regs);
 
-typedef enum verdict exit_fn(struct vcpu *v, struct guest_regs *regs, struct exit_info *info);
-
-static inline enum verdict exit_inject_ud(struct exit_info *info) {
-    info->vector = VECTOR_UD;
-    return VERDICT_INJECT;
+static inline struct verdict exit_emulated(uint8_t length) {
+    return (struct verdict){.kind = KIND_EMULATED, .length = length};
 }
 
-static inline enum verdict exit_inject_fault(struct exit_info *info, uint8_t vector, uint32_t error) {
-    info->vector = vector;
-    info->has_error = true;
-    info->error = error;
-    return VERDICT_INJECT;
+static inline struct verdict exit_inject(uint8_t vector) {
+    return (struct verdict){.kind = KIND_INJECT, .vector = vector};
 }
 
-static inline enum verdict exit_inject_gp(struct exit_info *info) {
-    return exit_inject_fault(info, VECTOR_GP, 0);
+static inline struct verdict exit_inject_fault(uint8_t vector, uint32_t error) {
+    return (struct verdict){.kind = KIND_INJECT, .vector = vector, .has_error = true, .error = error};
 }
 
-static inline enum verdict exit_stop(struct exit_info *info, enum stop_cause cause, const char *why) {
-    info->cause = cause;
-    info->why = why;
-    return VERDICT_STOP;
+static inline struct verdict exit_inject_gp(void) {
+    return exit_inject_fault(VECTOR_GP, 0);
+}
+
+static inline struct verdict exit_stop(enum stop_cause cause, const char *why) {
+    return (struct verdict){.kind = KIND_STOP, .cause = cause, .why = why};
 }
 
 /* exit_cpu.c */
@@ -66,14 +69,14 @@ exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache;
 /* exit_hypercall.c */
 exit_fn exit_vmcall, exit_preemption_timer;
 /* event.c */
-exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_notify;
+exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_bus_lock, exit_notify;
 /* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
 exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);
 void port_write(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value);
 struct insn;
-enum verdict exit_string(struct vcpu *v, struct guest_regs *regs, struct exit_info *info,
-                         const struct insn *i, uint16_t port);
+struct verdict exit_string(struct vcpu *v, struct guest_regs *regs, const struct insn *i, uint8_t length,
+                           uint16_t port);
 /* exit_mmio.c */
 exit_fn exit_ept_violation;
 

@@ -41,11 +41,22 @@ static void build(unsigned vcpu, unsigned nr, uint32_t secondary, cpuid_fn *host
     cpuid_build(&table, &view, host);
 }
 
-static void look(uint32_t leaf, uint32_t subleaf) {
-    struct cpuid_live live = {.cr4 = 0, .xcr0 = 1, .apic_enabled = true};
+/* Both ways: where the short one has an answer it is the same. */
+static void ask(uint32_t leaf, uint32_t subleaf, uint64_t cr4, uint64_t xcr0) {
+    const struct cpuid_row *row = cpuid_find(&table, leaf, subleaf);
 
     memset(regs, 0xa5, sizeof(regs));
-    cpuid_lookup(&table, leaf, subleaf, &live, regs);
+    cpuid_answer(&table, leaf, subleaf, cr4, xcr0, regs);
+    if (row != NULL) {
+        assert_int_equal(regs[CPUID_EAX], row->regs[CPUID_EAX]);
+        assert_int_equal(regs[CPUID_EBX], row->regs[CPUID_EBX]);
+        assert_int_equal(regs[CPUID_ECX], row->cr4_bit != 0 ? cpuid_ecx(row, cr4) : row->regs[CPUID_ECX]);
+        assert_int_equal(regs[CPUID_EDX], row->regs[CPUID_EDX]);
+    }
+}
+
+static void look(uint32_t leaf, uint32_t subleaf) {
+    ask(leaf, subleaf, 0, 1);
 }
 
 static void assert_leaf(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx, uint32_t ecx,
@@ -162,8 +173,6 @@ static void X08_topology_is_the_partitions(void **state) {
 }
 
 static void X08_live_bits(void **state) {
-    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = false};
-
     (void)state;
     machine_load("corei7_skylake_x");
     machine_cpuid_regs(7, 0)[2] |= 1 << 3; /* PKU, with its component */
@@ -173,16 +182,17 @@ static void X08_live_bits(void **state) {
     machine.cpuid[machine.nr_cpuid].regs[0] = 8;
     machine.cpuid[machine.nr_cpuid++].regs[1] = 0xa80;
     build(0, 1, ALL_CONTROLS, machine_cpuid);
-    cpuid_lookup(&table, 1, 0, &live, regs);
+    cpuid_show_apic(&table, false);
+    ask(1, 0, CR4_OSXSAVE, 7);
     assert_true((regs[2] & 1u << 27) != 0);
     assert_true((regs[3] & 1u << 9) == 0);
+    cpuid_show_apic(&table, true);
     look(1, 0);
     assert_true((regs[2] & 1u << 27) == 0);
     assert_true((regs[3] & 1u << 9) != 0);
-    live.cr4 = CR4_PKE;
-    cpuid_lookup(&table, 7, 0, &live, regs);
+    ask(7, 0, CR4_PKE, 7);
     assert_int_equal(regs[2], 0x18);
-    cpuid_lookup(&table, 7, 1, &live, regs);
+    ask(7, 1, CR4_PKE, 7);
     assert_int_equal(regs[2], 0);
     look(7, 0);
     assert_int_equal(regs[2], 0x08);
@@ -199,7 +209,6 @@ static void X08_live_bits(void **state) {
 }
 
 static void X08_xsave_sizes(void **state) {
-    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .apic_enabled = true};
     static const struct {
         uint64_t xcr0;
         uint32_t standard, compact;
@@ -211,13 +220,12 @@ static void X08_xsave_sizes(void **state) {
     machine_load("corei7_skylake_x");
     build(0, 1, SECONDARY_XSAVES, machine_cpuid);
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-        live.xcr0 = sizes[i].xcr0;
-        cpuid_lookup(&table, 0xd, 0, &live, regs);
+        ask(0xd, 0, CR4_OSXSAVE, sizes[i].xcr0);
         assert_int_equal(regs[0], 0xe7);
         assert_int_equal(regs[1], sizes[i].standard);
         assert_int_equal(regs[2], 0xa80);
         assert_int_equal(regs[3], 0);
-        cpuid_lookup(&table, 0xd, 1, &live, regs);
+        ask(0xd, 1, CR4_OSXSAVE, sizes[i].xcr0);
         assert_int_equal(regs[0], 0xf);
         assert_int_equal(regs[1], sizes[i].compact);
         assert_int_equal(regs[2], 0);
@@ -225,8 +233,7 @@ static void X08_xsave_sizes(void **state) {
     machine_cpuid_regs(0xd, 5)[2] |= 2; /* aligned */
     machine_cpuid_regs(0xd, 2)[0] = 0x101;
     build(0, 1, SECONDARY_XSAVES, machine_cpuid);
-    live.xcr0 = 0x27;
-    cpuid_lookup(&table, 0xd, 1, &live, regs);
+    ask(0xd, 1, CR4_OSXSAVE, 0x27);
     assert_int_equal(regs[1], 0x3c0);
 
     machine_cpuid_regs(0xd, 0)[0] = 0xc7; /* one of the three AVX-512 components missing */
@@ -338,7 +345,6 @@ static void golden_model(const char *name) {
     static const uint8_t subleaves[] = {[4] = 6, [7] = 3, [0xb] = 3, [0xd] = 10, [0x1f] = 3};
     static const uint32_t ranges[][2] = {
         {0, 0x20}, {0x40000000, 0x40000002}, {0x40000100, 0x40000102}, {0x80000000, 0x80000009}};
-    struct cpuid_live live = {.cr4 = CR4_OSXSAVE, .xcr0 = 7, .apic_enabled = true};
     struct vmx_controls controls;
     struct vmx_caps caps;
 
@@ -352,7 +358,7 @@ static void golden_model(const char *name) {
             unsigned count = leaf < ARRAY_SIZE(subleaves) ? subleaves[leaf] : 0;
 
             for (unsigned sub = 0; sub < (count == 0 ? 1 : count); sub++) {
-                cpuid_lookup(&table, leaf, sub, &live, regs);
+                ask(leaf, sub, CR4_OSXSAVE, 7);
                 if ((regs[0] | regs[1] | regs[2] | regs[3]) != 0)
                     golden_add("%08x %02x %08x %08x %08x %08x\n", leaf, sub, regs[0], regs[1], regs[2],
                                regs[3]);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The audit of the debug build. It finds what a lenient CPU or emulator lets pass. */
-#include "arch/x86/vmcs_audit.h"
-
+/* What the debug build does before every VM entry: it finds what a lenient CPU or emulator lets pass. Linked
+ * there alone, by --wrap around the two functions that an entry follows (Makefile). */
 #include "arch/x86/cpu.h"
 #include "arch/x86/dump.h"
 #include "arch/x86/msr.h"
@@ -13,6 +12,11 @@
 
 extern const char vmx_exit_entry[];
 
+void __real_vmx_exit(void);
+void __wrap_vmx_exit(void);
+void __real_vcpu_kicked(void);
+void __wrap_vcpu_kicked(void);
+
 static void unchanged(const char *name, uint64_t is, uint64_t was) {
     if (is != was)
         panic_at(NULL, "VMCS audit: %s is 0x%lx, was set to 0x%lx", name, is, was);
@@ -20,7 +24,7 @@ static void unchanged(const char *name, uint64_t is, uint64_t was) {
 
 /* Fields that are written once: of the host, as this core is now, and what binds the vCPU to its partition.
  */
-static void audit_constants(const struct vcpu *v) {
+static void audit_constants(struct vcpu *v) {
     uint64_t msr_bitmap = vmcs_read(VMCS_MSR_BITMAP);
     unchanged("the host's RSP", vmcs_read(VMCS_HOST_RSP), PERCPU_STACK_TOP);
     unchanged("the host's RIP", vmcs_read(VMCS_HOST_RIP), (uintptr_t)vmx_exit_entry);
@@ -38,13 +42,23 @@ static void audit_constants(const struct vcpu *v) {
     unchanged("VPID", vmcs_read(VMCS_VPID), v->cpu + 1);
     unchanged("the first I/O bitmap", vmcs_read(VMCS_IO_BITMAP_A), v->partition->io_bitmaps.v);
     unchanged("the second I/O bitmap", vmcs_read(VMCS_IO_BITMAP_B), v->partition->io_bitmaps.v + PAGE_SIZE);
-    vcpu_choose_msr_bitmap(v); /* the same again, or a change of mode has forgotten it */
+    vcpu_mode_changed(v); /* the same again, or a change of mode has forgotten it */
     unchanged("the MSR bitmap", msr_bitmap, vmcs_read(VMCS_MSR_BITMAP));
 }
 
-void vmcs_audit(void) {
+static void audit(void) {
     char rule[LOG_LINE_MAX];
     audit_constants(this_cpu.vcpu);
     if (dump_broken_rule(rule))
         panic_at(NULL, "VMCS audit: %s", rule);
+}
+
+void __wrap_vmx_exit(void) {
+    __real_vmx_exit();
+    audit();
+}
+
+void __wrap_vcpu_kicked(void) {
+    __real_vcpu_kicked();
+    audit();
 }
