@@ -29,8 +29,6 @@ static const struct {
     {CR4_PKE, 7, CPUID_ECX, 1 << 3},
 };
 
-#define CR0_KNOWN UINT64_C(0xe005003f) /* the others do not stick */
-
 /* PE and PG are the guest's, "Unrestricted Guests": the CPU switches EFER.LMA with PG by itself and
  * saves it into the entry controls on each exit (IA32_VMX_MISC bit 5). CD and NW are ours since
  * entries and exits do not switch them: set by a guest, they would slow us down too. CR4.MCE is
@@ -67,7 +65,7 @@ static bool pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
 
 enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now, uint64_t value,
                           struct cr_change *out) {
-    uint64_t guest = (value & CR0_KNOWN) | CR0_ET, changed = guest ^ now->cr0;
+    uint64_t guest = cr0_guest(value), changed = guest ^ now->cr0;
     if (value >> 32 != 0 || !cr0_valid(now, guest))
         return CR_GP;
     bool lma = (guest & CR0_PG) != 0 && (now->efer & EFER_LME) != 0;
@@ -102,17 +100,6 @@ enum cr_verdict cr4_write(const struct cr_policy *policy, const struct cr_state 
         .load_pdptes = pae_paging(now->cr0, value, now->efer) && (changed & paging) != 0,
         .flush = (changed & (paging | CR4_PCIDE)) != 0,
     };
-    return CR_OK;
-}
-
-enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value) {
-    uint64_t avx512 = value & XCR0_AVX512;
-    if (index != 0 || (value & XCR0_X87) == 0 || (value & ~policy->xcr0_allowed) != 0)
-        return CR_GP;
-    if ((value & XCR0_AVX) != 0 && (value & XCR0_SSE) == 0)
-        return CR_GP;
-    if (avx512 != 0 && (avx512 != XCR0_AVX512 || (value & XCR0_AVX) == 0))
-        return CR_GP;
     return CR_OK;
 }
 

@@ -36,6 +36,9 @@
 #define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
 #define XCR0_PKRU   BIT(9)
 
+/* The bits of CR0 that mean something only by themselves: MP, EM, TS, NE, WP, AM. */
+#define CR0_PLAIN (BIT(1) | BIT(2) | BIT(3) | CR0_NE | CR0_WP | BIT(18))
+
 /* Per vCPU, made once. The masks are the VMCS guest/host masks: a bit in them is ours, the guest
  * reads it from the shadow and a write that would change it exits. */
 struct cr_policy {
@@ -80,6 +83,17 @@ static inline uint64_t cr_view(uint64_t real, uint64_t shadow, uint64_t mask) {
     return (real & ~mask) | (shadow & mask);
 }
 
+/* What a MOV to CR0 makes of a value: the other bits do not stick. */
+static inline uint64_t cr0_guest(uint64_t value) {
+    return (value & UINT64_C(0xe005003f)) | CR0_ET;
+}
+
+/* Does the write change nothing but bits that mean something only by themselves? Then it needs no more than
+ * the new real value and shadow. */
+static inline bool cr0_is_plain(uint64_t now, uint64_t value) {
+    return value <= UINT32_MAX && ((now ^ cr0_guest(value)) & ~CR0_PLAIN) == 0;
+}
+
 /* MOV to CR0, MOV to CR4. CLTS and LMSW reach only bits that are the guest's, and never exit. */
 must_check enum cr_verdict cr0_write(const struct cr_policy *policy, const struct cr_state *now,
                                      uint64_t value, struct cr_change *out);
@@ -87,7 +101,15 @@ must_check enum cr_verdict cr4_write(const struct cr_policy *policy, const struc
                                      uint64_t value, struct cr_change *out);
 
 /* XSETBV at CPL 0: `index` is ECX. On CR_OK the caller executes it. */
-must_check enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index, uint64_t value);
+must_check static inline enum cr_verdict xcr0_write(const struct cr_policy *policy, uint32_t index,
+                                                    uint64_t value) {
+    uint64_t avx512 = value & XCR0_AVX512, without = ~value;
+    if (index != 0 || (without & XCR0_X87) != 0 || (value & ~policy->xcr0_allowed) != 0 ||
+        ((value & XCR0_AVX) != 0 && (without & XCR0_SSE) != 0) ||
+        (avx512 != 0 && (without & (XCR0_AVX512 | XCR0_AVX)) != 0))
+        return CR_GP;
+    return CR_OK;
+}
 
 /* No present entry has a reserved bit set. `phys_bits` is MAXPHYADDR, at most 52. */
 bool cr_pdptes_valid(const uint64_t pdptes[4], unsigned phys_bits);

@@ -6,7 +6,7 @@
 
 #define TRACE_MAX 64 /* lines of the log at once: more would only be dropped and counted there */
 
-static uint64_t name_part(const struct vcpu *v, uint64_t part) {
+rarely static uint64_t name_part(const struct vcpu *v, uint64_t part) {
     char name[2 * sizeof(uint64_t)] = "";
     uint64_t bytes[2];
     if (part >= ARRAY_SIZE(bytes))

@@ -7,60 +7,58 @@
 
 enum action {
     GP,
-    PASS,     /* native, no exit */
-    X2APIC,   /* native in x2APIC mode, else the virtual APIC answers */
-    DEADLINE, /* native while the guest's TSC is the real one, else the caller translates */
-    VALUE,    /* reads as a constant */
-    IGNORE,   /* writes are swallowed */
-    STATE,    /* kept here */
-    ARCH,     /* the caller acts */
+    STATE = MSR_STATE, /* kept in struct msr_state */
+    PASS,              /* native, no exit */
+    X2APIC,            /* native in x2APIC mode, else the virtual APIC answers */
+    DEADLINE,          /* native while the guest's TSC is the real one, else the caller translates */
+    VALUE,             /* reads as a constant */
+    IGNORE,            /* writes are swallowed */
+    ARCH,              /* the caller acts */
 };
 
-#define TSC_ADJUST        0x3b
-#define BIOS_SIGN_ID      0x8b
-#define ARCH_CAPABILITIES 0x10a
-#define MISC_ENABLE       0x1a0
-#define DEBUGCTL          0x1d9
-#define MTRR_DEF_TYPE     0x2ff
-#define XSS               0xda0
+/* The field of struct msr_state that a row keeps. */
+#define FIELD(name)   (offsetof(struct msr_state, name) / sizeof(uint64_t))
 
-/* No two rows overlap. A row that only says GP is there for its reason. */
+#define TSC_ADJUST        0x3b
+#define MISC_ENABLE   0x1a0
+#define DEBUGCTL      0x1d9
+#define MTRR_DEF_TYPE 0x2ff
+#define XSS           0xda0
+
+/* No two rows overlap. A row that only says GP is there for its reason. The first is for all MSRs without
+ * one. */
 /* clang-format off */
-static const struct row {
-    uint32_t first, last;
-    uint8_t read, write; /* enum action */
-    uint64_t value;      /* for VALUE; of MTRR_FIX*: number of the first register */
-    const char *reason;
-} rows[] = {
+const struct msr_row msr_rows[] = {
+    {UINT32_MAX, UINT32_MAX, GP, GP, 0, "no such MSR"},
     {0x10, 0x10, PASS, ARCH, 0, "TSC: native with an offset; a write moves that, this vCPU's view only"},
     {0x17, 0x17, VALUE, GP, 0, "PLATFORM_ID: read at boot by microcode loaders"},
     {0x1b, 0x1b, ARCH, ARCH, 0, "APIC_BASE: the mode is virtual, the real one stays in x2APIC"},
     {0x33, 0x34, GP, GP, 0, "TEST_CTRL: the core's bus is the machine's; SMI_COUNT: shows its activity"},
     {0x3a, 0x3a, VALUE, GP, 1, "FEATURE_CONTROL: locked, no VMX, no SMX"},
-    {0x3b, 0x3b, STATE, ARCH, 0, "TSC_ADJUST: what writes have moved the TSC by; a write moves it on"},
+    {0x3b, 0x3b, STATE, ARCH, FIELD(tsc_adjust), "TSC_ADJUST: what writes have moved the TSC by; a write moves it on"},
     {0x48, 0x49, PASS, PASS, 0, "SPEC_CTRL, PRED_CMD: this core's; shown as the host has them"},
     {0x79, 0x79, GP, IGNORE, 0, "BIOS_UPDT_TRIG: microcode is the machine's"},
-    {0x8b, 0x8b, STATE, IGNORE, 0, "BIOS_SIGN_ID: guests choose mitigations by it"},
+    {0x8b, 0x8b, STATE, IGNORE, FIELD(microcode), "BIOS_SIGN_ID: guests choose mitigations by it"},
     {0xc1, 0xc8, GP, GP, 0, "PMC: no PMU"},
     {0xcd, 0xce, GP, GP, 0, "FSB_FREQ, PLATFORM_INFO: CPUID 15H and 16H tell the rates; no CPUID faulting"},
     {0xe1, 0xe1, PASS, PASS, 0, "UMWAIT_CONTROL: this core's"},
     {0xe7, 0xe8, GP, GP, 0, "MPERF, APERF: the core's speed is the machine's"},
     {0xfe, 0xfe, VALUE, GP, 0x500, "MTRRCAP: FIX, WC, no variable ranges; Linux wants MTRRs for PAT"},
-    {0x10a, 0x10a, STATE, GP, 0, "ARCH_CAPABILITIES: bits that need no other MSR"},
+    {0x10a, 0x10a, STATE, GP, FIELD(arch_capabilities), "ARCH_CAPABILITIES: bits that need no other MSR"},
     {0x10b, 0x10b, PASS, PASS, 0, "FLUSH_CMD: flushes this core's L1D"},
     {0x122, 0x123, GP, GP, 0, "TSX_CTRL, MCU_OPT_CTRL: hidden in ARCH_CAPABILITIES and CPUID"},
     {0x174, 0x176, PASS, PASS, 0, "SYSENTER_CS, ESP, EIP: VMCS guest state"},
     {0x179, 0x179, VALUE, GP, 0, "MCG_CAP: no banks; machine checks are ours"},
     {0x186, 0x18d, GP, GP, 0, "PERFEVTSEL: no PMU"},
     {0x198, 0x19d, GP, GP, 0, "PERF_STATUS, PERF_CTL, THERM_*: power and heat are the machine's"},
-    {0x1a0, 0x1a0, STATE, STATE, 0, "MISC_ENABLE: read by boot code without asking CPUID"},
+    {0x1a0, 0x1a0, STATE, STATE, FIELD(misc_enable), "MISC_ENABLE: read by boot code without asking CPUID"},
     {0x1d9, 0x1d9, ARCH, ARCH, 0, "DEBUGCTL: VMCS guest state; BTF single-steps branches"},
     {0x200, 0x213, GP, GP, 0, "MTRR_PHYSBASE, PHYSMASK: MTRRCAP announces none"},
-    {0x250, 0x250, STATE, STATE, 0, "MTRR_FIX64K: reads back; EPT decides the memory type"},
-    {0x258, 0x259, STATE, STATE, 1, "MTRR_FIX16K"},
-    {0x268, 0x26f, STATE, STATE, 3, "MTRR_FIX4K"},
+    {0x250, 0x250, STATE, STATE, FIELD(mtrr_fixed[0]), "MTRR_FIX64K: reads back; EPT decides the memory type"},
+    {0x258, 0x259, STATE, STATE, FIELD(mtrr_fixed[1]), "MTRR_FIX16K"},
+    {0x268, 0x26f, STATE, STATE, FIELD(mtrr_fixed[3]), "MTRR_FIX4K"},
     {0x277, 0x277, PASS, PASS, 0, "PAT: VMCS guest state; the CPU itself refuses a bad type"},
-    {0x2ff, 0x2ff, STATE, STATE, 0, "MTRR_DEF_TYPE: reads back"},
+    {0x2ff, 0x2ff, STATE, STATE, FIELD(mtrr_def_type), "MTRR_DEF_TYPE: reads back"},
     {0x38d, 0x391, GP, GP, 0, "FIXED_CTR_CTRL, PERF_GLOBAL_*: no PMU"},
     {0x480, 0x493, GP, GP, 0, "VMX capabilities: no nesting"},
     {0x560, 0x58f, GP, GP, 0, "RTIT_*: trace output would be a way around EPT"},
@@ -88,11 +86,12 @@ static const struct row {
 };
 /* clang-format on */
 
-static const struct row *row_find(uint32_t index) {
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (index >= rows[i].first && index <= rows[i].last)
-            return &rows[i];
-    return NULL;
+uint8_t msr_row_of[MSR_LOW + MSR_HIGH + 1] __attribute__((section(".bss.sealed")));
+
+void msr_policy_init(void) {
+    for (size_t i = 1; i < ARRAY_SIZE(msr_rows); i++)
+        for (uint32_t index = msr_rows[i].first; index <= msr_rows[i].last; index++)
+            msr_row_of[msr_place(index)] = (uint8_t)i;
 }
 
 /* "Enumeration of Architectural Capabilities": those that promise something about the core itself.
@@ -122,32 +121,11 @@ void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_cap
     memset(out->mtrr_fixed, MTRR_TYPE_WB, sizeof(out->mtrr_fixed));
 }
 
-/* Where the value of a STATE row lives. XSS has none. */
-static uint64_t *state_slot(struct msr_state *s, const struct row *row, uint32_t index) {
-    switch (index) {
-    case TSC_ADJUST:
-        return &s->tsc_adjust;
-    case BIOS_SIGN_ID:
-        return &s->microcode;
-    case ARCH_CAPABILITIES:
-        return &s->arch_capabilities;
-    case MISC_ENABLE:
-        return &s->misc_enable;
-    case MTRR_DEF_TYPE:
-        return &s->mtrr_def_type;
-    default:
-        return &s->mtrr_fixed[row->value + index - row->first];
-    }
+static bool mtrr_type_valid(uint64_t type) {
+    return type <= MTRR_TYPE_WB && (MTRR_TYPES >> type & 1) != 0;
 }
 
-static bool mtrr_types_valid(uint64_t types, unsigned count) {
-    for (; count > 0; count--, types >>= 8)
-        if ((types & 0xff) > MTRR_TYPE_WB || (MTRR_TYPES >> (types & 0xff) & 1) == 0)
-            return false;
-    return true;
-}
-
-static bool state_write(struct msr_state *s, const struct row *row, uint32_t index, uint64_t value) {
+static bool state_write(struct msr_state *s, const struct msr_row *row, uint32_t index, uint64_t value) {
     switch (index) {
     case XSS:
         return value == 0;
@@ -157,27 +135,28 @@ static bool state_write(struct msr_state *s, const struct row *row, uint32_t ind
         value = (value & MISC_FAST_STRINGS) | MISC_BTS_UNAVAILABLE;
         break;
     case MTRR_DEF_TYPE:
-        if ((value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) != 0 || !mtrr_types_valid(value, 1))
+        if ((value & ~(MTRR_ENABLE | MTRR_FIXED_ENABLE | 0xff)) != 0 || !mtrr_type_valid(value & 0xff))
             return false;
         break;
     default: /* MTRR_FIX*: a type for each of eight ranges */
-        if (!mtrr_types_valid(value, 8))
-            return false;
+        for (unsigned shift = 0; shift < 64; shift += 8)
+            if (!mtrr_type_valid(value >> shift & 0xff))
+                return false;
     }
-    *state_slot(s, row, index) = value;
+    *msr_field(s, row, index) = value;
     return true;
 }
 
 /* What passes does not exit, so the last resort of both is #GP. */
-enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value) {
-    const struct row *row = row_find(index);
+enum msr_verdict msr_read(struct msr_state *state, uint32_t index, uint64_t *value) {
+    const struct msr_row *row = msr_row(index);
     *value = 0;
-    switch (row == NULL ? GP : row->read) {
+    switch (row->read) {
     case VALUE:
         *value = row->value;
         return MSR_DONE;
     case STATE:
-        *value = *state_slot((struct msr_state *)state, row, index);
+        *value = *msr_field(state, row, index);
         return MSR_DONE;
     case ARCH:
     case X2APIC:
@@ -189,8 +168,8 @@ enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_
 }
 
 enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value) {
-    const struct row *row = row_find(index);
-    switch (row == NULL ? GP : row->write) {
+    const struct msr_row *row = msr_row(index);
+    switch (row->write) {
     case IGNORE:
         return MSR_DONE;
     case STATE:
@@ -226,11 +205,11 @@ void msr_bitmap_build(uint8_t page[4096], bool x2apic, enum msr_tsc tsc) {
     const bool passes[] = {
         [PASS] = true, [X2APIC] = x2apic, [DEADLINE] = tsc != MSR_TSC_MOVED, [ARCH] = false};
     memset(page, 0xff, 4096);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        for (uint32_t index = rows[i].first; index <= rows[i].last; index++) {
-            if (passes[rows[i].read])
+    for (const struct msr_row *row = msr_rows + 1; row < msr_rows + ARRAY_SIZE(msr_rows); row++) {
+        for (uint32_t index = row->first; index <= row->last; index++) {
+            if (passes[row->read])
                 bitmap_clear(page, index);
-            if (passes[rows[i].write])
+            if (passes[row->write])
                 bitmap_clear(page + BITMAP_WRITE, index);
         }
     }

@@ -19,6 +19,41 @@ struct msr_state {
     uint64_t arch_capabilities; /* of the host, masked */
 };
 
+/* What RDMSR and WRMSR are to a range of MSRs. */
+struct msr_row {
+    uint32_t first, last;
+    uint8_t read, write; /* enum action of msr_policy.c */
+    uint16_t value; /* what a read gives; of MSR_STATE which field of struct msr_state that of `first` is */
+    const char *reason;
+};
+extern const struct msr_row msr_rows[];
+
+#define MSR_STATE 1 /* `read` and `write`: a field of struct msr_state */
+
+/* Of each MSR below 1000H and from C0000000H on its row; the last place is that of all others, which have
+ * none: row 0. */
+#define MSR_LOW  0x1000u
+#define MSR_HIGH 0x200u
+extern uint8_t msr_row_of[MSR_LOW + MSR_HIGH + 1];
+
+/* Fill that. Once, before the functions below. */
+void msr_policy_init(void);
+
+static inline unsigned msr_place(uint32_t index) {
+    if (index < MSR_LOW)
+        return index;
+    return index - 0xc0000000 < MSR_HIGH ? index - 0xc0000000 + MSR_LOW : MSR_LOW + MSR_HIGH;
+}
+
+static inline const struct msr_row *msr_row(uint32_t index) {
+    return &msr_rows[msr_row_of[msr_place(index)]];
+}
+
+/* The field that a row with MSR_STATE keeps. */
+static inline uint64_t *msr_field(struct msr_state *state, const struct msr_row *row, uint32_t index) {
+    return (uint64_t *)state + row->value + (index - row->first);
+}
+
 /* Values at RESET. `arch_capabilities` is the host's MSR, 0 where CPUID does not announce it. */
 void msr_state_init(struct msr_state *out, uint64_t microcode, uint64_t arch_capabilities);
 
@@ -31,7 +66,7 @@ enum msr_verdict {
 /* MSR_ARCH: IA32_APIC_BASE and every x2APIC register (800H-8FFH) that exits: core/vlapic answers.
  * IA32_DEBUGCTL, written: a VMCS field; the value has been checked. IA32_TSC and IA32_TSC_ADJUST,
  * written: move the TSC of this vCPU. IA32_TSC_DEADLINE: by the function below. */
-must_check enum msr_verdict msr_read(const struct msr_state *state, uint32_t index, uint64_t *value);
+must_check enum msr_verdict msr_read(struct msr_state *state, uint32_t index, uint64_t *value);
 must_check enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value);
 
 /* What the real IA32_TSC_DEADLINE has to hold for a guest's deadline, at real time `now`: 0, which

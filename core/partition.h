@@ -36,8 +36,9 @@ struct partition;
  * of a vCPU that an IPI goes to, the two devices under `lock`, the console, a partition that stops. */
 struct vcpu {
     struct partition *partition;
-    unsigned index; /* in the partition = the guest's APIC id */
-    unsigned cpu;   /* the core it is pinned to */
+    unsigned index;   /* in the partition = the guest's APIC id */
+    unsigned cpu;     /* the core it is pinned to */
+    uint32_t apic_id; /* of that core */
     bool waits_for_sipi;
     uint32_t pending;        /* VCPU_PENDING_*, atomic */
     uint32_t held_interrupt; /* vector the guest gets at its interrupt window */

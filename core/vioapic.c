@@ -55,8 +55,9 @@ void vioapic_raise(struct vioapic *io, unsigned pin) {
 }
 
 bool vioapic_next(struct vioapic *io, uint64_t *message) {
-    for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
-        if ((io->pending >> pin & 1) != 0 && (io->entries[pin] & ENTRY_MASKED) == 0) {
+    for (uint32_t left = io->pending; left != 0; left &= left - 1) {
+        unsigned pin = (unsigned)__builtin_ctz(left);
+        if ((io->entries[pin] & ENTRY_MASKED) == 0) {
             io->pending &= ~(UINT32_C(1) << pin);
             *message = io->entries[pin];
             return true;

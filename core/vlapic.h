@@ -62,6 +62,11 @@ struct ipi {
     uint64_t targets; /* bit n = vCPU n; 0 with IPI_NONE */
 };
 
+/* The common case of vlapic_write of an ICR and vlapic_route in one: a fixed interrupt from x2APIC mode
+ * without a shorthand, all targets in that mode. False: it is not that, and nothing has been done. */
+must_check bool vlapic_plain_ipi(struct vlapic *self, const struct vlapic *const *all, unsigned count,
+                                 uint64_t icr, uint64_t *targets);
+
 /* Who gets what from an ICR that vCPU `self` wrote, or from an IOAPIC's redirection entry. all[n]
  * is vCPU n of the partition: nothing else can be addressed. IPI_NONE: nobody, or nothing that may
  * be sent (SMI, remote read, a reserved mode, an illegal vector). */

@@ -81,6 +81,29 @@ void vlapic_route(const struct vlapic *const *all, unsigned count, unsigned self
     route(all, count, icr, &d, out);
 }
 
+bool vlapic_plain_ipi(struct vlapic *self, const struct vlapic *const *all, unsigned count, uint64_t icr,
+                      uint64_t *targets) {
+    uint32_t id = (uint32_t)(icr >> 32), low = (uint32_t)icr, place = id;
+    uint64_t to = 1;
+    if ((low & ~(ICR_LOGICAL | ICR_ASSERT | 0xff)) != 0 || (uint8_t)low < FIRST_VECTOR ||
+        self->mode != VLAPIC_X2APIC)
+        return false;
+    if ((low & ICR_LOGICAL) != 0) { /* a cluster and 16 bits: "Logical Destination Mode in x2APIC Mode" */
+        place = id >> 16 << 4;
+        to = id & 0xffff;
+    }
+    if (place >= count)
+        return false;
+    to = to << place & (UINT64_MAX >> (64 - count));
+    for (uint64_t left = to; left != 0; left &= left - 1)
+        if (__atomic_load_n(&all[__builtin_ctzll(left)]->mode, __ATOMIC_RELAXED) != VLAPIC_X2APIC)
+            return false;
+    self->regs[APIC_ICR] = low;
+    self->regs[APIC_ICR_HIGH] = id;
+    *targets = to;
+    return true;
+}
+
 void vlapic_route_message(const struct vlapic *const *all, unsigned count, uint64_t entry, struct ipi *out) {
     struct destination d = {(uint32_t)(entry >> 56), (entry & ICR_LOGICAL) != 0, entry >> 56 == 0xff,
                             UINT64_MAX};

@@ -27,6 +27,15 @@ static enum msr_verdict write_register(struct vcpu *v, enum vlapic_mode via, uns
     return verdict == VLAPIC_GP ? MSR_GP : MSR_DONE;
 }
 
+bool apic_plain_ipi(struct vcpu *v, uint64_t icr) {
+    uint64_t left;
+    if (!vlapic_plain_ipi(&v->lapic, v->partition->lapics, v->partition->nr_vcpus, icr, &left))
+        return false;
+    for (; left != 0; left &= left - 1)
+        vcpu_send_vector(&v->partition->vcpus[__builtin_ctzll(left)], (uint8_t)icr);
+    return true;
+}
+
 enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value) {
     if (index != IA32_APIC_BASE)
         return read_register(v, VLAPIC_X2APIC, index - IA32_X2APIC_BASE, value);

@@ -6,6 +6,10 @@
 #include "core/partition.h"
 
 /* IA32_APIC_BASE or an x2APIC register. MSR_DONE or MSR_GP. */
+/* The ICR of x2APIC mode, if it says just "this vector to those vCPUs, all in that mode". False: nothing is
+ * done yet. */
+must_check bool apic_plain_ipi(struct vcpu *v, uint64_t icr);
+
 must_check enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 must_check enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);
 

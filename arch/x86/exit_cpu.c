@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
@@ -15,10 +16,6 @@
 #define TYPE_TSS16    1u
 #define TYPE_BUSY     2u
 #define RIGHTS_L      BIT(13)
-
-static uint64_t cr4_view(const struct vcpu *v) {
-    return cr_view(vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_CR4_SHADOW), v->cr.cr4_mask);
-}
 
 rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_regs *regs) {
     uint64_t cr4 = vmcs_read(VMCS_GUEST_CR4);
@@ -63,15 +60,25 @@ static enum msr_verdict read_msr(struct vcpu *v, uint32_t index, uint64_t *value
     return MSR_DONE;
 }
 
-struct verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs) {
-    uint64_t value;
-    if (read_msr(v, (uint32_t)regs->rcx, &value) != MSR_DONE) {
-        v->denied_msrs++;
-        return exit_inject_gp();
-    }
+static struct verdict answer_rdmsr(struct guest_regs *regs, uint64_t value) {
     regs->rax = (uint32_t)value;
     regs->rdx = value >> 32;
     return VERDICT_NEXT;
+}
+
+rarely static struct verdict other_rdmsr(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t value;
+    if (read_msr(v, (uint32_t)regs->rcx, &value) == MSR_DONE)
+        return answer_rdmsr(regs, value);
+    v->denied_msrs++;
+    return exit_inject_gp();
+}
+
+struct verdict exit_rdmsr(struct vcpu *v, struct guest_regs *regs) {
+    uint32_t index = (uint32_t)regs->rcx;
+    const struct msr_row *row = msr_row(index);
+    return row->read == MSR_STATE ? answer_rdmsr(regs, *msr_field(&v->msrs, row, index))
+                                  : other_rdmsr(v, regs);
 }
 
 static void set_deadline(struct vcpu *v, uint64_t deadline) {
@@ -111,11 +118,21 @@ static enum msr_verdict write_msr(struct vcpu *v, uint32_t index, uint64_t value
     return MSR_DONE;
 }
 
-struct verdict exit_wrmsr(struct vcpu *v, struct guest_regs *regs) {
+rarely static struct verdict other_wrmsr(struct vcpu *v, const struct guest_regs *regs) {
     if (write_msr(v, (uint32_t)regs->rcx, regs->rdx << 32 | (uint32_t)regs->rax) == MSR_DONE)
         return VERDICT_NEXT;
     v->denied_msrs++;
     return exit_inject_gp();
+}
+
+/* First what a guest does all the time, an IPI, then what the policy knows to do alone. */
+struct verdict exit_wrmsr(struct vcpu *v, struct guest_regs *regs) {
+    uint32_t index = (uint32_t)regs->rcx;
+    uint64_t value = regs->rdx << 32 | (uint32_t)regs->rax;
+    if (index == IA32_X2APIC_BASE + APIC_ICR ? apic_plain_ipi(v, value)
+                                             : msr_write(&v->msrs, index, value) == MSR_DONE)
+        return VERDICT_NEXT;
+    return other_wrmsr(this_cpu.vcpu, vcpu_regs());
 }
 
 /* "PDPTE Registers": loaded when PAE paging is in use after the write. */
@@ -129,23 +146,16 @@ static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
     return true;
 }
 
-/* MOV to CR0 or CR4 that changes a bit of ours. Nothing else exits: what the masks own is read from
- * the shadow, CLTS and LMSW reach only the guest's own bits. */
-struct verdict exit_cr(struct vcpu *v, struct guest_regs *regs) {
-    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
-    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, source = qualification >> 8 & 0xf;
-    if (type != CR_TYPE_WRITE || (cr != 0 && cr != 4))
-        return exit_stop(STOP_CRASHED, "a control-register access that must not exit");
-
+/* A write that may change what the guest's paging is. */
+rarely static struct verdict write_cr(struct vcpu *v, unsigned cr, uint64_t value) {
     struct cr_state now = {
         .cr0 = cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask),
         .cr3 = vmcs_read(VMCS_GUEST_CR3),
-        .cr4 = cr4_view(v),
+        .cr4 = cr_view(vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_CR4_SHADOW), v->cr.cr4_mask),
         .efer = vmcs_read(VMCS_GUEST_EFER),
         .cs_l = (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) != 0,
         .tss16 = (vmcs_read(VMCS_GUEST_TR_RIGHTS) & RIGHTS_TYPE & ~TYPE_BUSY) == TYPE_TSS16,
     };
-    uint64_t value = source == 4 ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[source];
     if (!guest_cs_long())
         value = (uint32_t)value;
     struct cr_change change = {0};
@@ -160,6 +170,22 @@ struct verdict exit_cr(struct vcpu *v, struct guest_regs *regs) {
     vmcs_write(VMCS_ENTRY_CONTROLS, entry | ((change.efer & EFER_LMA) != 0 ? ENTRY_IA32E_GUEST : 0));
     if (change.flush)
         vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
+    return VERDICT_NEXT;
+}
+
+/* MOV to CR0 or CR4 that changes a bit of ours. Nothing else exits: what the masks own is read from
+ * the shadow, CLTS and LMSW reach only the guest's own bits. */
+struct verdict exit_cr(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
+    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, source = qualification >> 8 & 0xf;
+    if (type != CR_TYPE_WRITE || (cr != 0 && cr != 4))
+        return exit_stop(STOP_CRASHED, "a control-register access that must not exit");
+    uint64_t value = source == 4 ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[source];
+    if (cr != 0 ||
+        !cr0_is_plain(cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask), value))
+        return write_cr(v, cr, value);
+    vmcs_write(VMCS_GUEST_CR0, cr0_real(&v->cr, cr0_guest(value)));
+    vmcs_write(VMCS_CR0_SHADOW, cr0_guest(value));
     return VERDICT_NEXT;
 }
 

@@ -6,6 +6,7 @@
 #include "arch/x86/devices.h"
 #include "arch/x86/event.h"
 #include "arch/x86/guest.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
@@ -43,11 +44,7 @@ static uint64_t trace(struct vcpu *v, uint64_t instructions) {
     return 0;
 }
 
-struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
-    enum hypercall_act act;
-    if (guest_cpl() != 0)
-        return exit_inject(VECTOR_UD);
-    regs->rax = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);
+rarely static struct verdict carry_out(struct vcpu *v, struct guest_regs *regs, enum hypercall_act act) {
     switch (act) {
     case HYPERCALL_DONE:
         break;
@@ -66,6 +63,17 @@ struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
         regs->rax = trace(v, regs->rbx);
         break;
     }
+    return VERDICT_NEXT;
+}
+
+struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
+    enum hypercall_act act;
+    if (guest_cpl() != 0)
+        return exit_inject(VECTOR_UD);
+    uint64_t result = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);
+    if (act != HYPERCALL_DONE)
+        return carry_out(this_cpu.vcpu, vcpu_regs(), act);
+    vcpu_regs()->rax = result;
     return VERDICT_NEXT;
 }
 

@@ -43,31 +43,57 @@ static struct verdict string_io(struct vcpu *v, struct guest_regs *regs, uint64_
     return exit_string(v, regs, &insn, (uint8_t)vmcs_read(VMCS_EXIT_LENGTH), port);
 }
 
-struct verdict exit_io(struct vcpu *v, struct guest_regs *regs) {
+rarely static struct verdict no_port(void) {
+    return exit_stop(STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
+}
+
+/* What the first port is decides about the access, but each byte goes to its own. */
+rarely static struct verdict wide_io(struct vcpu *v, struct guest_regs *regs, uint64_t qualification) {
     const struct partition_config *config = v->partition->config;
-    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
     uint16_t port = (uint16_t)(qualification >> PORT_SHIFT);
     unsigned bytes = (qualification & QUAL_SIZE) + 1;
     bool in = (qualification & QUAL_IN) != 0, string = (qualification & QUAL_STRING) != 0;
     uint32_t value = (uint32_t)insn_cut(regs->rax, bytes);
-    switch (in || string ? trap_map_in(config, port) : trap_map_out(config, port, value)) {
-    case TRAP_POWER_OFF:
-        return exit_stop(STOP_ASKED, NULL);
-    case TRAP_RESET:
-        return exit_stop(STOP_RESET, NULL);
-    case TRAP_NONE:
-        if (config->bad_access == BAD_ACCESS_STOP)
-            return exit_stop(STOP_CRASHED, "access to a port where nothing is (bad_access = stop)");
-        v->denied_ports++;
-        break;
-    default:
-        break;
-    }
+    enum trap_target target = in || string ? trap_map_in(config, port) : trap_map_out(config, port, value);
+    if (target == TRAP_RESET || target == TRAP_POWER_OFF)
+        return exit_stop(target == TRAP_RESET ? STOP_RESET : STOP_ASKED, NULL);
+    if (target == TRAP_NONE && config->bad_access == BAD_ACCESS_STOP)
+        return no_port();
+    v->denied_ports += target == TRAP_NONE;
     if (string)
         return string_io(v, regs, qualification, port);
     if (in)
         regs->rax = insn_merge(regs->rax, port_read(v, port, bytes), bytes);
     else
         port_write(v, port, bytes, value);
+    return VERDICT_NEXT;
+}
+
+__attribute__((noinline)) static struct verdict device_io(struct vcpu *v, struct guest_regs *regs,
+                                                          enum trap_target target, bool in, uint16_t port) {
+    if (target == TRAP_RESET || target == TRAP_POWER_OFF)
+        return exit_stop(target == TRAP_RESET ? STOP_RESET : STOP_ASKED, NULL);
+    if (in)
+        regs->rax = (regs->rax & ~UINT64_C(0xff)) | (devices_read(v, target, port) & 0xff);
+    else
+        devices_write(v, target, port, (uint8_t)regs->rax);
+    return VERDICT_NEXT;
+}
+
+struct verdict exit_io(struct vcpu *v, struct guest_regs *regs) {
+    const struct partition_config *config = v->partition->config;
+    uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
+    uint16_t port = (uint16_t)(qualification >> PORT_SHIFT);
+    bool in = (qualification & QUAL_IN) != 0;
+    if ((qualification & (QUAL_SIZE | QUAL_STRING)) != 0)
+        return wide_io(v, regs, qualification);
+    enum trap_target target = in ? trap_map_in(config, port) : trap_map_out(config, port, (uint8_t)regs->rax);
+    if (target != TRAP_NONE)
+        return device_io(v, regs, target, in, port);
+    if (config->bad_access == BAD_ACCESS_STOP)
+        return no_port();
+    v->denied_ports++;
+    if (in)
+        regs->rax |= 0xff;
     return VERDICT_NEXT;
 }

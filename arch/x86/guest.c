@@ -5,13 +5,8 @@
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
 
-#define RIGHTS_DPL_SHIFT 5
-#define RIGHTS_L         BIT(13)
-#define RIGHTS_DB        BIT(14)
-
-unsigned guest_cpl(void) {
-    return vmcs_read(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & 3;
-}
+#define RIGHTS_L  BIT(13)
+#define RIGHTS_DB BIT(14)
 
 bool guest_cs_long(void) {
     return (vmcs_read(VMCS_GUEST_CS_RIGHTS) & RIGHTS_L) != 0 && (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0;

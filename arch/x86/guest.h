@@ -2,11 +2,15 @@
 /* The mode the guest on this core is in, read from its VMCS. */
 #pragma once
 
+#include "arch/x86/vmcs.h"
 #include "core/guest_walk.h"
 #include "core/insn.h"
 #include "core/partition.h"
 
-unsigned guest_cpl(void);
+static inline unsigned guest_cpl(void) {
+    return vmcs_read(VMCS_GUEST_SS_RIGHTS) >> 5 & 3; /* SS.DPL */
+}
+
 bool guest_cs_long(void);
 enum insn_mode guest_insn_mode(void);
 

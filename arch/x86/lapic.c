@@ -28,14 +28,6 @@ static volatile uint32_t *xapic_reg(unsigned reg) {
     return (volatile uint32_t *)host_phys(hpa(xapic_page.v + reg * 16), 4);
 }
 
-uint64_t lapic_read(unsigned reg) {
-    return cpu_rdmsr(IA32_X2APIC_BASE + reg);
-}
-
-void lapic_write(unsigned reg, uint64_t value) {
-    cpu_wrmsr(IA32_X2APIC_BASE + reg, value);
-}
-
 void lapic_init(hpa_t page) {
     uint64_t base = cpu_rdmsr(IA32_APIC_BASE) | APIC_BASE_EN;
     if (xapic_page.v == 0) /* sealed by the time at which a core may come that is late */

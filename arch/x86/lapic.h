@@ -3,6 +3,8 @@
  * run, but cores can still be started and counted). Mechanics only. */
 #pragma once
 
+#include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
 #include "core/types.h"
 
 /* ICR fields ("Interrupt Command Register") */
@@ -21,8 +23,13 @@ uint32_t lapic_id(void);
 void lapic_send(uint32_t apic_id, uint64_t low);
 
 /* One register by number (offset >> 4). x2APIC mode only: for the registers a guest owns. */
-uint64_t lapic_read(unsigned reg);
-void lapic_write(unsigned reg, uint64_t value);
+static inline uint64_t lapic_read(unsigned reg) {
+    return cpu_rdmsr(IA32_X2APIC_BASE + reg);
+}
+
+static inline void lapic_write(unsigned reg, uint64_t value) {
+    cpu_wrmsr(IA32_X2APIC_BASE + reg, value);
+}
 
 /* Every register as after INIT, nothing pending or in service: for the next guest. x2APIC only. */
 void lapic_reset(void);

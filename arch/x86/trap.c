@@ -35,9 +35,9 @@ _Static_assert(sizeof(struct idt_gate) == 16, "gate size by the SDM");
 static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
 extern const uint64_t boot_gdt[], boot_gdt_end[];
-extern const uint8_t trap_stubs[], vmx_resume[], vmx_resume_window_end[], vmx_launch[],
-    vmx_launch_window_end[], cpu_wait_kick_end[], cpu_take_interrupts_end[], trap_read_msr_at[],
-    trap_read_msr_fault[];
+extern const uint8_t trap_stubs[], vmx_resume[], vmx_resume_window[], vmx_resume_window_end[], vmx_launch[],
+    vmx_launch_window[], vmx_launch_window_end[], cpu_wait_kick_end[], cpu_take_interrupts_end[],
+    trap_read_msr_at[], trap_read_msr_fault[];
 
 void trap_handle(struct trap_frame *frame);
 
@@ -83,19 +83,23 @@ void trap_load(void) {
     load_idt();
 }
 
-/* A CPU past its last look at `kicked` would forget this NMI until it next exits or wakes, which
- * may be never: send it back to the look, or out of its wait. */
+/* A CPU past its last look at `kicked` would forget an NMI until it next exits or wakes, which may be never:
+ * it is sent back to the look, or out of its wait. */
+static const struct {
+    const uint8_t *from, *to, *then;
+} windows[] = {
+    {vmx_resume_window, vmx_resume_window_end, vmx_resume},
+    {vmx_launch_window, vmx_launch_window_end, vmx_launch},
+    {(const uint8_t *)cpu_wait_kick, cpu_wait_kick_end, cpu_wait_kick_end},
+};
+
 static void nmi_handle(struct trap_frame *frame) {
     if (smp_must_stop())
         system_stop_core();
     this_cpu.kicked = 1;
-    uintptr_t at = frame->rip;
-    if (at >= (uintptr_t)vmx_resume && at < (uintptr_t)vmx_resume_window_end)
-        frame->rip = (uintptr_t)vmx_resume;
-    else if (at >= (uintptr_t)vmx_launch && at < (uintptr_t)vmx_launch_window_end)
-        frame->rip = (uintptr_t)vmx_launch;
-    else if (at >= (uintptr_t)cpu_wait_kick && at < (uintptr_t)cpu_wait_kick_end)
-        frame->rip = (uintptr_t)cpu_wait_kick_end;
+    for (unsigned i = 0; i < ARRAY_SIZE(windows); i++)
+        if (frame->rip >= (uintptr_t)windows[i].from && frame->rip < (uintptr_t)windows[i].to)
+            frame->rip = (uintptr_t)windows[i].then;
     if (this_cpu.index == 0) /* it may be the UART's */
         console_service();
 }

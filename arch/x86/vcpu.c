@@ -38,6 +38,7 @@ static uint8_t msr_bitmaps[2][MSR_TSC_KINDS][PAGE_SIZE]
 _Noreturn void vmx_launch(void); /* vmx_exit.S */
 
 void vcpu_bitmaps_init(void) {
+    msr_policy_init();
     for (unsigned tsc = 0; tsc < MSR_TSC_KINDS; tsc++) {
         msr_bitmap_build(msr_bitmaps[0][tsc], false, tsc);
         msr_bitmap_build(msr_bitmaps[1][tsc], true, tsc);
@@ -66,6 +67,7 @@ void vcpu_init(struct vcpu *v, uint32_t tsc_khz, bool invariant_tsc) {
         .invariant_tsc = invariant_tsc,
         .secondary = vmx_controls.word[VMX_SECONDARY],
     };
+    v->apic_id = this_cpu.apic_id;
     cpuid_build(&v->cpuid, &view, vmx_cpuid);
     cr_policy_init(&v->cr, &vmx_caps, &v->cpuid);
     reset_shared(v);
@@ -228,7 +230,7 @@ void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
         struct vcpu *to = &v->partition->vcpus[__builtin_ctzll(left)];
 
         if (ipi->kind == IPI_FIXED) {
-            lapic_send(smp_apic_id(to->cpu), ICR_ASSERT | ipi->vector);
+            vcpu_send_vector(to, ipi->vector);
             continue;
         }
         uint32_t old = __atomic_load_n(&to->pending, __ATOMIC_RELAXED);

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "arch/x86/lapic.h"
 #include "boot/layout.h"
 #include "core/partition.h"
 #include "core/types.h"
@@ -34,6 +35,11 @@ void vcpu_bitmaps_init(void);
  * follow.
  */
 void vcpu_mode_changed(struct vcpu *v);
+
+/* Send a fixed interrupt to the core of a vCPU, which owns its local APIC. */
+static inline void vcpu_send_vector(const struct vcpu *to, uint8_t vector) {
+    lapic_write(APIC_ICR, (uint64_t)to->apic_id << 32 | ICR_ASSERT | vector);
+}
 
 /* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);

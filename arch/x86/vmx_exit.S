@@ -9,9 +9,8 @@
  * the window is not lost: its handler sends the CPU back to the start (trap.c), which the pops
  * allow, because they leave the values where they are and the handler has a stack of its own. */
     .macro enter_by instruction, name
-    .globl \name, \name\()_window_end
-\name:
-    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp
+    .globl \name, \name\()_window, \name\()_window_end
+\name\()_window:
     cmpb $0, KICKED
     jne 1f
     .irp register, rax, rcx, rdx, rbx, rbp /* the slot of RSP */, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
@@ -23,7 +22,9 @@
 1:  movb $0, KICKED
     xor %ebp, %ebp
     call vcpu_kicked
-    jmp \name
+\name:
+    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp
+    jmp \name\()_window
     .endm
 
     .text

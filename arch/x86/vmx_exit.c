@@ -37,28 +37,30 @@ static struct verdict exit_counted(struct vcpu *v, struct guest_regs *regs) {
     return VERDICT_RESUME;
 }
 
+static exit_fn exit_unhandled;
+
 static const struct {
-    exit_fn *handle; /* NULL: the partition stops, */
+    exit_fn *handle;
     const char *name;
-    const char *why; /* for this reason; NULL: because it must not happen */
+    const char *why; /* of exit_unhandled, which stops the partition; NULL: because it must not happen */
 } exit_rows[VCPU_EXIT_REASONS] = {
     [0] = {exit_exception, "exception or NMI", NULL},
-    [1] = {NULL, "external interrupt", NULL},
-    [2] = {NULL, "triple fault", "triple fault"},
+    [1] = {exit_unhandled, "external interrupt", NULL},
+    [2] = {exit_unhandled, "triple fault", "triple fault"},
     [3] = {exit_counted, "INIT signal", NULL},
-    [4] = {NULL, "SIPI", NULL},
-    [5] = {NULL, "I/O SMI", NULL},
-    [6] = {NULL, "other SMI", NULL},
+    [4] = {exit_unhandled, "SIPI", NULL},
+    [5] = {exit_unhandled, "I/O SMI", NULL},
+    [6] = {exit_unhandled, "other SMI", NULL},
     [7] = {exit_interrupt_window, "interrupt window", NULL},
     [8] = {exit_nmi_window, "NMI window", NULL},
-    [9] = {NULL, "task switch", "hardware task switch, which is not supported"},
+    [9] = {exit_unhandled, "task switch", "hardware task switch, which is not supported"},
     [10] = {exit_cpuid, "CPUID", NULL},
     [11] = {exit_undefined, "GETSEC", NULL},
-    [12] = {NULL, "HLT", NULL},
+    [12] = {exit_unhandled, "HLT", NULL},
     [13] = {exit_cache, "INVD", NULL},
-    [14] = {NULL, "INVLPG", NULL},
+    [14] = {exit_unhandled, "INVLPG", NULL},
     [15] = {exit_gp, "RDPMC", NULL},
-    [16] = {NULL, "RDTSC", NULL},
+    [16] = {exit_unhandled, "RDTSC", NULL},
     [17] = {exit_undefined, "RSM", NULL},
     [18] = {exit_vmcall, "VMCALL", NULL},
     [19] = {exit_undefined, "VMCLEAR", NULL},
@@ -71,45 +73,49 @@ static const struct {
     [26] = {exit_undefined, "VMXOFF", NULL},
     [27] = {exit_undefined, "VMXON", NULL},
     [28] = {exit_cr, "control-register access", NULL},
-    [29] = {NULL, "MOV DR", NULL},
+    [29] = {exit_unhandled, "MOV DR", NULL},
     [30] = {exit_io, "I/O instruction", NULL},
     [31] = {exit_rdmsr, "RDMSR", NULL},
     [32] = {exit_wrmsr, "WRMSR", NULL},
-    [33] = {NULL, "entry failure: guest state", "VM entry failed"},
-    [34] = {NULL, "entry failure: MSR loading", "VM entry failed"},
+    [33] = {exit_unhandled, "entry failure: guest state", "VM entry failed"},
+    [34] = {exit_unhandled, "entry failure: MSR loading", "VM entry failed"},
+    [35] = {exit_unhandled, "?", NULL},
     [36] = {exit_undefined, "MWAIT", NULL},
     [37] = {exit_monitor_trap, "monitor trap flag", NULL},
+    [38] = {exit_unhandled, "?", NULL},
     [39] = {exit_undefined, "MONITOR", NULL},
-    [40] = {NULL, "PAUSE", NULL},
-    [41] = {NULL, "entry failure: machine check", "VM entry failed"},
-    [43] = {NULL, "TPR below threshold", NULL},
-    [44] = {NULL, "APIC access", NULL},
-    [45] = {NULL, "virtualized EOI", NULL},
-    [46] = {NULL, "access to GDTR or IDTR", NULL},
-    [47] = {NULL, "access to LDTR or TR", NULL},
+    [40] = {exit_unhandled, "PAUSE", NULL},
+    [41] = {exit_unhandled, "entry failure: machine check", "VM entry failed"},
+    [42] = {exit_unhandled, "?", NULL},
+    [43] = {exit_unhandled, "TPR below threshold", NULL},
+    [44] = {exit_unhandled, "APIC access", NULL},
+    [45] = {exit_unhandled, "virtualized EOI", NULL},
+    [46] = {exit_unhandled, "access to GDTR or IDTR", NULL},
+    [47] = {exit_unhandled, "access to LDTR or TR", NULL},
     [48] = {exit_ept_violation, "EPT violation", NULL},
-    [49] = {NULL, "EPT misconfiguration", NULL},
+    [49] = {exit_unhandled, "EPT misconfiguration", NULL},
     [50] = {exit_undefined, "INVEPT", NULL},
-    [51] = {NULL, "RDTSCP", NULL},
+    [51] = {exit_unhandled, "RDTSCP", NULL},
     [52] = {exit_preemption_timer, "preemption timer", NULL},
     [53] = {exit_undefined, "INVVPID", NULL},
     [54] = {exit_cache, "WBINVD", NULL},
     [55] = {exit_xsetbv, "XSETBV", NULL},
-    [56] = {NULL, "APIC write", NULL},
-    [57] = {NULL, "RDRAND", NULL},
-    [58] = {NULL, "INVPCID", NULL},
+    [56] = {exit_unhandled, "APIC write", NULL},
+    [57] = {exit_unhandled, "RDRAND", NULL},
+    [58] = {exit_unhandled, "INVPCID", NULL},
     [59] = {exit_undefined, "VMFUNC", NULL},
     [60] = {exit_undefined, "ENCLS", NULL},
-    [61] = {NULL, "RDSEED", NULL},
-    [62] = {NULL, "page-modification log full", NULL},
+    [61] = {exit_unhandled, "RDSEED", NULL},
+    [62] = {exit_unhandled, "page-modification log full", NULL},
     [63] = {exit_gp, "XSAVES", NULL},
     [64] = {exit_gp, "XRSTORS", NULL},
     [65] = {exit_undefined, "PCONFIG", NULL},
-    [66] = {NULL, "SPP-related event", NULL},
-    [67] = {NULL, "UMWAIT", NULL},
-    [68] = {NULL, "TPAUSE", NULL},
+    [66] = {exit_unhandled, "SPP-related event", NULL},
+    [67] = {exit_unhandled, "UMWAIT", NULL},
+    [68] = {exit_unhandled, "TPAUSE", NULL},
     [69] = {exit_undefined, "LOADIWKEY", NULL},
     [70] = {exit_undefined, "ENCLV", NULL},
+    [71] = {exit_unhandled, "?", NULL},
     [72] = {exit_gp, "ENQCMD PASID", NULL},
     [73] = {exit_gp, "ENQCMDS PASID", NULL},
     [74] = {exit_bus_lock, "bus lock", NULL},
@@ -120,12 +126,19 @@ static const struct {
     [79] = {exit_undefined, "WRMSRLIST", NULL},
     [80] = {exit_undefined, "URDMSR", NULL},
     [81] = {exit_undefined, "UWRMSR", NULL},
+    [82 ... 83] = {exit_unhandled, "?", NULL},
     [84] = {exit_undefined, "RDMSR with an immediate", NULL}, /* no control for these two: hidden */
     [85] = {exit_undefined, "WRMSRNS with an immediate", NULL},
+    [86] = {exit_unhandled, "?", NULL},
 };
 
 const char *exit_reason_name(uint32_t reason) {
-    return reason < VCPU_EXIT_REASONS && exit_rows[reason].name != NULL ? exit_rows[reason].name : "?";
+    return reason < VCPU_EXIT_REASONS ? exit_rows[reason].name : "?";
+}
+
+static struct verdict exit_unhandled(struct vcpu *v, struct guest_regs *regs) {
+    uint32_t reason = vmcs_read(VMCS_EXIT_REASON) & REASON_BASIC;
+    return exit_stop(STOP_CRASHED, reason < VCPU_EXIT_REASONS ? exit_rows[reason].why : NULL);
 }
 
 /* What stands in the upper half of the reason, or is no reason that is known. */
@@ -161,10 +174,6 @@ static inline void advance(uint32_t length) {
         end_instruction_flags(rflags, length != 0);
 }
 
-rarely static struct verdict stop_unhandled(uint32_t reason) {
-    return exit_stop(STOP_CRASHED, exit_rows[reason].why);
-}
-
 /* All but VERDICT_NEXT and VERDICT_RESUME. */
 rarely static void act(struct verdict verdict) {
     if (verdict.kind == KIND_EMULATED) {
@@ -188,8 +197,7 @@ void vmx_exit(void) {
     if (reason >= VCPU_EXIT_REASONS)
         reason = plain_reason(v, reason);
     v->exits[reason]++;
-    exit_fn *handler = exit_rows[reason].handle;
-    struct verdict verdict = handler != NULL ? handler(v, vcpu_regs()) : stop_unhandled(reason);
+    struct verdict verdict = exit_rows[reason].handle(v, vcpu_regs());
     if (verdict.kind == KIND_NEXT)
         advance(vmcs_read(VMCS_EXIT_LENGTH));
     else if (verdict.kind != KIND_RESUME)

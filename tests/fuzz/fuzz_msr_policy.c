@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct msr_state s, first;
     struct access a;
 
+    msr_policy_init();
     msr_state_init(&s, 1, UINT64_MAX);
     first = s;
     for (; size >= sizeof(a); data += sizeof(a), size -= sizeof(a)) {

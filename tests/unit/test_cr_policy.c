@@ -81,6 +81,13 @@ static void check_cr0(const struct cr_state *s, uint64_t v) {
     enum cr_verdict expected = cr0_expected(s, v);
 
     assert_int_equal(cr0_write(&policy, s, v, &change), expected);
+    if (cr0_is_plain(s->cr0, v)) { /* then nothing but these two */
+        assert_int_equal(expected, CR_OK);
+        assert_int_equal(change.shadow, cr0_guest(v));
+        assert_int_equal(change.real, cr0_real(&policy, cr0_guest(v)));
+        assert_int_equal(change.efer, s->efer);
+        assert_false(change.load_pdptes || change.flush);
+    }
     if (expected == CR_GP)
         return;
     assert_int_equal(change.shadow, v | CR0_ET);
@@ -101,7 +108,7 @@ static void X06_V023_every_rule_of_mov_to_cr0(void **state) {
         bool pg = n & 1, lme = n & 2;
         uint64_t now = CR0_ET | (pg ? CR0_PG | CR0_PE : pick(n, 2, CR0_PE));
         uint64_t value = pick(n, 3, CR0_PE) | pick(n, 4, CR0_PG) | pick(n, 5, CR0_CD) | pick(n, 6, CR0_NW) |
-                         pick(n, 7, CR0_WP);
+                         pick(n, 7, CR0_WP | CR0_NE);
         uint64_t cr4 = pick(n, 8, CR4_PAE) | pick(n, 9, CR4_PCIDE);
         struct cr_state s = state_of(now, cr4, lme ? EFER_LME | (pg ? EFER_LMA : 0) : EFER_NXE, n >> 10 & 1);
 

@@ -71,6 +71,7 @@ static const struct {
 };
 
 static void init(struct msr_state *s) {
+    msr_policy_init();
     msr_state_init(s, UINT64_C(0x0200006500000000), UINT64_MAX);
 }
 

@@ -217,6 +217,59 @@ static void V101_V105_order_of_init_sipi_and_nmi(void **state) {
     assert_int_equal(post(p, IPI_NMI, 0xff), p | VCPU_PENDING_NMI);
 }
 
+/* The short way does what the long one does, or nothing. */
+static bool is_plain(unsigned count, uint64_t icr) {
+    struct vlapic before = lapics[5], *self = &lapics[5];
+    struct vlapic_effect effect;
+    uint64_t targets = 0xa5;
+    bool plain = vlapic_plain_ipi(self, all, count, icr, &targets);
+    struct vlapic after = *self;
+
+    *self = before;
+    if (!plain) {
+        assert_memory_equal(&after, &before, sizeof(before));
+        return false;
+    }
+    assert_int_equal(vlapic_write(self, VLAPIC_X2APIC, APIC_ICR, icr, &effect), VLAPIC_IPI);
+    assert_memory_equal(&after, self, sizeof(after));
+    vlapic_route(all, count, 5, effect.value, &ipi);
+    assert_int_equal(ipi.kind, targets == 0 ? IPI_NONE : IPI_FIXED);
+    assert_int_equal(ipi.targets, targets);
+    assert_int_equal(ipi.vector, (uint8_t)icr);
+    return true;
+}
+
+static void X10_plain_ipi_is_as_routed(void **state) {
+    static const unsigned counts[] = {6, 16, 17, 63, 64};
+    uint64_t random = 1, plain = 0;
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
+        for (unsigned i = 0; i < 40000; i++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            uint64_t low = random >> 33, id = (random >> 20 & 0x3f) | (random >> 27 & 1) << (random >> 58);
+
+            low &= (i & 1) != 0 ? 0x48ff : 0xfffff;
+            plain += is_plain(counts[c], id << 32 | low);
+        }
+    }
+    assert_true(plain > 50000);
+    assert_true(is_plain(64, DEST2(63) | 0x4031));
+    assert_true(is_plain(64, DEST2(0x3ffff) | LOGICAL | 0x31));
+    assert_false(is_plain(64, DEST2(64) | 0x31));
+    assert_false(is_plain(64, DEST2(0xffffffff) | 0x31));
+    assert_false(is_plain(64, DEST2(0xffffffff) | LOGICAL | 0x31));
+    assert_false(is_plain(64, DEST2(1) | 0xf));
+    assert_false(is_plain(64, DEST2(1) | 0x80031));
+    assert_false(is_plain(64, DEST2(1) | 0x431));
+    lapics[7].mode = VLAPIC_XAPIC;
+    assert_false(is_plain(64, DEST2(7) | 0x31));
+    assert_true(is_plain(64, DEST2(6) | 0x31));
+    lapics[7].mode = VLAPIC_X2APIC;
+    lapics[5].mode = VLAPIC_XAPIC;
+    assert_false(is_plain(64, DEST2(6) | 0x31));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_physical, setup),
@@ -225,6 +278,7 @@ int main(void) {
         cmocka_unit_test_setup(test_logical_flat, setup),
         cmocka_unit_test_setup(test_logical_cluster, setup),
         cmocka_unit_test_setup(test_logical_x2, setup_x2),
+        cmocka_unit_test_setup(X10_plain_ipi_is_as_routed, setup_x2),
         cmocka_unit_test_setup(test_lowest_priority, setup),
         cmocka_unit_test_setup(test_kinds, setup),
         cmocka_unit_test_setup(test_messages, setup),
