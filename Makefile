@@ -57,6 +57,9 @@ all: $(BUILD)/mullion.elf ## build/mullion.elf, the hypervisor
 debug: ## build/debug/mullion.elf, which checks the VMCS before every VM entry
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 all
 
+# What runs at every exit: the stub enters it with RBP = 0, where a backtrace ends.
+$(BUILD)/hv/arch/x86/vmx_exit.c.o $(BUILD)/hv/arch/x86/exit_%.c.o: HV_FLAGS += -fomit-frame-pointer
+
 $(BUILD)/hv/%.c.o: %.c Makefile | $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo "  CC   $@"

@@ -36,7 +36,7 @@ struct cpuid_row {
     uint8_t cr4_bit;       /* this bit of CR4, if it is not 0, shows */
     uint8_t ecx_bit;       /* in this bit of ECX */
     uint8_t size;          /* enum cpuid_size: what EBX gives */
-    uint32_t regs[4]; /* EAX EBX ECX EDX */
+    uint32_t regs[4];      /* EAX EBX ECX EDX */
 };
 
 #define CPUID_SLOTS 64

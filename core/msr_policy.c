@@ -19,7 +19,7 @@ enum action {
 /* The field of struct msr_state that a row keeps. */
 #define FIELD(name)   (offsetof(struct msr_state, name) / sizeof(uint64_t))
 
-#define TSC_ADJUST        0x3b
+#define TSC_ADJUST    0x3b
 #define MISC_ENABLE   0x1a0
 #define DEBUGCTL      0x1d9
 #define MTRR_DEF_TYPE 0x2ff
@@ -169,11 +169,11 @@ enum msr_verdict msr_read(struct msr_state *state, uint32_t index, uint64_t *val
 
 enum msr_verdict msr_write(struct msr_state *state, uint32_t index, uint64_t value) {
     const struct msr_row *row = msr_row(index);
+    if (row->write == STATE)
+        return state_write(state, row, index, value) ? MSR_DONE : MSR_GP;
     switch (row->write) {
     case IGNORE:
         return MSR_DONE;
-    case STATE:
-        return state_write(state, row, index, value) ? MSR_DONE : MSR_GP;
     case ARCH:
     case X2APIC:
     case DEADLINE:

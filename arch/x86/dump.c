@@ -97,8 +97,9 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_c
                  cause == STOP_RESET ? "resets the partition" : "stops the partition");
         return;
     }
-    log_line("%s: vCPU %u on core %u: %s", name, v->index, v->cpu,
-             why != NULL ? why : "an exit that must not happen");
+    if (why == NULL)
+        why = "an exit that must not happen";
+    log_line("%s: vCPU %u on core %u: %s", name, v->index, v->cpu, why);
     log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", reason,
              exit_reason_name(reason), vmcs_read(VMCS_IDT_VECTORING), vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
              vmcs_read(VMCS_GUEST_ACTIVITY));

@@ -11,11 +11,16 @@
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
 
-#define CR_TYPE_WRITE 0
-#define RIGHTS_TYPE   0xfu
-#define TYPE_TSS16    1u
-#define TYPE_BUSY     2u
-#define RIGHTS_L      BIT(13)
+/* "Exit Qualification for Control-Register Accesses": number; type, 0 = MOV to it; register */
+#define QUAL_CR           0xfu
+#define QUAL_TYPE         0x30u
+#define QUAL_SOURCE_SHIFT 8
+#define REGISTER_RSP      4
+
+#define RIGHTS_TYPE       0xfu
+#define TYPE_TSS16        1u
+#define TYPE_BUSY         2u
+#define RIGHTS_L          BIT(13)
 
 rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_regs *regs) {
     uint64_t cr4 = vmcs_read(VMCS_GUEST_CR4);
@@ -147,7 +152,11 @@ static bool load_pdptes(const struct vcpu *v, uint64_t cr3) {
 }
 
 /* A write that may change what the guest's paging is. */
-rarely static struct verdict write_cr(struct vcpu *v, unsigned cr, uint64_t value) {
+rarely static struct verdict write_cr(struct vcpu *v, const struct guest_regs *regs, uint64_t qualification) {
+    unsigned cr = qualification & QUAL_CR, source = qualification >> QUAL_SOURCE_SHIFT & 0xf;
+    uint64_t value = source == REGISTER_RSP ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[source];
+    if ((qualification & QUAL_TYPE) != 0 || (cr != 0 && cr != 4))
+        return exit_stop(STOP_CRASHED, "a control-register access that must not exit");
     struct cr_state now = {
         .cr0 = cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask),
         .cr3 = vmcs_read(VMCS_GUEST_CR3),
@@ -163,13 +172,13 @@ rarely static struct verdict write_cr(struct vcpu *v, unsigned cr, uint64_t valu
     if (verdict != CR_OK || (change.load_pdptes && !load_pdptes(v, now.cr3)))
         return exit_inject_gp();
 
+    if (change.flush)
+        vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
     vmcs_write(cr == 0 ? VMCS_GUEST_CR0 : VMCS_GUEST_CR4, change.real);
     vmcs_write(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW, change.shadow);
     vmcs_write(VMCS_GUEST_EFER, change.efer);
     uint32_t entry = vmcs_read(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
     vmcs_write(VMCS_ENTRY_CONTROLS, entry | ((change.efer & EFER_LMA) != 0 ? ENTRY_IA32E_GUEST : 0));
-    if (change.flush)
-        vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
     return VERDICT_NEXT;
 }
 
@@ -177,13 +186,11 @@ rarely static struct verdict write_cr(struct vcpu *v, unsigned cr, uint64_t valu
  * the shadow, CLTS and LMSW reach only the guest's own bits. */
 struct verdict exit_cr(struct vcpu *v, struct guest_regs *regs) {
     uint64_t qualification = vmcs_read(VMCS_QUALIFICATION);
-    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, source = qualification >> 8 & 0xf;
-    if (type != CR_TYPE_WRITE || (cr != 0 && cr != 4))
-        return exit_stop(STOP_CRASHED, "a control-register access that must not exit");
-    uint64_t value = source == 4 ? vmcs_read(VMCS_GUEST_RSP) : regs->gpr[source];
-    if (cr != 0 ||
+    unsigned source = qualification >> QUAL_SOURCE_SHIFT & 0xf;
+    uint64_t value = regs->gpr[source];
+    if ((qualification & (QUAL_CR | QUAL_TYPE)) != 0 || source == REGISTER_RSP ||
         !cr0_is_plain(cr_view(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_CR0_SHADOW), v->cr.cr0_mask), value))
-        return write_cr(v, cr, value);
+        return write_cr(v, regs, qualification);
     vmcs_write(VMCS_GUEST_CR0, cr0_real(&v->cr, cr0_guest(value)));
     vmcs_write(VMCS_CR0_SHADOW, cr0_guest(value));
     return VERDICT_NEXT;

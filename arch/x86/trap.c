@@ -20,6 +20,9 @@
 #define GATE_INTERRUPT 0x8e00
 #define IST_NMI        1
 #define IST_FAULT      2
+#define VMREAD         0x78 /* second byte of the opcode */
+#define VMWRITE        0x79
+#define REGISTER_RDX   2
 #define TSS_AVAILABLE  (UINT64_C(0x89) << 40)
 
 struct idt_gate { /* "64-Bit IDT Gate Descriptors" */
@@ -35,6 +38,7 @@ _Static_assert(sizeof(struct idt_gate) == 16, "gate size by the SDM");
 static struct idt_gate idt[GATES] __attribute__((section(".bss.sealed")));
 
 extern const uint64_t boot_gdt[], boot_gdt_end[];
+extern const char image_start[], text_end[];
 extern const uint8_t trap_stubs[], vmx_resume[], vmx_resume_window[], vmx_resume_window_end[], vmx_launch[],
     vmx_launch_window[], vmx_launch_window_end[], cpu_wait_kick_end[], cpu_take_interrupts_end[],
     trap_read_msr_at[], trap_read_msr_fault[];
@@ -104,6 +108,13 @@ static void nmi_handle(struct trap_frame *frame) {
         console_service();
 }
 
+/* vmcs.h: 0F, the opcode, its operands, JA over the UD2. */
+static bool is_vmcs_access(const struct trap_frame *frame) {
+    const uint8_t *at = (const uint8_t *)frame->rip;
+    return frame->rip >= (uintptr_t)image_start + 5 && frame->rip < (uintptr_t)text_end && at[-5] == 0x0f &&
+           (at[-4] == VMREAD || at[-4] == VMWRITE) && at[-2] == 0x77 && at[-1] == 2;
+}
+
 void trap_handle(struct trap_frame *frame) {
     static const char *const names[EXCEPTIONS] = {
         "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9",   "#TS",
@@ -116,6 +127,10 @@ void trap_handle(struct trap_frame *frame) {
         lapic_write(APIC_EOI, 0); /* whatever its vector, 16 to 31 too: an interrupt that is to go */
     else if (frame->vector == VECTOR_GP && frame->rip == (uintptr_t)trap_read_msr_at)
         frame->rip = (uintptr_t)trap_read_msr_fault;
+    else if (frame->vector == VECTOR_UD && is_vmcs_access(frame))
+        panic_at(frame, "%s failed, field 0x%lx",
+                 ((const uint8_t *)frame->rip)[-4] == VMREAD ? "VMREAD" : "VMWRITE",
+                 frame->gpr[REGISTER_RDX]);
     else
         panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
                  frame->error_code, cpu_read_cr2());

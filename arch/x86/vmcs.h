@@ -9,20 +9,24 @@
 /* Panics with both: the encoding of a field, or the address of a region. */
 rarely _Noreturn void vmx_instruction_failed(const char *instruction, uint64_t operand);
 
+/* These two are on the way of every exit: a failure raises #UD, which trap.c knows by what stands before it
+ * and the field by RDX; a call would cost each function that has them a frame. */
+#define VMCS_ACCESS_FAILED "ja 1f; ud2; 1:"
+
 static inline uint64_t vmcs_read_raw(uint32_t encoding) {
     uint64_t v;
-    bool failed;
-    __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(v) : "r"((uint64_t)encoding) : "memory");
-    if (__builtin_expect(failed, 0))
-        vmx_instruction_failed("VMREAD", encoding);
+    __asm__ volatile("vmread %1, %0; " VMCS_ACCESS_FAILED
+                     : "=r"(v)
+                     : "d"((uint64_t)encoding)
+                     : "memory", "cc");
     return v;
 }
 
 static inline void vmcs_write_raw(uint32_t encoding, uint64_t v) {
-    bool failed;
-    __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(failed) : "r"(v), "r"((uint64_t)encoding) : "memory");
-    if (__builtin_expect(failed, 0))
-        vmx_instruction_failed("VMWRITE", encoding);
+    __asm__ volatile("vmwrite %0, %1; " VMCS_ACCESS_FAILED
+                     :
+                     : "r"(v), "d"((uint64_t)encoding)
+                     : "memory", "cc");
 }
 
 #define VMCS_TYPE(type, value)                                                                               \

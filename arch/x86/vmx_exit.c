@@ -161,23 +161,23 @@ rarely static void end_instruction_flags(uint64_t rflags, bool whole) {
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_BS);
 }
 
-/* The instruction is done (length 0: an iteration of a string instruction is): RIP behind it, the STI and MOV
- * SS shadow and RF gone, and a #DB pending if the guest single-steps. */
-static inline void advance(uint32_t length) {
+/* The instruction (or not the whole of it: an iteration of a string instruction, length 0) is done: RIP
+ * behind it, the STI and MOV SS shadow and RF gone, and a #DB pending if the guest single-steps. */
+static inline void advance(uint32_t length, bool whole) {
     uint64_t rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
     vmcs_write(VMCS_GUEST_RIP, next);
+    event_end_shadow();
     if (((rip ^ next) & BIT(32)) != 0) /* only outside 64-bit mode may RIP pass 4 GiB, and there it wraps */
         wrap_rip();
-    event_end_shadow();
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     if ((rflags & (RFLAGS_RF | RFLAGS_TF)) != 0)
-        end_instruction_flags(rflags, length != 0);
+        end_instruction_flags(rflags, whole);
 }
 
 /* All but VERDICT_NEXT and VERDICT_RESUME. */
 rarely static void act(struct verdict verdict) {
     if (verdict.kind == KIND_EMULATED) {
-        advance(verdict.length);
+        advance(verdict.length, verdict.length != 0);
     } else if (verdict.kind == KIND_INJECT) {
         event_inject(verdict.vector, verdict.has_error, verdict.error);
     } else {
@@ -199,7 +199,7 @@ void vmx_exit(void) {
     v->exits[reason]++;
     struct verdict verdict = exit_rows[reason].handle(v, vcpu_regs());
     if (verdict.kind == KIND_NEXT)
-        advance(vmcs_read(VMCS_EXIT_LENGTH));
+        advance(vmcs_read(VMCS_EXIT_LENGTH), true);
     else if (verdict.kind != KIND_RESUME)
         act(verdict);
 }

@@ -23,6 +23,7 @@ FAULTS = {
 }
 
 CR4_MCE = 1 << 6
+EXIT_ROW = 24  # bytes; the first 8 are the handler
 
 
 def boot_patched(lab, name, config, symbol, change, cpus, **elf):
@@ -47,6 +48,15 @@ def test_fault_of_ours_says_where(lab, fault):
             assert machine.find(rf"^  [0-9a-f]{{16}} {symbol}\+0x", HYPERVISOR)
         if fault != "overflows-stack":  # there are too many frames before that one
             assert machine.find(r"^  [0-9a-f]{16} cpu_main\+0x", HYPERVISOR)
+
+
+def test_I03_failed_VMREAD_says_which_field(lab):
+    """The dispatcher asks for a field that no CPU has."""
+    with boot_patched(lab, "vmread", partition("only", 0, "hello.elf"), "vmx_exit",
+                      instruction(b"\xba\x02\x44\x00\x00", b"\xba\x03\x44\x00\x00", 64), cpus=1) as machine:
+        machine.wait_for(r"^PANIC on core 0: VMREAD failed, field 0x4403$", HYPERVISOR, timeout=120)
+        machine.wait_for("the machine is stopped", HYPERVISOR)
+        assert machine.find(r"^  [0-9a-f]{16} vmx_exit\+0x", HYPERVISOR)
 
 
 def test_K09_M02_V084_panic_stops_every_core(lab):
@@ -75,12 +85,12 @@ def test_K09_M02_V084_panic_stops_every_core(lab):
 
 
 def test_Y17_exit_without_a_handler_stops_its_partition(lab):
-    """The handler of EPT violations is taken out of the table: the guest that reads its local APIC's page gets a
+    """The handler of EPT violations is replaced by that of reasons without one: the guest that reads its local APIC's page gets a
     record and stops, the one that does not goes on."""
     config = partition("reader", 0, "machine.elf") + partition("steady", 1, "jitter.elf")
     guests = os.path.join(TOP, "build/guests")
     kernel = patch(os.path.join(lab.directory, "row.elf"), "exit_rows",
-                   lambda old: old[:48 * 32] + bytes(8) + old[48 * 32 + 8:])
+                   lambda old: old[:48 * EXIT_ROW] + old[EXIT_ROW:][:8] + old[48 * EXIT_ROW + 8:])
     image = os.path.join(lab.directory, "row.iso")
     make_iso(image, config, {name: os.path.join(guests, name) for name in ("machine.elf", "jitter.elf")},
              kernel=kernel)
