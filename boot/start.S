@@ -161,7 +161,7 @@ ap_high:
     .globl cpu_enter
 cpu_enter:
     mov %rdi, %cr3
-    mov $PERCPU_STACK_TOP, %rsp
+    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp /* they are there before the first VM entry */
     xor %ebp, %ebp
     call cpu_main
 5:  hlt
