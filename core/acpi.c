@@ -83,29 +83,33 @@ static bool root_open(const struct boot_info *info, struct bytes *root) {
            table_open(bytes_u32(rsdp, RSDP_RSDT), "RSDT", TABLE_BYTES, root);
 }
 
+/* Where the table of that number is; false: there are no more. */
+static bool table_at(struct bytes root, unsigned index, uint64_t *address) {
+    unsigned width = root.at[0] == 'X' ? 8 : 4;
+    uint64_t at = TABLE_BYTES + (uint64_t)index * width;
+    *address = bytes_field(root, at, width);
+    return at + width <= root.length;
+}
+
 /* The first table of that kind, if it is sound. */
 static bool table_find(struct bytes root, const char *signature, uint32_t bytes_min, struct bytes *out) {
-    unsigned width = root.at[0] == 'X' ? 8 : 4;
-    for (uint64_t at = TABLE_BYTES; at + width <= root.length; at += width) {
-        uint64_t address = bytes_field(root, at, width);
+    uint64_t address;
+    for (unsigned i = 0; table_at(root, i, &address); i++)
         if (table_is(address, signature))
             return table_open(address, signature, bytes_min, out);
-    }
     return false;
 }
 
 bool acpi_table(const struct boot_info *info, unsigned index, struct bytes *out) {
     struct bytes root;
-    if (!root_open(info, &root))
-        return false;
-    unsigned width = root.at[0] == 'X' ? 8 : 4;
-    uint64_t at = TABLE_BYTES + (uint64_t)index * width, address = bytes_field(root, at, width);
-    const char *name = host_phys(hpa(address), TABLE_BYTES);
     char signature[5] = "";
-    *out = (struct bytes){NULL, 0};
-    if (name != NULL && at + width <= root.length)
-        (void)!table_open(address, memcpy(signature, name, 4), TABLE_BYTES, out);
-    return at + width <= root.length;
+    uint64_t address;
+    if (!root_open(info, &root) || !table_at(root, index, &address))
+        return false;
+    const void *header = host_phys(hpa(address), sizeof(signature) - 1);
+    if (header == NULL || !table_open(address, memcpy(signature, header, 4), TABLE_BYTES, out))
+        *out = (struct bytes){NULL, 0};
+    return true;
 }
 
 /* ---- MADT: CPUs, I/O APICs, interrupt overrides ---------------------------------------------- */

@@ -13,31 +13,25 @@ struct check {
     struct report *report;
 };
 
+/* Threads of one core share its caches and units: each can slow the other down, and learn from that. */
 static void check_cores(const struct check *c, const struct partition_config *p) {
-    uint64_t there = c->machine->cores;
+    uint64_t there = c->machine->cores, near = 0;
     unsigned line = p->line_of[KEY_CPUS];
+    for (unsigned n = 0; n < c->machine->platform->nr_cpus && !c->config->smt_shared; n++)
+        near |= (p->cpus & BIT(n)) != 0 ? platform_siblings(c->machine->platform, n) & ~p->cpus : 0;
     if (there != 0 && (p->cpus & ~there) != 0)
         report_error(c->report, line, "cpus: this machine has %s, not %s", config_print_cores(there).s,
                      config_print_cores(p->cpus & ~there).s);
-    for (const struct partition_config *other = c->config->partitions; other < p; other++)
+    for (const struct partition_config *other = c->config->partitions; other < p; other++) {
         if ((p->cpus & other->cpus) != 0)
             report_error(c->report, line, "cpus: %s cannot be shared with partition %s (line %u)",
                          config_print_cores(p->cpus & other->cpus).s, other->name, other->line_of[KEY_CPUS]);
-}
-
-/* Threads of one core share its caches and units: each can slow the other down, and learn from that. */
-static void check_threads(const struct check *c, const struct partition_config *p) {
-    uint64_t near = 0;
-    for (unsigned n = 0; n < c->machine->platform->nr_cpus; n++)
-        if ((p->cpus & BIT(n)) != 0)
-            near |= platform_siblings(c->machine->platform, n);
-    for (const struct partition_config *other = c->config->partitions; other < p; other++)
-        if ((near & ~p->cpus & other->cpus) != 0)
-            report_error(c->report, p->line_of[KEY_CPUS],
+        if ((near & other->cpus) != 0)
+            report_error(c->report, line,
                          "cpus: %s of partition %s (line %u) shares a physical core with this partition; "
                          "use other cores, or set smt = share in [system]",
-                         config_print_cores(near & ~p->cpus & other->cpus).s, other->name,
-                         other->line_of[KEY_CPUS]);
+                         config_print_cores(near & other->cpus).s, other->name, other->line_of[KEY_CPUS]);
+    }
 }
 
 /* ---- Images and memory ----------------------------------------------------------------------- */
@@ -259,8 +253,6 @@ enum err config_check(const struct system_config *config, const struct machine *
         const struct partition_config *p = &config->partitions[i];
         consoles += p->vuart;
         check_cores(&c, p);
-        if (!config->smt_shared)
-            check_threads(&c, p);
         check_images(&c, p);
         check_windows(&c, p, KEY_PORTS);
         check_windows(&c, p, KEY_MMIO);

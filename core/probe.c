@@ -22,8 +22,8 @@
 #define CORE_LIST(cores) (config_print_cores(cores).s + (count_bits(cores) == 1 ? 5 : 6))
 
 /* Offsets, as in acpi.c. */
-enum { TABLE_OEM = 10, DMAR_ENTRIES = 48, ENTRY_TYPE_2 = 0, ENTRY_LENGTH_2 = 2, ENTRY_BYTES = 16 };
-enum { UNIT_FLAGS_1 = 4, UNIT_SEGMENT_2 = 6, UNIT_BASE_8 = 8, UNIT_SCOPES = 16, REGION_SCOPES = 24 };
+enum { TABLE_OEM = 10, DMAR_ENTRIES = 48, ENTRY_TYPE_2 = 0, ENTRY_UNIT = 0, ENTRY_LENGTH_2 = 2 };
+enum { UNIT_FLAGS_1 = 4, UNIT_SEGMENT_2 = 6, UNIT_BASE_8 = 8, UNIT_SCOPES = 16 };
 enum { SCOPE_LENGTH_1 = 1, SCOPE_BUS_1 = 5, SCOPE_PATH = 6, SCOPE_BYTES = 8 };
 
 static void add(struct probe_text *t, const char *format, ...) printf_like(2, 3);
@@ -71,12 +71,11 @@ void probe_log_cpu(cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr) {
         {0xfe, 1},  {0x10a, 1}, {0x1a0, 1},  {0x200, 32}, {0x250, 1}, {0x258, 2}, {0x268, 8},
         {0x277, 1}, {0x2ff, 1}, {0x480, 20}, {0x6e0, 1},  {0xda0, 1},
     };
-    for (uint32_t first = 0, r[4]; first <= LEAF_EXTENDED; first += LEAF_EXTENDED) {
-        cpuid(first, 0, r);
-        for (uint32_t leaf = first, last = r[CPUID_EAX]; leaf <= last && leaf - first < 64; leaf++)
-            log_leaf(cpuid, leaf);
-        if (first != 0)
-            break;
+    uint32_t r[4];
+    for (unsigned half = 0; half < 2; half++) {
+        cpuid(half * LEAF_EXTENDED, 0, r);
+        for (uint32_t n = 0; n <= (r[CPUID_EAX] & 0xff) && r[CPUID_EAX] >= half * LEAF_EXTENDED; n++)
+            log_leaf(cpuid, half * LEAF_EXTENDED + n);
     }
     for (const struct range *m = msrs; m < msrs + ARRAY_SIZE(msrs); m++)
         for (uint64_t index = m->base, value; index < range_end(*m); index++)
@@ -133,24 +132,20 @@ void probe_log_cores(const struct machine *machine, const struct probe_core *cor
 
 /* ---- The firmware and the devices ------------------------------------------------------------ */
 
-/* "DMA Remapping Reporting Structure" in the VT-d specification: which unit serves which devices, and which
- * memory the firmware's own devices go on using. */
+/* "DMA Remapping Reporting Structure" in the VT-d specification: which unit serves which devices. */
 static void log_dmar(struct bytes t) {
-    for (uint64_t at = DMAR_ENTRIES, size = ENTRY_BYTES; at < t.length && size >= ENTRY_BYTES; at += size) {
+    for (uint64_t at = DMAR_ENTRIES, size = UNIT_SCOPES; at < t.length && size >= UNIT_SCOPES; at += size) {
         size = bytes_field(t, at + ENTRY_LENGTH_2, 2);
         struct bytes e = {t.at + at, size < t.length - at ? size : t.length - at};
-        uint64_t type = bytes_field(e, ENTRY_TYPE_2, 2), step = SCOPE_BYTES;
-        bool all = type == 0 && (bytes_u8(e, UNIT_FLAGS_1) & 1) != 0;
         struct probe_text out = {.used = 0};
-        add(&out, "dmar %s %lx segment %lu%s", type == 0 ? "unit" : "reserved",
-            bytes_field(e, UNIT_BASE_8, 8), bytes_field(e, UNIT_SEGMENT_2, 2), all ? " all others" : "");
-        for (uint64_t s = type == 0 ? UNIT_SCOPES : REGION_SCOPES; s < e.length && step >= SCOPE_BYTES;
-             s += step) {
+        add(&out, "dmar unit %lx segment %lu%s", bytes_field(e, UNIT_BASE_8, 8),
+            bytes_field(e, UNIT_SEGMENT_2, 2), (bytes_u8(e, UNIT_FLAGS_1) & 1) != 0 ? " all others" : "");
+        for (uint64_t s = UNIT_SCOPES, step = SCOPE_BYTES; s < e.length && step >= SCOPE_BYTES; s += step) {
             step = bytes_u8(e, s + SCOPE_LENGTH_1);
             add(&out, " %02x:%02x.%u%s", bytes_u8(e, s + SCOPE_BUS_1), bytes_u8(e, s + SCOPE_PATH),
                 bytes_u8(e, s + SCOPE_PATH + 1), step > SCOPE_BYTES ? "/.." : "");
         }
-        if (type <= 1 && size >= ENTRY_BYTES)
+        if (bytes_field(e, ENTRY_TYPE_2, 2) == ENTRY_UNIT && size >= UNIT_SCOPES)
             log_line("%s", out.s);
     }
 }
@@ -178,7 +173,8 @@ void probe_log_firmware(const struct boot_info *info) {
     for (const struct memory_range *m = info->memory; m < info->memory + info->nr_memory; m++)
         log_line("memory %016lx %016lx %s", m->range.base, m->range.size, kinds[m->kind]);
     for (const struct module *m = info->modules; m < info->modules + info->nr_modules; m++)
-        log_line("module %016lx %016lx %s %.*s", m->at.v, m->bytes, m->name, ARGS_SHOWN, m->args);
+        log_line("module %016lx %016lx %s%s%.*s", m->at.v, m->bytes, m->name, m->args[0] != '\0' ? " " : "",
+                 ARGS_SHOWN, m->args);
     for (unsigned i = 0; acpi_table(info, i, &t); i++)
         if (t.at != NULL)
             log_table(t);

@@ -48,6 +48,7 @@ static struct partitions partitions __attribute__((section(".bss.sealed")));
 static uint64_t boot_ticks __attribute__((section(".bss.sealed")));
 static uint64_t tsc_khz __attribute__((section(".bss.sealed")));
 static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
+static struct machine machine __attribute__((section(".bss.sealed")));
 
 static struct probe_core core_facts[MAX_CPUS];
 static uint64_t different; /* cores that are not like the boot core, atomic */
@@ -57,18 +58,13 @@ void boot_main(uint64_t multiboot_info);
 _Noreturn void cpu_main(void);
 _Noreturn void cpu_enter(uint64_t cr3); /* start.S */
 
-/* Without a guest there is nothing more to do; a reboot would only come here again. */
-_Noreturn static void end(enum when_done how) {
-    console_forget();
-    if (how == DONE_POWEROFF)
-        system_end(&platform, DONE_POWEROFF);
-    system_halt();
-}
-
 /* Something is wrong and has been said: nothing has been started. */
 _Noreturn static void refuse(const char *why) {
     log_line("%s: nothing was started", why);
-    end(config.when_done);
+    console_forget();
+    if (config.when_done == DONE_POWEROFF)
+        system_end(&platform, DONE_POWEROFF);
+    system_halt();
 }
 
 static void read_config(void) {
@@ -190,27 +186,14 @@ static void start_cores(void) {
     for (unsigned i = 0; i < platform.nr_cpus; i++)
         if ((cores & BIT(i)) == 0)
             log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
-    for (unsigned i = 1; i < platform.nr_cpus; i++)
-        if (smp_tsc_ahead(i) != 0)
-            log_line("tsc: core %u differs from core 0 by %ld ticks or more: its guest's clocks may jump", i,
-                     smp_tsc_ahead(i));
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
     probe_log_types(cores, core_facts);
-}
-
-static struct machine this_machine(void) {
-    return (struct machine){
-        .cores = cores,
-        .free_bytes = frames_free_bytes(&frames),
-        .boot = &info,
-        .platform = &platform,
-    };
+    machine = (struct machine){cores, frames_free_bytes(&frames), &info, &platform};
 }
 
 static void check_config(void) {
     struct report report = {CONFIG_NAME, 0};
-    struct machine machine = this_machine();
     if (config_check(&config, &machine, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration does not fit");
@@ -222,10 +205,8 @@ static void check_config(void) {
 static void boot_system(void) {
     start_cores();
     if (info.probe) {
-        struct machine machine = this_machine();
-        enum when_done how = config.when_done;
         probe_report(&machine, core_facts, &config);
-        end(how);
+        refuse("probe");
     }
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");

@@ -8,6 +8,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
 #include "core/host.h"
+#include "core/log.h"
 #include "core/str.h"
 #include "core/tsc.h"
 
@@ -38,7 +39,6 @@ static uint64_t accepted;           /* those that were released: all others stay
 static bool released;
 static uint64_t answers[MAX_CPUS]; /* to the question for the TSC of a core */
 static bool compared;              /* no more questions */
-static int64_t ahead[MAX_CPUS];    /* of each core, by its TSC */
 static uint32_t met;               /* arrivals at barriers, of all cores and all barriers */
 static unsigned stopper;           /* 1 + the core that has stopped all others, 0 = none */
 static uint64_t stopped;           /* mask of those that have seen it */
@@ -60,6 +60,7 @@ static void send(uint64_t cores, uint64_t low) {
 
 /* Each round proves some of the distance, none too much. */
 static void compare_tsc(unsigned cpu) {
+    int64_t ahead = 0;
     for (unsigned round = 0; round < TSC_ROUNDS; round++) {
         uint64_t before = cpu_rdtsc(), after = before, answer = TSC_ASKED;
         __atomic_store_n(&answers[cpu], TSC_ASKED, __ATOMIC_RELEASE);
@@ -69,9 +70,11 @@ static void compare_tsc(unsigned cpu) {
             after = cpu_rdtsc();
         }
         int64_t sure = answer == TSC_ASKED ? 0 : tsc_ahead(before, answer, after);
-        if (round == 0 || (sure < 0 ? sure < ahead[cpu] : sure > ahead[cpu]))
-            ahead[cpu] = sure;
+        ahead = (sure < 0 ? sure < ahead : sure > ahead) ? sure : ahead;
     }
+    if (ahead != 0)
+        log_line("tsc: core %u differs from core 0 by %ld ticks or more: its guest's clocks may jump", cpu,
+                 ahead);
 }
 
 static void answer_tsc(void) {
@@ -111,10 +114,6 @@ uint64_t smp_start(uint64_t tsc_khz) {
             compare_tsc(i);
     __atomic_store_n(&compared, true, __ATOMIC_RELEASE);
     return here;
-}
-
-int64_t smp_tsc_ahead(unsigned cpu) {
-    return ahead[cpu];
 }
 
 bool smp_join(void) {

@@ -6,13 +6,9 @@
 
 /* Start all other cores at once from `page` (below 1 MiB): their INIT, which they need 10 ms for, and later,
  * when the clock's rate is known, all else. Returns the mask of those that have come, bit 0 (the boot core)
- * included. */
+ * included. A TSC that differs from ours is logged. */
 void smp_init(const struct platform *platform, hpa_t page);
 uint64_t smp_start(uint64_t tsc_khz);
-
-/* Measured by smp_start: ticks by which the TSC of that core is ahead of the boot core's; 0 where no
- * difference can be proven. */
-int64_t smp_tsc_ahead(unsigned cpu);
 
 /* Each AP: this core has come. It waits, halted, until the boot core releases those of a mask. False: it is
  * not among them and must do nothing more. */
