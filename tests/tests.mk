@@ -158,7 +158,7 @@ bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady [B
 $(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
 
 bench-rows: $(PEERS) | $(TO_BENCH)
-	@$(BENCH_ROWS) --picture kvm kvm-off native
+	@$(BENCH_ROWS) --picture kvm kvm-off native floor floor-asm
 
 bench-ours:
 	@$(BENCH_ROWS) recorded

@@ -3,7 +3,7 @@
 
 # ---- KVM: Debian's kernel and modules, a small client made from core/, busybox -----------------------
 PEER := $(BUILD)/bench/peer
-PEERS = $(PEER)/kvm.img $(GUEST)/linux/vmlinuz
+PEERS = $(PEER)/kvm.img $(GUEST)/linux/vmlinuz $(BUILD)/bench/floor.elf
 
 PEER_FLAGS   := $(subst -O1,-O2,$(HOST_FLAGS))
 PEER_CLIENT  := $(patsubst %.c,$(PEER)/%.o,$(CORE) $(wildcard tests/bench/kvm/*.c))
@@ -30,3 +30,12 @@ $(PEER)/kvm/%.ko: guests/linux/fetch.sh | $(TO_BUILD) $(TO_FETCH)
 $(PEER)/kvm.img: guests/linux/initrd.sh $(GUEST)/linux/busybox tests/bench/kvm/init $(PEER)/kvm/client $(PEER_MODULES)
 	@echo "  INITRD $@"
 	$(Q)$(wordlist 1,3,$^) $@ $(foreach file,$(wordlist 4,9,$^),kvm/$(notdir $(file))=$(file))
+
+# ---- The floor: a hypervisor that is one handler, and its guest ----------------------------------------
+FLOOR := $(patsubst %,$(GUEST)/obj/tests/bench/floor/%.o,floor.c floor.S)
+
+$(BUILD)/bench/floor.elf: $(FLOOR) $(GUEST_LIB) guests/lib/guest.ld
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
+	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)

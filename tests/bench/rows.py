@@ -27,6 +27,7 @@ COLUMNS = {
     "kvm-off": (peer("kvm", "off"), None),
     "native": (lambda rows: ticks_of(instrument.measure_native(rows)), 2),
     "floor": (peer("floor"), None),
+    "floor-asm": (peer("floor", "asm"), None),
     "recorded": (lambda rows: ticks_of(instrument.recorded()), 3),
 }
 COUNTS = ["exits", "vmreads", "vmwrites"]
