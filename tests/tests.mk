@@ -169,7 +169,7 @@ bench-record: ## tests/bench/recorded.txt anew: what a row may not get slower th
 bench-linux: $(call modules_files,$(DEMO_MODULES))
 	@$(PYTHON) tests/bench/linux_boot.py
 
-bench-steady: $(GUEST)/linux/vmlinuz $(GUEST)/linux/steady.img
+bench-steady: $(PEERS) $(GUEST)/linux/steady.img
 	@$(PYTHON) tests/bench/linux_steady.py
 
 # ---- Figures ---------------------------------------------------------------------------------

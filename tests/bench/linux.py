@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's kernel in Bochs, without Mullion and as its only partition: what the measurements of it share."""
+"""Debian's kernel in Bochs, without a hypervisor, as Mullion's only partition, and as KVM's only guest: what the
+measurements of it share."""
+import importlib
 import os
 import sys
 
@@ -32,17 +34,22 @@ console = vuart
 """
 
 
-def boot(name, initrd, cpus=1, native=False, cmdline=""):
-    """The Machine, just started, with all its cores for Linux. initrd: a file of build/guests/linux."""
+def boot(name, initrd, cpus=1, where="mullion", cmdline=""):
+    """The Machine, just started, with all its cores for Linux; `where` is native, mullion or kvm, which has one core
+    more for the Linux that it is in. initrd: a file of build/guests/linux."""
     os.makedirs(OUT, exist_ok=True)
     image, initrd = os.path.join(OUT, f"{name}.iso"), os.path.join(GUEST, initrd)
     cmdline = f"{CMDLINE} {cmdline}".strip()
-    if native:
+    if where == "kvm":
+        kvm = importlib.import_module("kvm")
+        kvm.linux_image(image, cpus, cmdline, initrd, memory="384M")
+        return kvm.machine(image, os.path.join(OUT, name), cpus)
+    if where == "native":
         make_linux_iso(image, KERNEL, initrd, f"{cmdline} {NATIVE}")
     else:
         config = CONFIG.format(last=cpus - 1, cmdline=cmdline)
         make_iso(image, config, {"vmlinuz": KERNEL, "initrd.img": initrd})
-    return Machine(image, os.path.join(OUT, name), cpus=cpus, memory=512, any_msr=native)
+    return Machine(image, os.path.join(OUT, name), cpus=cpus, memory=512, any_msr=where == "native")
 
 
 def table_row(name, values):

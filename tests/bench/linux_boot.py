@@ -14,9 +14,9 @@ FIRST_LINE = r"Linux version \d"
 SECONDS = 300
 
 
-def measure(name, cpus=1, native=False, cmdline=""):
+def measure(name, cpus=1, where="mullion", cmdline=""):
     """(ticks, {reason: exits}) between the ends of two lines."""
-    with linux.boot(name, "initrd.img", cpus, native, f"{EARLY} {cmdline}") as run:
+    with linux.boot(name, "initrd.img", cpus, where, f"{EARLY} {cmdline}") as run:
         run.wait_for(LINUX_PROMPT, timeout=SECONDS)
         first, last = (run.find(pattern).index for pattern in (FIRST_LINE, LINUX_UP))
         rows = run.witness()
@@ -27,7 +27,7 @@ def measure(name, cpus=1, native=False, cmdline=""):
 
 
 def main():
-    native, _ = measure("boot-native", native=True)
+    native, _ = measure("boot-native", where="native")
     print(f"without Mullion: {native / 1e6:.1f} M ticks to /init", flush=True)
     runs = [measure(f"boot-{cpus}-{apic}", cpus, cmdline="nox2apic" if apic == "xAPIC" else "")
             for cpus, apic in COLUMNS]

@@ -27,3 +27,7 @@ LINUX_PROMPT = r"^linux# $"
 JITTER_LINE = r"^jitter: ns min (\d+) avg (\d+) max (\d+), .*, exits (\d+|n/a)$"
 JITTER_START = r"^jitter: TSC"
 HELLO_DONE = r"^hello: done$"
+
+# guests/linux/steady.sh: between which marks it does what.
+STEADY_IDLE, STEADY_BUSY, STEADY_LOAD, STEADY_TALK = (1, 2), (3, 4), (5, 6), (7, 8)
+STEADY_DONE = r"^steady: done$"
