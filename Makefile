@@ -40,7 +40,14 @@ AUDIT := arch/x86/vmcs_audit.c
 HW    := $(if $(DEBUG),$(HW),$(filter-out $(AUDIT),$(HW)))
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
-HV_FLAGS := -std=gnu11 -O2 -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
+# What runs while booting, or once something has gone wrong, is built for size: it is half of the code.
+ONCE := $(wildcard core/acpi*.c core/config*.c core/*_check.c core/load*.c core/probe*.c arch/x86/probe*.c) \
+        core/frames.c core/guest_layout.c core/mb2.c core/mtrr.c core/pagetable.c core/partition.c \
+        core/platform.c core/tsc.c core/vmx_ctl.c arch/x86/dump.c arch/x86/init.c arch/x86/panic.c \
+        arch/x86/partition_build.c arch/x86/smp.c arch/x86/system.c arch/x86/vmcs_setup.c \
+        arch/x86/vmx_cpu.c drivers/power.c drivers/timer_ref.c
+
+HV_FLAGS  = -std=gnu11 $(if $(filter $(ONCE),$<),-Os,-O2) -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
             -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
             -fno-optimize-sibling-calls -MMD -MP $(WARN)

@@ -147,13 +147,14 @@ include tests/bench/bench.mk
 # ---- Measurements ----------------------------------------------------------------------------
 # Parts: rows, what each thing costs a guest, here and elsewhere; ours, the same without the peers; linux,
 # Linux's way to /init: its time with and without Mullion, its exits by reason; steady, the same of a Linux
-# that is up: idle, busy, at work.
-BENCH       := rows linux steady
+# that is up: idle, busy, at work; scale, cores that exit at the same time; boot, the way to the guests by phase;
+# footprint, image and memory of the hypervisor.
+BENCH       := rows linux steady scale boot footprint
 BENCH_ROWS   = $(PYTHON) tests/bench/rows.py --rows "$(ROWS)"
-BENCH_PARTS := bench-ours bench-rows bench-linux bench-steady
+BENCH_PARTS := bench-ours bench-rows bench-linux bench-steady bench-scale bench-boot bench-footprint
 
 .PHONY: bench bench-record $(BENCH_PARTS)
-bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
+bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady scale boot footprint [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
 
 $(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
 
@@ -171,6 +172,12 @@ bench-linux: $(call modules_files,$(DEMO_MODULES))
 
 bench-steady: $(PEERS) $(GUEST)/linux/steady.img
 	@$(PYTHON) tests/bench/linux_steady.py
+
+bench-scale: $(GUEST)/scale.elf
+	@$(PYTHON) tests/bench/scale.py
+
+bench-boot bench-footprint: bench-%: $(GUEST)/hello.elf
+	@$(PYTHON) tests/bench/$*.py
 
 # ---- Figures ---------------------------------------------------------------------------------
 .PHONY: figures

@@ -15,28 +15,27 @@
 
 #define FRAMES_MAX 24
 
-struct symbol {
-    uint32_t offset; /* from image_start */
-    uint32_t name;   /* into symbols_names */
-};
-
-extern const uint32_t symbols_count;
-extern const struct symbol symbols_table[];
-extern const char symbols_names[];
+/* By offset from image_start, all ones at the end; each directly behind the name of the one before. */
+extern const struct symbol {
+    uint32_t offset;
+    char name[];
+} __attribute__((packed)) symbols;
+_Static_assert(sizeof(struct symbol) == 4, "symbols.py");
 extern const char image_start[], text_end[];
 
 static bool panicked; /* atomic */
 
 static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
-    unsigned after = 0; /* the first symbol behind `offset` */
-    while (after < symbols_count && symbols_table[after].offset <= offset)
-        after++;
-    if (after == 0 || offset >= (uint64_t)(text_end - image_start))
+    const struct symbol *next = &symbols, *in = NULL;
+    while (offset < (uint64_t)(text_end - image_start) && next->offset <= offset) {
+        in = next;
+        next = (const struct symbol *)(in->name + str_length(in->name) + 1);
+    }
+    if (in == NULL)
         log_line("  %016lx", address);
     else
-        log_line("  %016lx %s+0x%lx", address, symbols_names + symbols_table[after - 1].name,
-                 offset - symbols_table[after - 1].offset);
+        log_line("  %016lx %s+0x%lx", address, in->name, offset - in->offset);
 }
 
 static void print_backtrace(uint64_t rip, uint64_t frame) {

@@ -5,7 +5,7 @@
 /* Interrupts come without an error code, even with the vector of an exception that has one: which of both it
  * was tells the stack, which the CPU aligns to 16 bytes before it pushes. */
     .text
-    .balign 32
+    .balign 16
     .globl trap_stubs
 trap_stubs:
     .set vector, 0
@@ -13,14 +13,15 @@ trap_stubs:
     test $8, %spl
     jz 1f
     push $0
-1:  push $vector
+1:  push $(vector - 128) /* a signed byte: the stub fits its 16 bytes */
     jmp trap_common
-    .balign 32
+    .balign 16
     .set vector, vector + 1
     .endr
 
 trap_common:
     cld
+    addq $128, (%rsp)
     .irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rsp, rbx, rdx, rcx, rax
     push %\register
     .endr

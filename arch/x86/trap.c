@@ -16,7 +16,7 @@
 
 #define GATES          256
 #define EXCEPTIONS     32
-#define STUB_BYTES     32
+#define STUB_BYTES     16
 #define GATE_INTERRUPT 0x8e00
 #define IST_NMI        1
 #define IST_FAULT      2

@@ -3,7 +3,7 @@
 """`nm -n` on standard input -> assembly of the symbol table the hypervisor carries.
 
 Only functions, each as its distance from image_start, because the image runs wherever GRUB puts
-it. No input gives an empty table with the same labels, for the first of the two links.
+it, and its name; behind the last one all ones. No input gives an empty table, for the first of the two links.
 """
 import sys
 
@@ -28,18 +28,12 @@ def main():
         "/* SPDX-License-Identifier: Apache-2.0 */",
         "/* Made by tests/rig/symbols.py. */",
         '.section .rodata.symbols, "a", @progbits',
-        ".balign 16",
-        ".globl symbols_count, symbols_table, symbols_names",
-        f"symbols_count: .long {len(functions)}",
-        "symbols_table:",
+        ".globl symbols",
+        "symbols:",
+        *(f'.long {offset:#x}; .asciz "{name}"' for offset, name in functions),
+        ".long 0xffffffff",
+        '.section .note.GNU-stack, "", @progbits',
     ]
-    name_at = 0
-    for offset, name in functions:
-        out.append(f".long {offset:#x}, {name_at}")
-        name_at += len(name) + 1
-    out.append("symbols_names:")
-    out += [f'.asciz "{name}"' for _, name in functions]
-    out += [".balign 16", '.section .note.GNU-stack, "", @progbits']
     print("\n".join(out))
 
 
