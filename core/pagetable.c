@@ -143,9 +143,8 @@ bool pt_lookup(const struct pagetable *pt, uint64_t from, struct pt_leaf *out) {
         return false;
     const uint64_t *entry = pt_walk(pt, from, &level), *next = entry;
     uint64_t size = PT_LEVEL_BYTES(level);
-    *out = (struct pt_leaf){align_down(from, size), hpa(*entry & ADDRESS), size, PT_KINDS};
-    if (*entry != 0)
-        out->attributes = pt_decode(pt->format, *entry);
+    *out =
+        (struct pt_leaf){align_down(from, size), hpa(*entry & ADDRESS), size, pt_decode(pt->format, *entry)};
     while (*entry == 0 && (uintptr_t)++next % PAGE_SIZE != 0 && *next == 0)
         out->bytes += size;
     return *entry != 0;
