@@ -128,7 +128,7 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
-system: debug $(BUILD)/mullion.iso $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: debug $(BUILD)/mullion.iso $(BUILD)/mullion.img $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
 
