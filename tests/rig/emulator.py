@@ -250,6 +250,11 @@ class Machine:
         self._wait(lambda: None if self.running else True, timeout, "end of the run")
         return self.ending()
 
+    def wait_for_reset(self, timeout=60):
+        """Until Bochs' log counts a hardware reset behind that of power-on. Its BIOS may find a keyboard error then,
+        depending on the tick."""
+        self._wait(lambda: self._said("bochs.log").count("Reset(HARDWARE) called") > 1 or None, timeout, "reset")
+
     def lines(self, name=None, since=0):
         """The texts of the complete lines, of one partition or of all."""
         with self._changed:

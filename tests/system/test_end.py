@@ -10,7 +10,7 @@ import struct
 import pytest
 from conftest import GUESTS, TOP, partition
 from iso import grub_config, make_grub_image, make_iso
-from messages import HYPERVISOR, LOADED, NOTHING_STARTED
+from messages import HYPERVISOR, NOTHING_STARTED
 from patch import ELF, PROLOGUE, instruction, patch
 
 CONFIG = "[system]\nwhen_done = poweroff\n" + partition("p", 0, "hello.elf")
@@ -153,9 +153,8 @@ def test_machine_that_does_not_switch_off(lab):
 def test_reboot_after_guests(lab):
     config = "[system]\nwhen_done = reboot\n" + partition("h0", 0, "hello.elf") + partition("h1", 1, "hello.elf")
     with lab.boot("reboot", lab.image("reboot", config, ["hello.elf"]), cpus=3) as machine:
-        first = machine.wait_for(r"^all partitions have stopped, 0 .*: reboot$", HYPERVISOR)
-        machine.wait_for(LOADED, HYPERVISOR, since=first.index)
-        machine.wait_for(r"^3 of 3 cores run$", HYPERVISOR, since=first.index)
+        machine.wait_for(r"^all partitions have stopped, 0 .*: reboot$", HYPERVISOR)
+        machine.wait_for_reset()
 
 
 def test_reboot_after_a_panic(lab):
@@ -166,8 +165,8 @@ def test_reboot_after_a_panic(lab):
     make_iso(path, "[system]\non_panic = reboot\n" + partition("h", 0, "hello.elf"), MODULES, kernel=kernel)
     with lab.boot("panic", path, cpus=2) as machine:
         machine.wait_for(r"^PANIC on core \d: #UD", HYPERVISOR)
-        end = machine.wait_for(r"^the machine is stopped: reboot$", HYPERVISOR)
-        machine.wait_for(LOADED, HYPERVISOR, since=end.index)
+        machine.wait_for(r"^the machine is stopped: reboot$", HYPERVISOR)
+        machine.wait_for_reset()
 
 
 def test_reset_register_in_memory_after_the_seal(lab):
@@ -179,8 +178,8 @@ def test_reset_register_in_memory_after_the_seal(lab):
                                                     (128, "B", 0xa5)], "bochs",
                             "[system]\nwhen_done = reboot\n" + partition("h", 1, "hello.elf"))
     with lab.boot("sealed", image, cpus=2, at_break=[f"xp /1bx {LOW_MEMORY:#x}"]) as machine:
-        first = machine.wait_for(r"^all partitions have stopped, 0 .*: reboot$", HYPERVISOR)
-        machine.wait_for(LOADED, HYPERVISOR, since=first.index)
+        machine.wait_for(r"^all partitions have stopped, 0 .*: reboot$", HYPERVISOR)
+        machine.wait_for_reset()
         machine.close()
         with open(os.path.join(machine.directory, "stdout"), encoding="utf-8", errors="replace") as file:
             assert re.findall(r"<bogus\+ *0>:\s+0x([0-9a-f]+)", file.read()) == ["a5"]
