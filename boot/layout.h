@@ -13,7 +13,7 @@
 /* Windows for what the hypervisor itself needs of the machine's memory: in the image's gigabyte, whose
  * tables all CPUs share. A window holds 2 MiB less than it has, as offsets in 2 MiB are kept. */
 #define WINDOW_VIRT      (IMAGE_VIRT + 0x20000000)
-#define WINDOW_BYTES     0xa000000
+#define WINDOW_BYTES     0xa000000 /* three of them fit */
 
 /* Private to each CPU: the same addresses everywhere, other frames behind them. A page that is not
  * named here is not mapped: that is what guards the stacks. */

@@ -58,14 +58,18 @@ static bool parse_word(struct parser *p, struct text value) {
 
 static bool parse_system_console(struct parser *p, struct text value) {
     static const uint16_t ports[] = {0, 0x3f8, 0x2f8, 0x3e8, 0x2e8};
+    struct uart_place *at = &p->out->console;
     int index = find_word(p, value);
-    uint64_t port;
-    if (index >= 0 && index < (int)ARRAY_SIZE(ports))
-        port = ports[index];
-    else if (!text_size(value, &port) || port == 0 || port > UINT16_MAX - 7) /* a UART has eight */
-        return false;
-    p->out->console_port = (uint16_t)port;
-    return true;
+    bool memory;
+    at->address = index >= 0 && index < (int)ARRAY_SIZE(ports) ? ports[index] : 0;
+    if (at->address != 0 || index == 0)
+        return true;
+    struct text address = value, kind = text_cut(&address, ':', &memory);
+    at->stride = !memory ? 0 : text_is(kind, "mmio32") ? 4 : 1;
+    return text_size(memory ? address : kind, &at->address) && at->address != 0 &&
+           (memory ? (at->stride == 4 || text_is(kind, "mmio")) && at->address % 8 == 0 &&
+                         at->address < CONFIG_MAX_ADDRESS
+                   : at->address <= UINT16_MAX - 7); /* a UART has eight */
 }
 
 static bool parse_cpus(struct parser *p, struct text value) {
@@ -149,8 +153,10 @@ static bool parse_mmio(struct parser *p, struct text value) {
 
 /* The words of a form are in the order of the field's enum. */
 static const struct key_row keys[KEY_COUNT] = {
-    [KEY_SYSTEM_CONSOLE] = {"console", SYSTEM, 0, "none, com1, com2, com3, com4 or an I/O port such as 0x3f8",
-                            parse_system_console, IN_SYSTEM(console_port)},
+    [KEY_SYSTEM_CONSOLE] =
+        {"console", SYSTEM, 0,
+         "none, com1, com2, com3, com4, an I/O port such as 0x3f8, or mmio:ADDRESS or mmio32:ADDRESS",
+         parse_system_console, IN_SYSTEM(console)},
     [KEY_PREFIX] = {"prefix", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(prefix)},
     [KEY_WHEN_DONE] = {"when_done", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(when_done)},
     [KEY_ON_PANIC] = {"on_panic", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(on_panic)},
@@ -323,7 +329,7 @@ enum err config_parse(const char *text, size_t length, struct system_config *out
     struct parser p = {.out = out, .report = report};
     unsigned errors = report->errors;
     memset(out, 0, sizeof(*out));
-    out->console_port = 0x3f8;
+    out->console.address = 0x3f8;
     out->prefix = true;
     out->screen = true;
     out->poll_input = true;

@@ -79,7 +79,7 @@ struct partition_config {
 
 struct system_config {
     unsigned line_of[KEY_COUNT]; /* 0 = not given */
-    uint16_t console_port;       /* 0 = console = none */
+    struct uart_place console;   /* its address is 0 = console = none */
     bool prefix;                 /* each line with its partition's name in front */
     bool screen;                 /* show the console on the boot loader's screen, too */
     bool poll_input;             /* read input by a slow timer where no interrupt pin is known */

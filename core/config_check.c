@@ -166,8 +166,8 @@ static void refuse_register(struct window *w, uint64_t unit, uint64_t address, c
 
 static void check_ports(struct window *w) {
     const struct platform *platform = w->c->machine->platform;
-    if (w->c->config->console_port != 0)
-        refuse(w, (struct range){w->c->config->console_port, 8}, "the system console (console in [system])");
+    if (w->c->config->console.stride == 0)
+        refuse(w, uart_range(w->c->config->console), "the system console (console in [system])");
     if (w->p->vuart)
         refuse(w, (struct range){0x3f8, 8}, "the partition's own console = vuart");
     for (unsigned i = 0; i < ARRAY_SIZE(machine_ports); i++)
@@ -206,6 +206,8 @@ static void check_mmio(struct window *w) {
         refuse(w, platform->ecam[i], "PCI configuration space");
     for (unsigned i = 0; i < platform->nr_vtd; i++)
         refuse(w, platform->vtd[i], "a DMA remapping unit");
+    if (w->c->config->console.stride != 0)
+        refuse(w, uart_range(w->c->config->console), "the system console (console in [system])");
     if (w->c->config->screen)
         refuse(w, screen_range(&boot->screen), "the system console's screen (screen in [system])");
     if (platform->reset_reg.space == SPACE_MEMORY)

@@ -20,6 +20,16 @@ struct acpi_address { /* Generic Address Structure; address 0 = absent */
     uint64_t address; /* memory below 4 GiB, a port, or of bus 0: 39:32 device, 18:16 function, 7:0 offset */
 };
 
+struct uart_place {
+    uint64_t address; /* 0 = none */
+    uint8_t stride;   /* in memory: bytes of an access, and from one register to the next; 0 = it has ports */
+};
+
+/* A UART has eight registers, within a page. */
+static inline struct range uart_range(struct uart_place at) {
+    return (struct range){at.address, at.address == 0 ? 0 : at.stride == 0 ? 8 : 8u * at.stride};
+}
+
 struct platform {
     uint32_t apic_ids[MAX_CPUS]; /* of the usable CPUs, in MADT order, each once */
     unsigned nr_cpus;
@@ -42,6 +52,8 @@ struct platform {
     struct acpi_address sleep_control; /* of hardware-reduced ACPI, instead of PM1 */
     struct acpi_address reset_reg;
     uint8_t reset_value;
+
+    struct uart_place uart; /* a 16550 that SPCR, or DBG2 where there is no SPCR, gives for a console */
 
     hpa_t hpet;                             /* 0 = none */
     struct range ecam[PLATFORM_MAX_RANGES]; /* PCI configuration space in memory; what does not fit is joined

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A 16550A through its eight ports. Moves bytes; what they mean is decided in core/console.c. */
+/* A 16550A through its eight registers, ports or memory. Moves bytes; what they mean is decided in
+ * core/console.c. */
 #include "drivers/uart16550.h"
 
 #include "arch/x86/cpu.h"
@@ -20,19 +21,28 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCRATCH, FCR = IIR, DIVISOR_LOW = DAT
 #define FIFO_BYTES   16
 #define WAIT_READS   100000 /* a full FIFO takes 1.4 ms, a port read about 1 us */
 
-static uint16_t uart_port; /* 0 = none */
+static struct uart_place uart; /* address 0 = none */
+static volatile uint8_t *uart_memory;
 static unsigned uart_fifo_bytes = 4096;
 static unsigned uart_room; /* that uart_put knows of */
 static bool uart_stuck;    /* the last wait ran out: do not wait again before it sends */
 
 /* Without a port it is always ready, and sends to nowhere: nobody waits for room for ever. */
 static uint8_t uart_read(unsigned reg) {
-    return uart_port != 0 ? cpu_in8((uint16_t)(uart_port + reg)) : LSR_TX_EMPTY | LSR_TX_IDLE;
+    if (uart.address == 0)
+        return LSR_TX_EMPTY | LSR_TX_IDLE;
+    if (uart.stride == 4)
+        return (uint8_t)((volatile uint32_t *)uart_memory)[reg];
+    return uart.stride == 1 ? uart_memory[reg] : cpu_in8((uint16_t)(uart.address + reg));
 }
 
 static void uart_write(unsigned reg, uint8_t value) {
-    if (uart_port != 0)
-        cpu_out8((uint16_t)(uart_port + reg), value);
+    if (uart.stride == 4)
+        ((volatile uint32_t *)uart_memory)[reg] = value;
+    else if (uart.stride == 1)
+        uart_memory[reg] = value;
+    else if (uart.address != 0)
+        cpu_out8((uint16_t)(uart.address + reg), value);
 }
 
 static bool uart_wait(uint8_t lsr_bit) {
@@ -44,19 +54,24 @@ static bool uart_wait(uint8_t lsr_bit) {
     return false;
 }
 
-bool uart_init(uint16_t port) {
-    uint16_t before = uart_port;
-    uart_port = port;
+bool uart_init(struct uart_place at, void *memory) {
+    struct uart_place before = uart;
+    volatile uint8_t *memory_before = uart_memory;
+    uart = at;
+    uart_memory = memory;
     uart_write(SCRATCH, 0x5a);
-    if (port != 0 && (uart_read(LSR) == 0xff || uart_read(SCRATCH) != 0x5a)) {
-        uart_port = before;
+    if (at.address != 0 && (uart_read(LSR) == 0xff || uart_read(SCRATCH) != 0x5a)) {
+        uart = before;
+        uart_memory = memory_before;
         return false;
     }
     (void)uart_wait(LSR_TX_IDLE); /* the boot loader's last words, at its own speed */
     uart_write(IER, 0);
-    uart_write(LCR, LCR_8N1 | LCR_DIVISOR);
-    uart_write(DIVISOR_LOW, 1);
-    uart_write(DIVISOR_HIGH, 0);
+    if (at.stride == 0) {
+        uart_write(LCR, LCR_8N1 | LCR_DIVISOR);
+        uart_write(DIVISOR_LOW, 1);
+        uart_write(DIVISOR_HIGH, 0);
+    }
     uart_write(LCR, LCR_8N1);
     uart_write(FCR, FCR_ON);
     uart_write(MCR, MCR_ON);

@@ -3,11 +3,12 @@
  * console's. */
 #pragma once
 
-#include "core/types.h"
+#include "core/platform.h"
 
-/* 115200 baud, 8 bits, no parity, FIFO on, no interrupts. Port 0, as before the first call: bytes vanish.
- * False if no UART answers there: the port before stays in use. */
-bool uart_init(uint16_t port);
+/* 115200 baud, or in memory, where nobody knows its clock, as firmware left it; 8 bits, no parity, FIFO on,
+ * no interrupts. `memory` maps its registers if it has no ports. Address 0, as before the first call: bytes
+ * vanish. False if no UART answers there: the one before stays in use. */
+bool uart_init(struct uart_place at, void *memory);
 
 /* Send one byte, waiting for the UART as long as it can rightly take. For boot and panic. */
 void uart_put(uint8_t byte);

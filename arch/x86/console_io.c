@@ -42,7 +42,7 @@ static struct history early, *history = &early;
 static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS], logs[MAX_CPUS];
 
 static unsigned first_cpu[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
-static uint16_t uart_port __attribute__((section(".bss.sealed")));
+static struct uart_place uart __attribute__((section(".bss.sealed")));
 static bool poll_input __attribute__((section(".bss.sealed")));
 
 enum { TO_UART = 1, TO_SCREEN = 2 };
@@ -69,29 +69,33 @@ static void replay(unsigned to) {
         write_line(to, line, str_length(line));
 }
 
-void console_start(uint16_t port) {
-    bool moved = port != uart_port;
-    if (!uart_init(port)) {
-        log_line("console: no UART at port 0x%x", port);
-        return;
-    }
-    uart_port = port;
-    if (moved)
-        replay(TO_UART);
+/* Can it be a device's memory? RAM would be somebody's. */
+static bool is_device(const struct boot_info *info, struct range at) {
+    bool ram = false;
+    for (unsigned i = 0; i < info->nr_memory; i++)
+        ram |= info->memory[i].kind == MEMORY_RAM && range_overlaps(info->memory[i].range, at);
+    return !ram && at.size > 0 && range_end(at) <= BIT(vmx_phys_bits(&vmx_caps));
 }
 
-/* A picture in RAM is none: it would be somebody's memory. */
-static bool screen_in_ram(const struct boot_info *info, struct range at) {
-    for (unsigned i = 0; i < info->nr_memory; i++)
-        if (info->memory[i].kind == MEMORY_RAM && range_overlaps(info->memory[i].range, at))
-            return true;
-    return false;
+struct uart_place console_start(struct uart_place at, const struct boot_info *info) {
+    bool moved = at.address != uart.address || at.stride != uart.stride;
+    bool there = at.stride == 0 || is_device(info, uart_range(at));
+    if (!moved)
+        return uart;
+    void *memory = at.stride != 0 && there ? memory_window(WINDOW_UART, uart_range(at), PT_RW | PT_UC) : NULL;
+    if (!there || !uart_init(at, memory)) {
+        log_line("console: no UART at %s 0x%lx", at.stride == 0 ? "port" : "address", at.address);
+        return uart;
+    }
+    uart = at;
+    replay(TO_UART);
+    return uart;
 }
 
 void console_screen(const struct boot_info *info) {
     const struct framebuffer *f = &info->screen;
     struct range at = screen_range(f);
-    if (at.size == 0 || range_end(at) > BIT(vmx_phys_bits(&vmx_caps)) || screen_in_ram(info, at)) {
+    if (!is_device(info, at)) {
         log_line("screen: none that can be used: kind %u, %ux%u, %u bits, %u bytes a row, at 0x%lx", f->kind,
                  f->width, f->height, f->bits, f->pitch, f->at.v);
         return;
@@ -154,15 +158,15 @@ void console_route(const struct system_config *config, const struct platform *pl
         if (page != NULL)
             ioapic_mask_all(page);
     }
-    if (uart_port == 0)
+    if (uart.address == 0)
         return;
-    if (platform_uart_route(platform, uart_port, &route)) {
+    if (uart.stride == 0 && platform_uart_route(platform, (uint16_t)uart.address, &route)) {
         volatile void *page = host_phys(platform->ioapics[route.ioapic].at, PAGE_SIZE);
         has_irq = page != NULL && ioapic_route_nmi(page, route.pin, this_cpu.apic_id, route.active_low);
     }
     poll_input = !has_irq && config->poll_input;
     if (!has_irq) {
-        log_line("console: no interrupt pin known for port 0x%x; input is %s", uart_port,
+        log_line("console: no interrupt pin known for 0x%lx; input is %s", uart.address,
                  poll_input ? "polled" : "read when core 0 exits");
     }
 }

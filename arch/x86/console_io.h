@@ -7,9 +7,10 @@
 #include "core/platform.h"
 #include "core/ring.h"
 
-/* Output goes to the UART at `port`, polled, from the first line of the log on; 0 = nowhere. If there is
- * none, the one before stays. Boot core. */
-void console_start(uint16_t port);
+/* Output goes to this UART, polled, from the first line of the log on; address 0 = nowhere. If there is none,
+ * the one before stays: the one in use is returned. `info`: as far as it is known. Boot core, before the
+ * memory map is in use. */
+struct uart_place console_start(struct uart_place at, const struct boot_info *info);
 
 /* Output goes to the loader's screen too, from the first line on; or no longer. Boot core, before the memory
  * map is in use. */

@@ -27,7 +27,7 @@
 #include "drivers/timer_ref.h"
 
 #define CONFIG_NAME         "mullion.conf"
-#define DEFAULT_PORT        0x3f8
+#define DEFAULT_UART        ((struct uart_place){0x3f8, 0})
 
 #define KHZ_AT_MOST         10000000
 #define CPUID1_MCE          BIT(7)
@@ -77,8 +77,7 @@ static void read_config(void) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");
     }
-    if (config.console_port != DEFAULT_PORT)
-        console_start(config.console_port);
+    config.console = console_start(config.console, &info);
     if (!config.screen)
         console_screen_off();
 }
@@ -128,7 +127,7 @@ static void init_memory(void) {
 void boot_main(uint64_t multiboot_info) {
     boot_ticks = cpu_rdtsc();
     trap_init();
-    console_start(DEFAULT_PORT);
+    (void)console_start(DEFAULT_UART, &info);
     log_line("Mullion, loaded at 0x%lx", memory_image_range().base);
     vmx_caps_read(&vmx_caps, vmx_cpuid, cpu_rdmsr);
     enum err e = mb2_parse(hpa(multiboot_info), &info);
@@ -140,6 +139,8 @@ void boot_main(uint64_t multiboot_info) {
         probe_machine(&info);
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
+    if (config.line_of[KEY_SYSTEM_CONSOLE] == 0 && platform.uart.address != 0)
+        config.console = console_start(platform.uart, &info);
     platform.smt_shift = probe_smt_shift(vmx_cpuid);
     if (platform.has_8259)
         pic_disable();

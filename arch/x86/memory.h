@@ -16,7 +16,7 @@ bool memory_has_stack(uint64_t at, uint64_t bytes);
 /* See this physical memory on all CPUs, before and after the seal. Write-combining is uncached as long as the
  * bootstrap tables are in use. A second call for the same window moves it; size 0 closes it.
  * Boot CPU, before memory_init. */
-enum memory_window { WINDOW_SCREEN, WINDOW_HISTORY, WINDOW_COUNT };
+enum memory_window { WINDOW_SCREEN, WINDOW_HISTORY, WINDOW_UART, WINDOW_COUNT };
 void *memory_window(enum memory_window window, struct range physical, unsigned attributes);
 
 /* Build the tables of the boot, instead of the bootstrap tables, which map the first 4 GiB: the image W^X,

@@ -65,7 +65,7 @@ static void dsdt_make(size_t field, size_t width) {
 }
 
 static void root_make(size_t field, size_t width, const char *signature) {
-    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR"};
+    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR", "SPCR", "DBG2"};
     size_t root = table_make(field, width, signature);
 
     if (root == 0)
@@ -99,6 +99,8 @@ static void check(void) {
         require(r.space != SPACE_PCI || (r.address >> 32 <= 31 && (r.address >> 16 & 0xffff) <= 7));
         require(r.space <= SPACE_PCI);
     }
+    require(range_contains((struct range){0, BIT(49)}, uart_range(out.uart)) || out.uart.address == 0);
+    require(out.uart.stride != 0 || out.uart.address <= 0xfff8);
     require(out.nr_ecam <= sizeof(out.ecam) / sizeof(out.ecam[0]));
     for (unsigned i = 0; i < out.nr_ecam; i++)
         require(range_valid(out.ecam[i]) && out.ecam[i].size > 0);

@@ -777,6 +777,110 @@ static void test_mcfg_cut(void **state) {
     assert_int_equal(out.nr_ecam, 0);
 }
 
+/* ---- SPCR and DBG2: a UART for a console ----------------------------------------------------- */
+
+static void put_uart(uint8_t space, uint8_t access, uint64_t address) {
+    put_gas(space, 8, address);
+    memory[used - 9] = access;
+}
+
+static void put_spcr(uint8_t kind, uint8_t space, uint8_t access, uint64_t address) {
+    table_start("SPCR");
+    put_number(kind, 4);
+    put_uart(space, access, address);
+    put_zeros(28);
+    table_list();
+}
+
+/* A device of DBG2 with one register block and a name behind it. */
+static void put_debug_port(uint16_t type, uint16_t kind, uint8_t space, uint8_t access, uint64_t address) {
+    put_number(0, 1);
+    put_number(22 + 12 + 2, 2);
+    put_number(1, 1);
+    put_number(2, 2);
+    put_number(34, 2);
+    put_number(0, 4);
+    put_number(type, 2);
+    put_number(kind, 2);
+    put_number(0, 2);
+    put_number(22, 2);
+    put_number(0, 2);
+    put_uart(space, access, address);
+    put(".", 2);
+}
+
+static void expect_uart(uint64_t address, uint8_t stride) {
+    assert_int_equal(parse(), ERR_OK);
+    assert_int_equal(out.uart.address, address);
+    assert_int_equal(out.uart.stride, stride);
+}
+
+static void test_spcr(void **state) {
+    static const struct {
+        uint8_t kind, space, access;
+        uint64_t address;
+        bool taken;
+        uint8_t stride;
+    } rows[] = {
+        {0, SPACE_IO, 1, 0x2f8, true, 0},
+        {1, SPACE_IO, 0, 0xfff8, true, 0},
+        {1, SPACE_IO, 0, 0xfff9, false, 0},
+        {0x12, SPACE_MEMORY, 3, 0xfe032000, true, 4},
+        {0, SPACE_MEMORY, 1, 0x400fe032000, true, 1},
+        {0, SPACE_MEMORY, 0, 0xfe032008, true, 1},
+        {0, SPACE_MEMORY, 1, 0xfe032004, false, 0},
+        {0, SPACE_MEMORY, 1, BIT(48), false, 0},
+        {0, SPACE_PCI, 1, 0xfe032000, false, 0},
+        {3, SPACE_MEMORY, 3, 0xfe032000, false, 0}, /* a PL011 */
+        {0, SPACE_MEMORY, 1, 0, false, 0},          /* console redirection is off */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        world_small();
+        put_spcr(rows[i].kind, rows[i].space, rows[i].access, rows[i].address);
+        expect_uart(rows[i].taken ? rows[i].address : 0, rows[i].stride);
+    }
+}
+
+static void dbg2_start(uint32_t devices, uint32_t count) {
+    world_small();
+    table_start("DBG2");
+    put_number(devices, 4);
+    put_number(count, 4);
+}
+
+static void test_dbg2(void **state) {
+    (void)state;
+    dbg2_start(44, 4);
+    put_debug_port(0x8003, 0, SPACE_MEMORY, 3, 0xfd000000); /* network */
+    put_debug_port(0x8000, 3, SPACE_MEMORY, 3, 0xfd001000); /* a PL011 */
+    put_debug_port(0x8000, 0x12, SPACE_MEMORY, 3, 0xfd002000);
+    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
+    table_list();
+    expect_uart(0xfd002000, 4);
+    put_spcr(0, SPACE_IO, 1, 0x2f8); /* which a user has chosen in the setup */
+    expect_uart(0x2f8, 0);
+}
+
+static void test_dbg2_lies(void **state) {
+    (void)state;
+    dbg2_start(44, UINT32_MAX);
+    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
+    used--; /* the device's last byte is behind the end */
+    table_list();
+    expect_uart(0, 0);
+    dbg2_start(0xfffffff0, 1);
+    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
+    table_list();
+    expect_uart(0, 0);
+    dbg2_start(44, 2); /* a device without length */
+    put_zeros(22);
+    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
+    table_list();
+    expect_uart(0, 0);
+}
+
 static void test_broken_ones_skipped(void **state) {
     (void)state;
     world_start();
@@ -835,6 +939,9 @@ int main(void) {
         cmocka_unit_test(test_many_segments_and_units),
         cmocka_unit_test(test_ioapic_out_of_place),
         cmocka_unit_test(test_mcfg_cut),
+        cmocka_unit_test(test_spcr),
+        cmocka_unit_test(test_dbg2),
+        cmocka_unit_test(test_dbg2_lies),
         cmocka_unit_test(test_broken_ones_skipped),
         cmocka_unit_test(test_dsdt_missing),
     };

@@ -62,10 +62,11 @@ static void bad_key(const char *key_value, const char *log) {
 #define MEMORY      ": must be 2M to 65536G in steps of 4K, such as 512M, perhaps with the word identity behind it"
 #define MODULE      ": must be a GRUB module's name, at most 31 characters, without its directory"
 #define MODULES     MODULE ", and perhaps 127 of arguments; at most 8 times"
-#define CONSOLE     ": must be none, com1, com2, com3, com4 or an I/O port such as 0x3f8"
-#define LOAD        ": must be reset, an address from 1M to 4G, or a multiple of 16 below 1M"
-#define PORTS       ": must be a list of at most 8 I/O ports such as 0x2f8-0x2ff,0x378"
-#define MMIO        ": must be a list of at most 8 address+size such as 0xfebf0000+64K, in pages of 4K below 2^48"
+#define CONSOLE                                                                                              \
+    ": must be none, com1, com2, com3, com4, an I/O port such as 0x3f8, or mmio:ADDRESS or mmio32:ADDRESS"
+#define LOAD  ": must be reset, an address from 1M to 4G, or a multiple of 16 below 1M"
+#define PORTS ": must be a list of at most 8 I/O ports such as 0x2f8-0x2ff,0x378"
+#define MMIO  ": must be a list of at most 8 address+size such as 0xfebf0000+64K, in pages of 4K below 2^48"
 
 static void test_the_example(void **state) {
     const struct partition_config *p = config.partitions;
@@ -85,7 +86,7 @@ static void test_the_example(void **state) {
          "cpus    = 3\n"
          "memory  = 16M\n"
          "kernel  = jitter.elf\n");
-    assert_int_equal(config.console_port, 0x3f8);
+    assert_int_equal(config.console.address, 0x3f8);
     assert_int_equal(config.line_of[KEY_SYSTEM_CONSOLE], 2);
     assert_int_equal(config.nr_partitions, 2);
     assert_string_equal(p[0].name, "linux");
@@ -111,7 +112,7 @@ static void test_the_example(void **state) {
 static void test_defaults(void **state) {
     (void)state;
     good("");
-    assert_int_equal(config.console_port, 0x3f8);
+    assert_int_equal(config.console.address, 0x3f8);
     assert_int_equal(config.line_of[KEY_SYSTEM_CONSOLE], 0);
     assert_true(config.prefix);
     assert_int_equal(config.line_of[KEY_PREFIX], 0);
@@ -135,7 +136,7 @@ static void test_system_values(void **state) {
     (void)state;
     good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\non_panic=reboot\npoll_input=no\nsmt=share\n"
          "screen=no");
-    assert_int_equal(config.console_port, 0x2f8);
+    assert_int_equal(config.console.address, 0x2f8);
     assert_false(config.prefix);
     assert_int_equal(config.line_of[KEY_PREFIX], 3);
     assert_false(config.poll_input);
@@ -144,15 +145,22 @@ static void test_system_values(void **state) {
     assert_int_equal(config.when_done, DONE_POWEROFF);
     assert_int_equal(config.on_panic, DONE_REBOOT);
     good("[system]\nconsole=com3\nprefix=yes\nwhen_done=reboot\npoll_input=yes\nsmt=apart");
-    assert_int_equal(config.console_port, 0x3e8);
+    assert_int_equal(config.console.address, 0x3e8);
     assert_true(config.prefix);
     assert_int_equal(config.when_done, DONE_REBOOT);
     good("[system]\nconsole=com4\nwhen_done=halt\n");
-    assert_int_equal(config.console_port, 0x2e8);
+    assert_int_equal(config.console.address, 0x2e8);
     good("[system]\nconsole=none");
-    assert_int_equal(config.console_port, 0);
+    assert_int_equal(config.console.address, 0);
     good("[system]\nconsole=0xfff8");
-    assert_int_equal(config.console_port, 0xfff8);
+    assert_int_equal(config.console.address, 0xfff8);
+    assert_int_equal(config.console.stride, 0);
+    good("[system]\nconsole=mmio: 0xfe030000");
+    assert_int_equal(config.console.address, 0xfe030000);
+    assert_int_equal(config.console.stride, 1);
+    good("[system]\nconsole=mmio32:0x400fe032000");
+    assert_int_equal(config.console.address, 0x400fe032000);
+    assert_int_equal(config.console.stride, 4);
 }
 
 static void test_partition_values(void **state) {
@@ -357,6 +365,11 @@ static void test_bad_other_values(void **state) {
     bad("[system]\nconsole = 0\n", "c:2: console = 0" CONSOLE "\n");
     bad("[system]\nconsole = or\n", "c:2: console = or" CONSOLE "\n");
     bad("[system]\nconsole = port\n", "c:2: console = port" CONSOLE "\n");
+    bad("[system]\nconsole = mmio16:0xfe030000\n", "c:2: console = mmio16:0xfe030000" CONSOLE "\n");
+    bad("[system]\nconsole = mmio:0xfe030014\n", "c:2: console = mmio:0xfe030014" CONSOLE "\n");
+    bad("[system]\nconsole = mmio:0x1000000000000\n", "c:2: console = mmio:0x1000000000000" CONSOLE "\n");
+    bad("[system]\nconsole = mmio:0\n", "c:2: console = mmio:0" CONSOLE "\n");
+    bad("[system]\nconsole = 0x3f8:\n", "c:2: console = 0x3f8:" CONSOLE "\n");
     bad("[system]\nconsole = 0xfff9\n", "c:2: console = 0xfff9" CONSOLE "\n");
     bad("[system]\nwhen_done = halt,\n", "c:2: when_done = halt,: must be halt, poweroff or reboot\n");
     bad("[system]\nprefix = 1\npoll_input = on\nwhen_done = stop\nscreen = vga\n",

@@ -347,6 +347,10 @@ static void test_machine_windows(void **state) {
     bad_mmio("0xfe001000+4K", "0xfe001000+4K is power management");
     platform.lapic = hpa(0xfd000000);
     bad_mmio("0xfd000000+4K", "0xfd000000+4K is the local APIC");
+    bad("[system]\nconsole=mmio32:0xfe032fe8\n" A "mmio=0xfe032000+4K,0xfe033000+4K\n",
+        "c:7: mmio = 0xfe032000+4K: 0xfe032fe8+32 is the system console (console in [system])\n"
+        "c:7: mmio = 0xfe033000+4K: 0xfe032fe8+32 is the system console (console in [system])\n");
+    good("[system]\nconsole=mmio32:0xfe032000\n" A "ports=0x3f8-0x3ff\nmmio=0xfe033000+4K\n");
     boot.screen = (struct framebuffer){hpa(0xc0000000), 5120, 1280, 800, 32, FRAMEBUFFER_RGB};
     bad_mmio("0xc03e7000+4K", "0xc0000000+4000K is the system console's screen (screen in [system])");
     good(A "mmio=0xc03e8000+4K\n");
