@@ -67,8 +67,8 @@ SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
 .PHONY: check check-gcc check-clang check-house check-headers check-format check-cppcheck check-scripts check-rows
 check: | $(TO_BUILD) $(TO_TEST) ## both compilers, unit tests, the rules of the house
-	+@$(MAKE) $(PARALLEL) check-gcc check-clang guests unit check-house check-headers check-format \
-	    check-cppcheck check-scripts check-rows
+	+@$(MAKE) $(PARALLEL) check-gcc check-clang guests peers unit check-house check-headers \
+	    check-format check-cppcheck check-scripts check-rows
 
 check-gcc:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc all > $(BUILD)/check-gcc.log 2>&1 || \

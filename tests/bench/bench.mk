@@ -5,6 +5,9 @@
 PEER := $(BUILD)/bench/peer
 PEERS = $(PEER)/kvm.img $(GUEST)/linux/vmlinuz $(BUILD)/bench/floor.elf
 
+.PHONY: peers
+peers: $(PEER)/kvm/client $(BUILD)/bench/floor.elf ## the programs of ours that the bench compares with
+
 PEER_FLAGS   := $(subst -O1,-O2,$(HOST_FLAGS))
 PEER_CLIENT  := $(patsubst %.c,$(PEER)/%.o,$(CORE) $(wildcard tests/bench/kvm/*.c))
 PEER_MODULES := $(patsubst %,$(PEER)/kvm/%.ko,irqbypass kvm kvm-intel)
@@ -19,7 +22,7 @@ $(PEER)/core/acpi_gen.o: $(BUILD)/gen/dsdt_aml.h
 $(PEER)/kvm/client: $(PEER_CLIENT)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
-	$(Q)$(CC) $(PEER_FLAGS) -static -Wl,--gc-sections -o $@ $^ && strip $@
+	$(Q)$(CC) $(PEER_FLAGS) -static -o $@ $^ && strip $@
 
 # Stripped of the signature, too: Debian's kernel takes them without, and to check it would take a third of the
 # run.
