@@ -18,7 +18,7 @@ KERNEL = os.path.join(GUEST, "vmlinuz")
 # Without xsavec, xsaves as in guests/mullion.conf. Without erms and rep_good the kernel copies in the same way
 # everywhere: natively it finds fast strings off in Bochs' IA32_MISC_ENABLE, in a partition on, and a tick is
 # an iteration of REP MOVSB.
-CMDLINE = "console=ttyS0 quiet cryptomgr.notests clearcpuid=xsavec,xsaves,erms,rep_good"
+CMDLINE = "console=ttyS0 cryptomgr.notests clearcpuid=xsavec,xsaves,erms,rep_good"
 
 # Natively CPUID 15H of Bochs says 3.5 GHz, and a second would have 3.5 G ticks; MWAIT may hang with 2 CPUs.
 NATIVE = f"tsc_early_khz={TICKS_PER_SECOND // 1000} idle=halt"
@@ -39,7 +39,7 @@ def boot(name, initrd, cpus=1, where="mullion", cmdline=""):
     more for the Linux that it is in. initrd: a file of build/guests/linux."""
     os.makedirs(OUT, exist_ok=True)
     image, initrd = os.path.join(OUT, f"{name}.iso"), os.path.join(GUEST, initrd)
-    cmdline = f"{CMDLINE} {cmdline}".strip()
+    cmdline = f"{CMDLINE} {cmdline} quiet"  # last, so that earlyprintk shows what was said until then
     if where == "kvm":
         kvm = importlib.import_module("kvm")
         kvm.linux_image(image, cpus, cmdline, initrd, memory="384M")
