@@ -55,5 +55,5 @@ bool partition_stop(struct partition *p, enum stop_cause cause) {
 }
 
 bool partition_restarts(const struct partition *p) {
-    return p->cause != STOP_ASKED && p->config->on_exit == EXIT_RESTART;
+    return p->cause != STOP_ASKED && p->cause != STOP_BROKEN && p->config->on_exit == EXIT_RESTART;
 }

@@ -65,6 +65,7 @@ enum stop_cause {
     STOP_ASKED,   /* the guest asked for it */
     STOP_RESET,   /* the guest reset itself */
     STOP_CRASHED, /* it did something that no machine survives */
+    STOP_BROKEN,  /* a core of it lost its own state in a machine check: never to start again */
 };
 
 struct partition {

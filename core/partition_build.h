@@ -8,8 +8,8 @@
 #include "core/vmx_ctl.h"
 
 struct partitions {
-    struct partition *at[MAX_PARTITIONS];
     struct pagetable epts[MAX_PARTITIONS];
+    struct partition *at[MAX_PARTITIONS];
     struct proof_partition proof[MAX_PARTITIONS];
     struct vcpu *vcpus[MAX_CPUS]; /* by core; NULL: it has none */
 };

@@ -92,7 +92,7 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_c
     uint32_t reason = (uint16_t)vmcs_read(VMCS_EXIT_REASON);
     const char *name = v->partition->config->name;
     char text[LOG_LINE_MAX];
-    if (cause != STOP_CRASHED) {
+    if (cause < STOP_CRASHED) {
         log_line("%s: vCPU %u %s", name, v->index,
                  cause == STOP_RESET ? "resets the partition" : "stops the partition");
         return;

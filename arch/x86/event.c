@@ -4,6 +4,8 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_exit.h"
@@ -14,6 +16,10 @@
 #define BLOCKING_NMI           8u
 #define RFLAGS_RF              BIT(16)
 #define NOTIFY_CONTEXT_INVALID BIT(0)
+
+#define MCG_BANKS              0xffu
+#define MC_VALID               BIT(63)
+#define MC_CONTEXT_CORRUPT     BIT(57)
 
 #define DR6_FIXED              UINT64_C(0xffff0ff0) /* bits that read 1 */
 #define DR6_BREAKPOINTS        UINT64_C(0xf)
@@ -147,7 +153,26 @@ struct verdict exit_bus_lock(struct vcpu *v, struct guest_regs *regs) {
     return settle(v, VERDICT_RESUME);
 }
 
-static struct verdict take_exception(void) {
+/* Log and clear what the banks hold, then the mark that a machine check is being handled, with which the next
+ * would shut the machine down. If the processor's context is corrupt, no guest may run on this core. */
+struct verdict exit_machine_check(struct vcpu *v, struct guest_regs *regs) {
+    uint64_t cap = 0, status;
+    enum stop_cause cause = STOP_CRASHED;
+    (void)!trap_read_msr(IA32_MCG_CAP, &cap);
+    for (uint32_t bank = 0; bank < (cap & MCG_BANKS); bank++) {
+        if (!trap_read_msr(IA32_MC0_STATUS + 4 * bank, &status) || (status & MC_VALID) == 0)
+            continue;
+        log_line("%s: machine check on core %u, bank %u: status 0x%lx", v->partition->config->name, v->cpu,
+                 bank, status);
+        cause = (status & MC_CONTEXT_CORRUPT) != 0 ? STOP_BROKEN : cause;
+        cpu_wrmsr(IA32_MC0_STATUS + 4 * bank, 0);
+    }
+    if (cap != 0)
+        cpu_wrmsr(IA32_MCG_STATUS, 0);
+    return exit_stop(cause, "machine check");
+}
+
+static struct verdict take_exception(struct vcpu *v, struct guest_regs *regs) {
     uint32_t event = vmcs_read(VMCS_EXIT_INTERRUPT);
     if ((event & EVENT_TYPE) == EVENT_NMI) {
         cpu_int_nmi();
@@ -161,10 +186,10 @@ static struct verdict take_exception(void) {
     case VECTOR_AC:
         return exit_inject_fault(VECTOR_AC, 0); /* its error code is always 0 */
     default:
-        return exit_stop(STOP_CRASHED, "machine check");
+        return exit_machine_check(v, regs);
     }
 }
 
 struct verdict exit_exception(struct vcpu *v, struct guest_regs *regs) {
-    return settle(v, take_exception());
+    return settle(v, take_exception(v, regs));
 }

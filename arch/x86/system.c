@@ -47,8 +47,10 @@ static const char *const then[] = {
     [DONE_HALT] = "halt", [DONE_POWEROFF] = "power off", [DONE_REBOOT] = "reboot"};
 
 void system_partition_stopped(const struct partition *p) {
-    static const char *const causes[] = {
-        [STOP_ASKED] = "as it asked", [STOP_RESET] = "at its reset", [STOP_CRASHED] = "crashed"};
+    static const char *const causes[] = {[STOP_ASKED] = "as it asked",
+                                         [STOP_RESET] = "at its reset",
+                                         [STOP_CRASHED] = "crashed",
+                                         [STOP_BROKEN] = "on a core that must not be used"};
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
     log_counters(p);

@@ -85,7 +85,7 @@ static const struct {
     [38] = {exit_unhandled, "?", NULL},
     [39] = {exit_undefined, "MONITOR", NULL},
     [40] = {exit_unhandled, "PAUSE", NULL},
-    [41] = {exit_unhandled, "entry failure: machine check", "VM entry failed"},
+    [41] = {exit_machine_check, "entry failure: machine check", NULL},
     [42] = {exit_unhandled, "?", NULL},
     [43] = {exit_unhandled, "TPR below threshold", NULL},
     [44] = {exit_unhandled, "APIC access", NULL},

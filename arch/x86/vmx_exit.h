@@ -70,6 +70,7 @@ exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache;
 exit_fn exit_vmcall, exit_preemption_timer;
 /* event.c */
 exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_bus_lock, exit_notify;
+exit_fn exit_machine_check;
 /* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
 exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);

@@ -18,6 +18,7 @@ from iso import make_iso  # noqa: E402
 
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
+PLAIN, DEBUG = (os.path.join(TOP, "build", path) for path in ("mullion.elf", "debug/mullion.elf"))
 
 SPLIT = {"test_smp_linux", "test_rows", "test_steady"}  # their tests share a machine by parameter, not by file
 
@@ -53,11 +54,11 @@ class Lab:
         self.machines = []
         os.makedirs(directory, exist_ok=True)
 
-    def image(self, name, config, modules=(), cmdline="", entry=0):
+    def image(self, name, config, modules=(), cmdline="", entry=0, kernel=PLAIN):
         """modules: names of files of GUESTS; entry: of the boot menu. Returns the path of the image."""
         out = os.path.join(self.directory, f"{name}.iso")
         paths = {module: os.path.join(GUESTS, MODULES.get(module, module)) for module in modules}
-        make_iso(out, config, paths, cmdline, entry=entry)
+        make_iso(out, config, paths, cmdline, kernel, entry=entry)
         if config is not None:
             self.prove(name, config, paths)
         return out

@@ -2,7 +2,7 @@
 """Machines of one to eight cores, divided in many ways: all cores start, in each partition all vCPUs find
 each other (guests/rows/vcpus.c) and nobody else."""
 import pytest
-from conftest import partition
+from conftest import PLAIN, partition
 from messages import CORES_STARTED, CRASHED, HYPERVISOR, JITTER_LINE
 
 SHAPES = {  # cores of the machine, cores of each partition
@@ -22,7 +22,7 @@ def test_K11_all_vcpus_work(lab, shape):
     cores, partitions = SHAPES[shape]
     config = "".join(partition(f"p{i}", cpus, "rows.elf", cmdline="only=vcpus")
                      for i, cpus in enumerate(partitions))
-    with lab.boot(shape, lab.image(shape, config, ["rows.elf"]), cpus=cores) as machine:
+    with lab.boot(shape, lab.image(shape, config, ["rows.elf"], kernel=PLAIN), cpus=cores) as machine:
         assert machine.wait_for(CORES_STARTED, HYPERVISOR).match.groups() == (str(cores), str(cores))
         for i in range(len(partitions)):
             machine.wait_for(r"^rows: all done$", f"p{i}", timeout=240)

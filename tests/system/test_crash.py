@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TOP, partition
+from conftest import PLAIN, TOP, partition
 from messages import CRASHED, HYPERVISOR, JITTER_LINE, RESTARTED
 
 # A way to end (guests/crash.c), what the dump must say about it, and what becomes of the partition.
@@ -83,14 +83,14 @@ def where_ept_root_is(machine):
     loaded = int(machine.wait_for(r"loaded at 0x([0-9a-f]{8})$", HYPERVISOR, timeout=60).match[1], 16)
     names = subprocess.run(["nm", f"{TOP}/build/mullion.elf"], capture_output=True, text=True, check=True).stdout
     at = {name: int(address, 16) for address, _, name in (line.split() for line in names.splitlines())}
-    return loaded + at["epts"] - at["image_start"] + 16  # struct pagetable.root
+    return loaded + at["partitions"] - at["image_start"] + 16  # epts[0].root
 
 
 def test_X37_damaged_tables_stop_their_partition_alone(lab):
     """Runs repeat: the first says where to look, the second shows the debugger the root, and in the third it
     makes the first entry one that may be written but not read, which is a misconfiguration."""
     config = partition("bad", 0, "crash.elf", cmdline="misconfig") + partition("steady", 1, "jitter.elf")
-    image = lab.image("misconfig", config, ["jitter.elf", "crash.elf"])
+    image = lab.image("misconfig", config, ["jitter.elf", "crash.elf"], kernel=PLAIN)
     with lab.boot("misconfig-1", image, cpus=2) as machine:
         pointer = where_ept_root_is(machine)
     with lab.boot("misconfig-2", image, cpus=2, at_break=[f"xp /1gx {pointer:#x}"]) as machine:

@@ -5,7 +5,7 @@ kernels of other people."""
 import os
 
 import pytest
-from conftest import GUESTS, LINUX_CMDLINE, partition
+from conftest import GUESTS, LINUX_CMDLINE, PLAIN, partition
 from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
 
 # partition: its kernel, its EAX, its CS, what comes first of what it was told
@@ -119,7 +119,7 @@ def test_memory_tester(lab):
     with none: both get as far as their screen. Then they wait by counting, for want of a timer that they know."""
     names = ["memtest64", "memtest32"]
     config = "".join(partition(name, core, name, memory="24M") for core, name in enumerate(names))
-    with lab.boot("memtest", lab.image("memtest", config, names), cpus=2) as machine:
+    with lab.boot("memtest", lab.image("memtest", config, names, kernel=PLAIN), cpus=2) as machine:
         for name in names:
             machine.wait_for(f"^{name}: vCPU 0: write of guest-physical 0xb8000, where nothing is", HYPERVISOR)
         assert not machine.find(r"memtest.*stopped", HYPERVISOR)

@@ -101,6 +101,15 @@ def test_Y17_exit_without_a_handler_stops_its_partition(lab):
         machine.wait_for(JITTER_LINE, "steady", since=machine.here())
 
 
+def test_machine_check_is_over_when_its_partition_starts_again(lab):
+    """No emulator has one: CPUID gets its handler, which finds neither banks nor MCG_CAP here."""
+    with boot_patched(lab, "mc", partition("hit", 0, "hello.elf", on_exit="restart"), "exit_rows",
+                      lambda old: old[:10 * EXIT_ROW] + old[41 * EXIT_ROW:][:8] + old[10 * EXIT_ROW + 8:], cpus=1) as machine:
+        machine.wait_for(r"^hit: vCPU 0 on core 0: machine check$", HYPERVISOR, timeout=120)
+        machine.wait_for(r"^hit: restart 2$", HYPERVISOR)
+        assert machine.find("PANIC", HYPERVISOR) is None
+
+
 # In pt_ept: every page of RAM gets memory type 2, which is reserved.
 RESERVED_TYPE = instruction(*(bytes([value, 0, 0, 0, 0, 0, 0, 0]) for value in (0x37, 0x17)), 256)
 

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from conftest import TOP, partition
+from conftest import PLAIN, TOP, partition
 from messages import HYPERVISOR
 
 MODELS = ["corei7_ivy_bridge_3770k", "corei7_haswell_4770", "corei7_skylake_x", "corei7_icelake_u", "tigerlake"]
@@ -30,7 +30,7 @@ def rows(lab, request):
     config = "[system]\nwhen_done = poweroff\n" + partition("rows", "0-1", "rows.elf", on_exit="restart",
                                                        ports="0x2f8-0x2ff")
     name = f"rows-{request.param}"
-    with lab.boot(name, lab.image(name, config, ["rows.elf"]), cpus=2, model=request.param) as machine:
+    with lab.boot(name, lab.image(name, config, ["rows.elf"], kernel=PLAIN), cpus=2, model=request.param) as machine:
         machine.wait_for(r"^rows: all done$|^guest: .*unexpected", "rows", timeout=120)
         assert not machine.find(r"^guest: .*unexpected", "rows"), machine.tail(60)
         machine.wait_for_end()

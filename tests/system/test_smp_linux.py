@@ -4,7 +4,7 @@ oldest CPU that Mullion runs on and on the newest: what its kernel says of itsel
 it. One machine lives through all tests: up, IPIs, CPUs offline and online, reset from inside, all of it
 again, power off."""
 import pytest
-from conftest import LINUX_CMDLINE, Shell, partition
+from conftest import LINUX_CMDLINE, PLAIN, Shell, partition
 from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
 
 BOOT_SECONDS = 300
@@ -82,7 +82,7 @@ def linux(lab, request):
         "linux", f"0-{cpus - 1}", "vmlinuz", memory="256M", initrd="initrd.img", on_exit="restart",
         cmdline=cmdline)
     name = name_of(request.param)
-    image = lab.image(name, config, ["vmlinuz", "initrd.img"])
+    image = lab.image(name, config, ["vmlinuz", "initrd.img"], kernel=PLAIN)
     with lab.boot(name, image, cpus=cpus, model=model) as machine:
         made = Linux(machine, cpus, x2apic)
         made.wait_until_up()

@@ -2,7 +2,7 @@
 """An unmodified Linux that is up (guests/linux/steady.sh) does not enter the hypervisor: not while it idles, not
 while it computes and takes its ticks; but for what its vCPUs send each other."""
 import pytest
-from conftest import LINUX_CMDLINE, partition
+from conftest import LINUX_CMDLINE, PLAIN, partition
 from exits import span
 from messages import STEADY_BUSY, STEADY_DONE, STEADY_IDLE
 
@@ -16,7 +16,7 @@ def linux(lab, request):
     cpus = request.param
     cmdline = LINUX_CMDLINE + " IDLE=2 BUSY=2 LOAD=0 TALK=0"
     config = partition("linux", f"0-{cpus - 1}", "vmlinuz", memory="256M", initrd="steady.img", cmdline=cmdline)
-    image = lab.image(f"linux-{cpus}", config, ["vmlinuz", "steady.img"])
+    image = lab.image(f"linux-{cpus}", config, ["vmlinuz", "steady.img"], kernel=PLAIN)
     with lab.boot(f"linux-{cpus}", image, cpus=cpus) as machine:
         machine.wait_for(STEADY_DONE, "linux", timeout=BOOT_SECONDS)
         yield cpus, machine
