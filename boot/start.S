@@ -16,6 +16,8 @@
 #define PTE_LARGE_PW    0x083
 #define CR4_PAE         0x20
 #define CR0_PAGED       0x80010031 /* PG, WP, NE, ET, PE: caches on, whatever firmware or INIT left */
+#define VGA_TEXT        0xb8000
+#define VGA_GREY        0x07
 #define MSR_EFER        0xc0000080
 #define EFER_LME_NXE    0x900
 #define CPUID_LM_NX     (1 << 29 | 1 << 20)
@@ -109,8 +111,11 @@ long_mode:
 
 8:  lea OFFSET(no_long_mode)(%ebp), %esi
     mov $0x3f8, %edx
+    mov $VGA_TEXT, %edi /* where a CPU so old has its screen */
+    mov $VGA_GREY, %ah
     jmp 6f
 5:  out %al, (%dx)
+    stosw
 6:  lodsb
     test %al, %al
     jnz 5b

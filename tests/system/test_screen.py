@@ -55,6 +55,13 @@ def test_refusal_is_read_on_the_screen(lab, name):
         read(machine, font, lambda shown: shown == wrapped(machine, columns), cell_width)
 
 
+def test_cpu_without_64_bits_is_told_on_the_screen(lab):
+    image = make(lab, "old", partition("p", 0, "jitter.elf"))
+    with lab.boot("old", image, emulator="qemu", cpus=1, model="pentium3") as machine:
+        line = machine.wait_for(r"^this CPU cannot run Mullion: no 64-bit mode with NX", HYPERVISOR).match[0]
+        read(machine, vga_font("qemu"), lambda shown: any(row.startswith(f"mullion| {line}") for row in shown))
+
+
 @pytest.mark.parametrize("name", SCREENS)
 def test_screen_scrolls(lab, name):
     """Seventy complaints about a config: the last of them stay."""
