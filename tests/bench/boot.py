@@ -42,7 +42,7 @@ PHASES = {  # name: (letter, function)
     "barrier": (".", "smp_barrier"),
     "launch": ("l", "vcpu_run"),            # VMCS, up to the first entry
 }
-GUEST_RUNS = ("=", "vmx_enter")
+GUEST_RUNS = ("=", "vmx_launch_window")
 FUNCTIONS = [function for _, function in [*PHASES.values(), GUEST_RUNS]]
 
 

@@ -3,11 +3,11 @@
  * own for that. Costs a run about half its speed, so only where MULLION_TRACE names the file to write.
  *
  * When a CPU comes for the first time to one of the places in MULLION_TRACE_MARKS (offsets in the image, in
- * hexadecimal, a comma between two), a line "mark CPU OFFSET NANOSECONDS" is written. At the end of the run,
- * for each kind of VM exit (its reason and, of an I/O instruction, its port, else 0): which instructions were
- * executed on the way from the exit to the next entry, "code REASON PORT OFFSET", and which cache lines of
- * the machine's memory they touched, "line REASON PORT ADDRESS READERS WRITERS", the last two being masks of
- * CPUs. */
+ * hexadecimal, a comma between two), a line "mark CPU OFFSET NANOSECONDS" is written. For each
+ * kind of VM exit (its reason and, of an I/O instruction, its port, else 0): which instructions were executed
+ * on the way from the exit to the next entry, "code REASON PORT OFFSET", once; and which cache lines of the
+ * machine's memory they touched, "line REASON PORT ADDRESS READERS WRITERS", masks of CPUs, at each change.
+ */
 #define _GNU_SOURCE
 #include "tests/rig/witness.h"
 
@@ -65,7 +65,6 @@ void trace_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification) {
 
 static void write_mark(unsigned cpu, uint64_t offset, uint64_t when) {
     fprintf(out, "mark %u %llx %llu\n", cpu, (unsigned long long)offset, (unsigned long long)when);
-    fflush(out);
 }
 
 static void on_instruction(unsigned cpu, const void *instruction) {
@@ -88,8 +87,9 @@ static void on_instruction(unsigned cpu, const void *instruction) {
         marked[offset] &= ~(UINT64_C(1) << cpu);
         write_mark(cpu, offset, witness_now());
     }
-    if (handling[cpu] != NO_EXIT)
-        find(handling[cpu], IS_CODE | offset);
+    if (handling[cpu] != NO_EXIT && find(handling[cpu], IS_CODE | offset)->readers++ == 0)
+        fprintf(out, "code %u %u %llx\n", handling[cpu] & 0xffff, handling[cpu] >> 16,
+                (unsigned long long)offset);
 }
 
 static void on_access(unsigned cpu, uint64_t linear, uint64_t physical, unsigned bytes, unsigned type,
@@ -101,21 +101,14 @@ static void on_access(unsigned cpu, uint64_t linear, uint64_t physical, unsigned
         return;
     for (uint64_t line = physical / LINE; line <= (physical + bytes - 1) / LINE; line++) {
         struct seen *s = find(handling[cpu], line * LINE);
-        s->readers |= (uint64_t)(rw != 1) << cpu;
-        s->writers |= (uint64_t)(rw != RW_READ) << cpu;
+        uint64_t readers = s->readers | (uint64_t)(rw != 1) << cpu;
+        uint64_t writers = s->writers | (uint64_t)(rw != RW_READ) << cpu;
+        if (readers != s->readers || writers != s->writers)
+            fprintf(out, "line %u %u %llx %llx %llx\n", s->exit & 0xffff, s->exit >> 16,
+                    (unsigned long long)s->what, (unsigned long long)readers, (unsigned long long)writers);
+        s->readers = readers;
+        s->writers = writers;
     }
-}
-
-static void write_seen(void) {
-    for (const struct seen *s = table; s < table + SLOTS; s++) {
-        unsigned long long what = s->what & ~IS_CODE;
-        if (s->exit != 0 && (s->what & IS_CODE) != 0)
-            fprintf(out, "code %u %u %llx\n", s->exit & 0xffff, s->exit >> 16, what);
-        else if (s->exit != 0)
-            fprintf(out, "line %u %u %llx %llx %llx\n", s->exit & 0xffff, s->exit >> 16, what,
-                    (unsigned long long)s->readers, (unsigned long long)s->writers);
-    }
-    fclose(out);
 }
 
 /* Where RIP is, says the function that sets it: its second instruction is MOV [RDI + disp32], RSI. */
@@ -139,5 +132,5 @@ void trace_init(void) {
         marked[strtoull(marks, &end, 16) % IMAGE_BYTES] = ~UINT64_C(0);
     witness_hook("_Z25bx_instr_before_executionjP15bxInstruction_c", (const void *)on_instruction);
     witness_hook("_Z19bx_instr_lin_accessjmmjjj", (const void *)on_access);
-    atexit(write_seen);
+    setvbuf(out, NULL, _IOLBF, 0);
 }
