@@ -208,12 +208,6 @@ static uint32_t build_components(const struct builder *b) {
     return xcr0_consistent(allowed);
 }
 
-static void show_cr4(const struct builder *b, uint32_t leaf, uint8_t cr4_bit, uint8_t ecx_bit) {
-    struct cpuid_row *row = row_add(b, leaf, 0);
-    row->cr4_bit = cr4_bit;
-    row->ecx_bit = ecx_bit;
-}
-
 static void build_xsave(const struct builder *b) {
     uint32_t regs[4], components = 0, features = 0xf; /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1, XSAVES */
     if ((row_get(b, 1, 0)[CPUID_ECX] & B1(26)) != 0) {
@@ -224,12 +218,9 @@ static void build_xsave(const struct builder *b) {
         features &= regs[CPUID_EAX] & ((b->view->secondary & SECONDARY_XSAVES) != 0 ? ALL : ~B1(3));
         row_get(b, 0xd, 1)[CPUID_EAX] = features;
         row_add(b, 0xd, 1)->size = (features & B2(1, 3)) != 0 ? CPUID_COMPACT : CPUID_PLAIN;
-        show_cr4(b, 1, 18, 27); /* OSXSAVE */
     }
     if ((components & XCR0_PKRU) == 0)
         row_get(b, 7, 0)[CPUID_ECX] &= ~B1(3); /* PKU: nobody could save its state */
-    else
-        show_cr4(b, 7, 22, 4); /* OSPKE */
 }
 
 /* The crystal, which the local APIC timer counts too: what the host says, else what CPUs with 15H
@@ -301,21 +292,26 @@ void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_f
     build_slots(out);
 }
 
-void cpuid_show_apic(struct cpuid_table *table, bool enabled) {
-    uint32_t *edx = &table->rows[row_find(table, 1, 0)].regs[CPUID_EDX];
-    *edx = enabled ? *edx | B1(9) : *edx & ~B1(9);
+static void show(struct cpuid_table *t, uint32_t leaf, enum cpuid_reg reg, uint32_t bit, bool set) {
+    uint32_t *value = &t->rows[row_find(t, leaf, 0)].regs[reg];
+    *value = set ? *value | bit : *value & ~bit;
 }
 
-void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
-                  uint64_t xcr0, uint32_t out[4]) {
+void cpuid_show(struct cpuid_table *table, bool apic, uint64_t cr4) {
+    show(table, 1, CPUID_EDX, B1(9), apic);
+    show(table, 1, CPUID_ECX, B1(27), (cr4 & CR4_OSXSAVE) != 0);
+    show(table, 7, CPUID_ECX, B1(4), (cr4 & CR4_PKE) != 0);
+}
+
+void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t xcr0,
+                  uint32_t out[4]) {
     if (leaf == 0x1f) /* "V2 Extended Topology Enumeration": nothing between cores and package */
         leaf = 0xb;
     unsigned i = row_find(table, leaf, subleaf);
     set(out, 0, 0, 0, 0);
     if (i < table->nr_rows) {
         const struct cpuid_row *row = &table->rows[i];
-        set(out, row->regs[CPUID_EAX], row->regs[CPUID_EBX],
-            row->cr4_bit != 0 ? cpuid_ecx(row, cr4) : row->regs[CPUID_ECX], row->regs[CPUID_EDX]);
+        memcpy(out, row->regs, sizeof(row->regs));
         if (row->size != CPUID_PLAIN) /* of the area that XSAVE or XSAVES needs; IA32_XSS is 0 */
             out[CPUID_EBX] = xsave_bytes(table, xcr0, row->size == CPUID_COMPACT);
     } else if (leaf == 0xb) { /* "Extended Topology Enumeration": levels that do not exist */

@@ -33,9 +33,7 @@ enum cpuid_size { CPUID_PLAIN, CPUID_STANDARD, CPUID_COMPACT }; /* of the area o
 struct cpuid_row {
     uint32_t leaf, subleaf;
     uint32_t subleaf_mask; /* 0 where the leaf has no subleaves: ECX does not matter */
-    uint8_t cr4_bit;       /* this bit of CR4, if it is not 0, shows */
-    uint8_t ecx_bit;       /* in this bit of ECX */
-    uint8_t size;          /* enum cpuid_size: what EBX gives */
+    uint32_t size;         /* enum cpuid_size: what EBX gives */
     uint32_t regs[4];      /* EAX EBX ECX EDX */
 };
 
@@ -51,8 +49,8 @@ struct cpuid_table { /* what is in no row reads zeros */
 /* Boot time only. */
 void cpuid_build(struct cpuid_table *out, const struct cpuid_view *view, cpuid_fn *host);
 
-/* IA32_APIC_BASE.EN as the guest has it. */
-void cpuid_show_apic(struct cpuid_table *table, bool enabled);
+/* After each change of IA32_APIC_BASE.EN, CR4.OSXSAVE or CR4.PKE, all as the guest has them. */
+void cpuid_show(struct cpuid_table *table, bool apic, uint64_t cr4);
 
 static inline unsigned cpuid_slot(uint32_t leaf) {
     return (leaf ^ leaf >> 26) %
@@ -66,13 +64,9 @@ static inline const struct cpuid_row *cpuid_find(const struct cpuid_table *table
     return row->leaf == leaf && (subleaf & row->subleaf_mask) == 0 ? row : NULL;
 }
 
-static inline uint32_t cpuid_ecx(const struct cpuid_row *row, uint64_t cr4) {
-    return row->regs[CPUID_ECX] | (uint32_t)(cr4 >> row->cr4_bit & 1) << row->ecx_bit;
-}
-
-/* The whole answer, given the guest's real CR4 and XCR0. */
-void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
-                  uint64_t xcr0, uint32_t out[4]);
+/* The whole answer, given the guest's XCR0. */
+void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, uint64_t xcr0,
+                  uint32_t out[4]);
 
 /* One register as compiled, without what changes: for policies that follow what CPUID shows. */
 uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);

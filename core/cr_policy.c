@@ -32,7 +32,8 @@ static const struct {
 /* PE and PG are the guest's, "Unrestricted Guests": the CPU switches EFER.LMA with PG by itself and
  * saves it into the entry controls on each exit (IA32_VMX_MISC bit 5). CD and NW are ours since
  * entries and exits do not switch them: set by a guest, they would slow us down too. CR4.MCE is
- * ours so that a machine check never shuts the machine down. */
+ * ours so that a machine check never shuts the machine down; OSXSAVE and PKE, which are seldom written, so
+ * that CPUID, which shows them, need not look. */
 void cr_policy_init(struct cr_policy *out, const struct vmx_caps *caps, const struct cpuid_table *cpuid) {
     uint64_t allowed = 0;
     for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
@@ -42,7 +43,7 @@ void cr_policy_init(struct cr_policy *out, const struct vmx_caps *caps, const st
     out->cr0_mask = out->cr0_force | CR0_CD | CR0_NW;
     out->cr4_force = caps->raw[CAP_CR4_FIXED0] | CR4_MCE;
     out->cr4_allowed = allowed & (caps->raw[CAP_CR4_FIXED1] | CR4_MCE);
-    out->cr4_mask = ~out->cr4_allowed | out->cr4_force;
+    out->cr4_mask = ~out->cr4_allowed | out->cr4_force | CR4_OSXSAVE | CR4_PKE;
     out->xcr0_allowed = cpuid_static(cpuid, 0xd, 0, CPUID_EAX);
 }
 

@@ -26,6 +26,12 @@
 #define DR6_BD_BS              UINT64_C(0x6000)
 #define DR7_GD                 BIT(13)
 
+static void end_shadow(void) {
+    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    if ((blocking & BLOCKING_STI_MOVSS) != 0)
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
+}
+
 void event_inject(uint8_t vector, bool has_error, uint32_t error) {
     uint32_t event = EVENT_VALID | EVENT_EXCEPTION | vector;
     if (vector != VECTOR_DB) /* a fault: the flags that it pushes have RF set */
@@ -126,7 +132,7 @@ struct verdict exit_monitor_trap(struct vcpu *v, struct guest_regs *regs) {
  * and HYPERCALL_WAIT: where TF meets those, entry insists on a pending step, which the exit has taken away
  * ("Checks on Guest Non-Register State"). */
 static struct verdict reinject_debug(uint32_t event) {
-    event_end_shadow();
+    end_shadow();
     vmcs_write(VMCS_GUEST_ACTIVITY, 0);
     if ((event & EVENT_TYPE) == EVENT_PRIV_EXC) { /* INT1: its #DB returns behind it and sets nothing */
         vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_LENGTH));

@@ -5,13 +5,7 @@
 #include "arch/x86/vmcs.h"
 #include "core/types.h"
 
-/* Of STI or MOV SS. */
-#define BLOCKING_STI_MOVSS 3u
-static inline void event_end_shadow(void) {
-    uint32_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-    if ((blocking & BLOCKING_STI_MOVSS) != 0)
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~BLOCKING_STI_MOVSS);
-}
+#define BLOCKING_STI_MOVSS 3u /* of the interruptibility state */
 
 /* Deliver a hardware exception at the next entry. */
 void event_inject(uint8_t vector, bool has_error, uint32_t error);

@@ -23,10 +23,9 @@
 #define RIGHTS_L          BIT(13)
 
 rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_regs *regs) {
-    uint64_t cr4 = vmcs_read(VMCS_GUEST_CR4);
+    bool on = (vmcs_read(VMCS_CR4_SHADOW) & CR4_OSXSAVE) != 0;
     uint32_t out[4];
-    cpuid_answer(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx, cr4,
-                 (cr4 & CR4_OSXSAVE) != 0 ? cpu_xgetbv(0) : 1, out);
+    cpuid_answer(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx, on ? cpu_xgetbv(0) : 1, out);
     regs->rax = out[CPUID_EAX];
     regs->rbx = out[CPUID_EBX];
     regs->rcx = out[CPUID_ECX];
@@ -40,7 +39,7 @@ struct verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs) {
         return answer_cpuid(v, regs);
     regs->rax = row->regs[CPUID_EAX];
     regs->rbx = row->regs[CPUID_EBX];
-    regs->rcx = row->cr4_bit != 0 ? cpuid_ecx(row, vmcs_read(VMCS_GUEST_CR4)) : row->regs[CPUID_ECX];
+    regs->rcx = row->regs[CPUID_ECX];
     regs->rdx = row->regs[CPUID_EDX];
     return VERDICT_NEXT;
 }
@@ -177,6 +176,8 @@ rarely static struct verdict write_cr(struct vcpu *v, const struct guest_regs *r
     vmcs_write(cr == 0 ? VMCS_GUEST_CR0 : VMCS_GUEST_CR4, change.real);
     vmcs_write(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW, change.shadow);
     vmcs_write(VMCS_GUEST_EFER, change.efer);
+    if (cr == 4)
+        vcpu_mode_changed(v);
     uint32_t entry = vmcs_read(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
     vmcs_write(VMCS_ENTRY_CONTROLS, entry | ((change.efer & EFER_LMA) != 0 ? ENTRY_IA32E_GUEST : 0));
     return VERDICT_NEXT;

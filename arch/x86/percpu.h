@@ -24,8 +24,9 @@ struct percpu {
     unsigned index; /* as in the boot log; 0 = boot core */
     uint32_t apic_id;
     hpa_t vmxon_region, vmcs;
-    uint64_t sealed_cr3; /* tables that hold only what this CPU may see while guests run */
-    struct vcpu *vcpu;   /* NULL: this CPU has nothing to run */
+    uint64_t sealed_cr3;  /* tables that hold only what this CPU may see while guests run */
+    struct vcpu *vcpu;    /* NULL: this CPU has nothing to run */
+    const char *stop_why; /* of the last exit_stop */
 
     uint64_t gdt[6]; /* null, code64, data, code32, TSS (two slots) */
     struct tss tss;

@@ -50,7 +50,7 @@ void vcpu_mode_changed(struct vcpu *v) {
     enum msr_tsc tsc = v->msrs.tsc_adjust != 0 ? MSR_TSC_MOVED : bare ? MSR_TSC_BARE : MSR_TSC_REAL;
     const uint8_t *bitmap = msr_bitmaps[v->lapic.mode == VLAPIC_X2APIC][tsc];
     vmcs_write(VMCS_MSR_BITMAP, memory_image_phys(bitmap).v);
-    cpuid_show_apic(&v->cpuid, v->lapic.mode != VLAPIC_DISABLED);
+    cpuid_show(&v->cpuid, v->lapic.mode != VLAPIC_DISABLED, vmcs_read(VMCS_CR4_SHADOW));
 }
 
 /* What the partition's other vCPUs look at. Before any of them can run. */

@@ -31,9 +31,8 @@ void vcpu_end_wait(const struct vcpu *v);
 /* Make the MSR bitmaps. Boot core, once. */
 void vcpu_bitmaps_init(void);
 
-/* After each change of the mode of the guest's APIC or of its TSC: which MSRs exit and what CPUID says
- * follow.
- */
+/* After each change of the mode of the guest's APIC, of its TSC or of its CR4: which MSRs exit and what CPUID
+ * says follow. */
 void vcpu_mode_changed(struct vcpu *v);
 
 /* Send a fixed interrupt to the core of a vCPU, which owns its local APIC. */

@@ -22,6 +22,17 @@ static inline uint64_t vmcs_read_raw(uint32_t encoding) {
     return v;
 }
 
+/* Without the check: for what every VMCS has, once another access has shown that there is one. */
+static inline uint64_t vmcs_read_sure(uint32_t encoding) {
+    uint64_t v;
+    __asm__ volatile("vmread %1, %0" : "=r"(v) : "r"((uint64_t)encoding) : "memory", "cc");
+    return v;
+}
+
+static inline void vmcs_write_sure(uint32_t encoding, uint64_t v) {
+    __asm__ volatile("vmwrite %0, %1" : : "r"(v), "r"((uint64_t)encoding) : "memory", "cc");
+}
+
 static inline void vmcs_write_raw(uint32_t encoding, uint64_t v) {
     __asm__ volatile("vmwrite %0, %1; " VMCS_ACCESS_FAILED
                      :

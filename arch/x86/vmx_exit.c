@@ -163,13 +163,15 @@ rarely static void end_instruction_flags(uint64_t rflags, bool whole) {
 
 /* The instruction (or not the whole of it: an iteration of a string instruction, length 0) is done: RIP
  * behind it, the STI and MOV SS shadow and RF gone, and a #DB pending if the guest single-steps. */
-static inline void advance(uint32_t length, bool whole) {
-    uint64_t rip = vmcs_read(VMCS_GUEST_RIP), next = rip + length;
-    vmcs_write(VMCS_GUEST_RIP, next);
-    event_end_shadow();
+static inline void advance(uint64_t length, bool whole) {
+    uint64_t rip = vmcs_read_sure(VMCS_GUEST_RIP.encoding), next = rip + length;
+    vmcs_write_sure(VMCS_GUEST_RIP.encoding, next);
+    uint64_t blocking = vmcs_read_sure(VMCS_GUEST_INTERRUPTIBILITY.encoding);
+    if ((blocking & BLOCKING_STI_MOVSS) != 0)
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, (uint32_t)blocking & ~BLOCKING_STI_MOVSS);
     if (((rip ^ next) & BIT(32)) != 0) /* only outside 64-bit mode may RIP pass 4 GiB, and there it wraps */
         wrap_rip();
-    uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    uint64_t rflags = vmcs_read_sure(VMCS_GUEST_RFLAGS.encoding);
     if ((rflags & (RFLAGS_RF | RFLAGS_TF)) != 0)
         end_instruction_flags(rflags, whole);
 }
@@ -181,7 +183,7 @@ rarely static void act(struct verdict verdict) {
     } else if (verdict.kind == KIND_INJECT) {
         event_inject(verdict.vector, verdict.has_error, verdict.error);
     } else {
-        dump_guest(this_cpu.vcpu, vcpu_regs(), verdict.cause, verdict.why);
+        dump_guest(this_cpu.vcpu, vcpu_regs(), verdict.cause, this_cpu.stop_why);
         vcpu_stop(this_cpu.vcpu, verdict.cause);
     }
 }
@@ -193,13 +195,13 @@ void vmx_entry_failed(void);
  * every exit; `rarely` keeps the rest, and the registers it needs, out of the way. */
 void vmx_exit(void) {
     struct vcpu *v = this_cpu.vcpu;
-    uint32_t reason = vmcs_read(VMCS_EXIT_REASON);
+    uint64_t reason = vmcs_read_raw(VMCS_EXIT_REASON.encoding); /* 64 bits wide: saves an extension */
     if (reason >= VCPU_EXIT_REASONS)
-        reason = plain_reason(v, reason);
+        reason = plain_reason(v, (uint32_t)reason);
     v->exits[reason]++;
     struct verdict verdict = exit_rows[reason].handle(v, vcpu_regs());
     if (verdict.kind == KIND_NEXT)
-        advance(vmcs_read(VMCS_EXIT_LENGTH), true);
+        advance(vmcs_read_sure(VMCS_EXIT_LENGTH.encoding), true);
     else if (verdict.kind != KIND_RESUME)
         act(verdict);
 }

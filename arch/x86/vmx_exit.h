@@ -3,17 +3,18 @@
  * verdict; the dispatcher alone acts on it. */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "core/partition.h"
 #include "core/types.h"
 
-struct verdict { /* two registers: returned by value */
+struct verdict { /* one register: returned by value */
     enum {
         KIND_RESUME,   /* run the same instruction again */
         KIND_NEXT,     /* it is done: advance by what the CPU says is its length. Only for reasons with which
                           it says so ("Information for VM Exits Due to Instruction Execution") */
         KIND_EMULATED, /* it is done: advance by `length`, 0 for an iteration of a string instruction */
         KIND_INJECT,   /* deliver `vector`, a hardware exception */
-        KIND_STOP,     /* the partition cannot go on; `why`, or with STOP_CRASHED NULL: must not happen */
+        KIND_STOP,     /* the partition cannot go on: `cause`, and this_cpu.stop_why */
     } __attribute__((packed)) kind;
     uint8_t vector;
     bool has_error;
@@ -22,9 +23,8 @@ struct verdict { /* two registers: returned by value */
         uint32_t error;
         enum stop_cause cause;
     };
-    const char *why;
 };
-_Static_assert(sizeof(struct verdict) == 16, "two registers");
+_Static_assert(sizeof(struct verdict) == 8, "one register");
 
 #define VERDICT_RESUME ((struct verdict){.kind = KIND_RESUME})
 #define VERDICT_NEXT   ((struct verdict){.kind = KIND_NEXT})
@@ -60,8 +60,10 @@ static inline struct verdict exit_inject_gp(void) {
     return exit_inject_fault(VECTOR_GP, 0);
 }
 
+/* why: for the record; NULL with STOP_CRASHED: the exit itself must not happen. */
 static inline struct verdict exit_stop(enum stop_cause cause, const char *why) {
-    return (struct verdict){.kind = KIND_STOP, .cause = cause, .why = why};
+    this_cpu.stop_why = why;
+    return (struct verdict){.kind = KIND_STOP, .cause = cause};
 }
 
 /* exit_cpu.c */
