@@ -16,20 +16,13 @@
 #define ACTIVITY_HLT 1u
 #define MISC_HLT     BIT(6) /* IA32_VMX_MISC: activity state HLT is supported */
 
-static void set_timer(uint64_t count) {
-    uint32_t pin = vmcs_read(VMCS_PIN_CONTROLS) & ~PIN_PREEMPTION_TIMER;
-    vmcs_write(VMCS_PIN_CONTROLS, count != 0 ? pin | PIN_PREEMPTION_TIMER : pin);
-    if (count != 0)
-        vmcs_write(VMCS_PREEMPTION_TIMER, count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
-}
-
 /* Halted as by HLT, but with a timer, which runs in that state too. */
 static uint64_t wait_until(struct vcpu *v, uint64_t tsc, uint32_t length) {
     int64_t left = (int64_t)(tsc - cpu_rdtsc());
     if (!vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER) || (vmx_caps.raw[CAP_MISC] & MISC_HLT) == 0)
         return (uint64_t)HYPERCALL_ENOSYS;
     if (left > 0) {
-        set_timer(((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1);
+        vcpu_set_timer(((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1);
         vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
         v->wait_rip = vmcs_read(VMCS_GUEST_RIP) + length;
     }
@@ -79,7 +72,7 @@ struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
 
 struct verdict exit_preemption_timer(struct vcpu *v, struct guest_regs *regs) {
     vcpu_end_wait(v);
-    set_timer(console_poll_ticks());
+    vcpu_set_timer(console_poll_ticks());
     console_service();
     return VERDICT_RESUME;
 }

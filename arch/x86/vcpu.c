@@ -198,10 +198,19 @@ static void take_sipi(struct vcpu *v, uint8_t vector) {
     }
 }
 
+void vcpu_set_timer(uint64_t count) {
+    uint32_t pin = vmcs_read(VMCS_PIN_CONTROLS) & ~PIN_PREEMPTION_TIMER;
+    vmcs_write(VMCS_PIN_CONTROLS, count != 0 ? pin | PIN_PREEMPTION_TIMER : pin);
+    if (count != 0)
+        vmcs_write(VMCS_PREEMPTION_TIMER, count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
+}
+
 /* By where it halts: no HLT ends where the VMCALL did. */
 void vcpu_end_wait(const struct vcpu *v) {
-    if (vmcs_read(VMCS_GUEST_RIP) == v->wait_rip)
+    if (vmcs_read(VMCS_GUEST_RIP) == v->wait_rip) {
         vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+        vcpu_set_timer(console_poll_ticks());
+    }
 }
 
 void vcpu_kicked(void) {

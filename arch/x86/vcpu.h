@@ -25,6 +25,9 @@ _Noreturn void vcpu_stop(struct vcpu *v, enum stop_cause cause);
 /* Look at what other cores want of this one; may park and so not return. */
 void vcpu_kicked(void);
 
+/* Exit after so many ticks of the VMX-preemption timer in the guest, then never again; 0: never. */
+void vcpu_set_timer(uint64_t count);
+
 /* If it is in HYPERCALL_WAIT, this vCPU goes on; a HLT of its own lasts. */
 void vcpu_end_wait(const struct vcpu *v);
 
