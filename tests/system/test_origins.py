@@ -37,7 +37,8 @@ def machine(lab):
         config += partition(name, cpus, kernel, **keys)
     config += partition("reset", core, "origin-reset", load="reset")
     kernels = [kernel for kernel, *_ in TOLD.values()]
-    image = lab.image("origins", config, [*kernels, "origin-reset", "flat.bin", "hello.elf"])
+    image = lab.image("origins", config, [*kernels, "origin-reset", "flat.bin", "hello.elf"],
+                      kernel=PLAIN)
     return lab.boot("origins", image, cpus=core + 1, memory=512)
 
 
@@ -144,7 +145,7 @@ def test_linux_by_its_32_bit_entry(lab):
             file.write(content)
     config = partition("linux", 0, "vmlinuz-32", memory="256M", initrd="initrd.img", module="more.img",
                        cmdline=LINUX_CMDLINE)
-    image = lab.image("linux32", config, ["vmlinuz-32", "initrd.img", "more.img"])
+    image = lab.image("linux32", config, ["vmlinuz-32", "initrd.img", "more.img"], kernel=PLAIN)
     with lab.boot("linux32", image, cpus=1, memory=512) as machine:
         machine.wait_for(LINUX_UP, "linux", timeout=240)
         machine.wait_for(LINUX_PROMPT, "linux")
