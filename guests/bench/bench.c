@@ -89,10 +89,11 @@ void bench_settle(void) {
 static void measure(const struct bench_row *row, unsigned number) {
     unsigned turns = row->turns != 0 ? row->turns : BENCH_TURNS;
     bool counted = is_mullion();
-    uint64_t exits = 0, ticks, tenths, nothing = row->loop ? empty(turns) : 0;
+    uint64_t exits = 0, ticks, tenths, nothing;
 
     row->run(2); /* whatever happens only once */
     bench_settle();
+    nothing = row->loop ? empty(turns) : 0; /* now that nobody interrupts it */
     if (counted)
         exits = guest_exits();
     mark(2 * number);
