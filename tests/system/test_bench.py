@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What things cost a guest: no row of guests/bench gets slower than recorded, and what should be free is. Ticks
-are counted instructions: the load of the host does not matter."""
+"""What things cost a guest: no row of guests/bench gets slower than recorded, none is above its bar, and what
+should be free is. Ticks are counted instructions: the load of the host does not matter."""
 import os
 import sys
 import warnings
@@ -10,7 +10,7 @@ from conftest import TOP
 
 sys.path.append(os.path.join(TOP, "tests/bench"))
 import instrument  # noqa: E402
-from instrument import FREE, FREE_PERCENT, slower  # noqa: E402
+from instrument import BARS, FREE, FREE_PERCENT, slower  # noqa: E402
 
 SLOWER_PERCENT = 3
 
@@ -56,6 +56,10 @@ def test_no_row_touches_the_vmcs_more_than_recorded(ours, recorded):
     for what in ("exits", "vmreads", "vmwrites"):
         counts = {row: (round(getattr(it, what), 1), getattr(recorded[row], what)) for row, it in ours.items()}
         none_of([f"{row}: {what} {now}, recorded {before}" for row, (now, before) in counts.items() if now > before])
+
+
+def test_no_row_is_above_its_bar(ours):
+    none_of([f"{row}: {ours[row].ticks} ticks, at most {bar}" for row, bar in BARS.items() if ours[row].ticks > bar])
 
 
 def test_what_should_be_free_is(ours, native):
