@@ -18,6 +18,7 @@ $(PEER)/%.o: %.c Makefile tests/bench/bench.mk | $(TO_BUILD)
 	$(Q)$(CC) $(PEER_FLAGS) -c $< -o $@
 
 $(PEER)/core/acpi_gen.o: $(BUILD)/gen/dsdt_aml.h
+$(PEER)/core/screen.o: $(BUILD)/gen/font.h
 
 $(PEER)/kvm/client: $(PEER_CLIENT)
 	@mkdir -p $(@D)
