@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define TABLES_BASE  MIB(64)
 #define TABLES_BYTES KIB(256)
 
-static uint8_t memory[TABLES_BYTES];
+static uint8_t memory[TABLES_BYTES] __attribute__((aligned(4096))); /* as tables are */
 static struct frames frames;
 static struct pagetable pt;
 
