@@ -43,8 +43,8 @@ def test_power_off(lab, image, chipset, uefi):
 
 # ---- Reset -----------------------------------------------------------------------------------
 WITHOUT = {  # a way of power_reset, and the same without effect
-    "keyboard": (b"\xb8\xfe\xff\xff\xff", b"\xb8\xff\xff\xff\xff"),
-    "cf9": (b"\xb8\x06\x00\x00\x00", b"\xb8\x02\x00\x00\x00"),
+    "keyboard": (b"\xb0\xfe\xe6\x64", b"\xb0\xff\xe6\x64"),  # mov al; out 64h, al
+    "cf9": (b"\xb0\x06\xee", b"\xb0\x02\xee"),               # mov al; out dx, al
 }
 
 
@@ -173,7 +173,7 @@ def test_reset_register_in_memory_after_the_seal(lab):
     """It is seen again once all is over, though no core saw it while guests ran. A breakpoint before what is tried
     next looks at it."""
     kernel = patch(os.path.join(lab.directory, "sealed.elf"), "power_reset",
-                   instruction(b"\xb8\x02\0\0\0", b"\x66\x87\xdb\xb0\x02", 256))  # xchg bx, bx
+                   instruction(b"\xb0\x02\xee", b"\x66\x87\xdb", 256))  # not the first OUT to CF9H but xchg bx, bx
     image = image_with_fadt(lab, "sealed", kernel, [flags(RESET_SUPPORTED), register(116, MEMORY, LOW_MEMORY),
                                                     (128, "B", 0xa5)], "bochs",
                             "[system]\nwhen_done = reboot\n" + partition("h", 1, "hello.elf"))
