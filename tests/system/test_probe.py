@@ -2,7 +2,7 @@
 """What the machine is: the report of `probe`, its draft of a config, which boots as it is; and threads of one
 core, which are kept together."""
 import pytest
-from conftest import partition
+from conftest import PLAIN, partition
 from messages import CORES_STARTED, HYPERVISOR, JITTER_LINE, LINUX_UP, NO_VMX, NOTHING_STARTED
 
 SMT = ["cpu: count=1:2:2"]  # APIC ids 0 and 1 are one core, 2 and 3 the other
@@ -26,14 +26,14 @@ def test_the_draft_boots_as_it_is(lab):
         assert not machine.find(r"^draft:\d", HYPERVISOR)
         assert machine.exits() == {}
     assert "cpus    = 0-1\nmemory  = 414M\n" in draft
-    with lab.boot("draft", lab.image("draft", draft, MODULES), cpus=4, extra=SMT) as machine:
+    with lab.boot("draft", lab.image("draft", draft, MODULES, kernel=PLAIN), cpus=4, extra=SMT) as machine:
         assert machine.wait_for(LINUX_UP, "linux", timeout=180).match[2] == "2"
         assert machine.wait_for(JITTER_LINE, "alone").match[4] == "0"
 
 
 @pytest.mark.parametrize("name, machine", [
     ("p4", {"model": "p4_prescott_celeron_336", "cpus": 1}),
-    ("i440fx", {"emulator": "qemu", "cpus": 64}),
+    ("i440fx", {"emulator": "qemu", "cpus": 64, "extra": ["-icount", "shift=2"]}),  # as in test_paths
     ("q35", {"emulator": "qemu", "cpus": 2, "uefi": True,
              "extra": ["-device", "intel-iommu,intremap=on"]})])
 def test_machines_without_vmx_are_probed(lab, name, machine):

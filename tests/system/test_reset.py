@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a boot leaves in memory for the next one: a reset in the same run of the emulator, whose memory stays."""
 import os
+import time
 
 import pytest
 from conftest import GUESTS, partition
@@ -19,6 +20,15 @@ def crashing(lab, name, symbol):
     return image
 
 
+def last_lines(machine, since=0):
+    """What this boot has said when it panicked, to the end of the last line."""
+    last = machine.wait_for(r"^the machine is stopped: halt", HYPERVISOR, since=since, timeout=120).index
+    while len(machine.lines()) <= last:
+        assert machine.running
+        time.sleep(0.01)
+    return [line for line in machine.lines(HYPERVISOR, since) if not line.startswith("last| ")]
+
+
 def told(machine, mark):
     """How the last boot ended, by this one, and the lines it gives for it."""
     end = machine.wait_for(r"^last boot ended: (PANIC .*CR2 0|no panic, but a reset)$", HYPERVISOR, since=mark, timeout=120)
@@ -30,23 +40,20 @@ def told(machine, mark):
 def test_panic_is_told_at_the_next_boot(lab, uefi):
     image = crashing(lab, "early", "timer_measure_tsc_khz")
     with lab.boot("uefi" if uefi else "bios", image, emulator="qemu", cpus=2, uefi=uefi) as machine:
-        machine.wait_for(r"^the machine is stopped", HYPERVISOR)
-        said = machine.lines(HYPERVISOR)
+        said = last_lines(machine)
         assert machine.find("last boot", HYPERVISOR) is None  # the first one of this memory
         for _ in range(2):
             mark = machine.press_reset()
             end, lines = told(machine, mark)
             assert end.startswith("PANIC on core 0: #UD in the hypervisor")
             assert lines == said[-len(lines):] and len(lines) > 10
-            machine.wait_for(r"^the machine is stopped", HYPERVISOR, since=mark)
-            said = [line for line in machine.lines(HYPERVISOR, mark) if not line.startswith("last| ")]
+            said = last_lines(machine, mark)
 
 
 def test_panic_of_a_running_system_is_told(lab):
     """In Bochs, after the seal; its reset button is pressed."""
     with lab.boot("sealed", crashing(lab, "sealed", "vcpu_run"), cpus=1, watched=True) as machine:
-        machine.wait_for(r"^the machine is stopped", HYPERVISOR, timeout=120)
-        said = machine.lines(HYPERVISOR)
+        said = last_lines(machine)
         end, lines = told(machine, machine.press_reset())
         assert end.startswith("PANIC on core 0: #UD in the hypervisor")
         assert lines == said[-len(lines):] and len(lines) > 10

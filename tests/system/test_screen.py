@@ -34,7 +34,7 @@ def wrapped(machine, columns):
 
 def read(machine, font, good, cell_width=9):
     """The rows that stand on the screen, without the empty ones at its end, as soon as they are good."""
-    for _ in range(60):
+    for _ in range(1000):  # pictures of a machine that goes on between them
         rows = machine.picture().text(font, cell_width)
         while rows and not rows[-1]:
             rows.pop()
