@@ -50,7 +50,7 @@ ONCE := $(wildcard core/acpi*.c core/config*.c core/load*.c core/probe*.c arch/x
 HV_FLAGS  = -std=gnu11 $(if $(filter $(ONCE),$<),-Os,-O2) -g -I. -I$(BUILD) -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mgeneral-regs-only \
             -mno-red-zone -fno-omit-frame-pointer -fno-stack-protector -fno-strict-aliasing \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
-            -fno-optimize-sibling-calls -MMD -MP $(WARN)
+            -fno-optimize-sibling-calls -MMD -MP $(WARN) $(ANALYZE)
 HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
             $(if $(DEBUG),-Xlinker --wrap=vmx_exit -Xlinker --wrap=vcpu_kicked)

@@ -5,11 +5,19 @@
 
 static struct system_config config;
 
-static void add_module(char *argument) {
+static bool add_module(char *argument) {
     char *size = strchr(argument, '=');
 
+    if (size == NULL)
+        return false;
     *size = '\0';
     built_module(argument, strtoull(size + 1, NULL, 0));
+    return true;
+}
+
+static int usage(void) {
+    fprintf(stderr, "usage: prove FILE [NAME=BYTES...]\n");
+    return 1;
 }
 
 int main(int argc, char **argv) {
@@ -19,14 +27,13 @@ int main(int argc, char **argv) {
     FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
     size_t bytes = file != NULL ? fread(text, 1, sizeof(text), file) : 0;
 
-    if (file == NULL || fclose(file) != 0) {
-        fprintf(stderr, "usage: prove FILE [NAME=BYTES...]\n");
-        return 1;
-    }
+    if (file == NULL || fclose(file) != 0)
+        return usage();
     built_machine(MAX_CPUS, GIB(40));
     built_module("mullion.conf", bytes);
     for (int i = 2; i < argc; i++)
-        add_module(argv[i]);
+        if (!add_module(argv[i]))
+            return usage();
     if (config_parse(text, bytes, &config, &report) != ERR_OK ||
         config_check(&config, &machine, &report) != ERR_OK) {
         printf("%s", stub_log);

@@ -126,6 +126,7 @@ enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
     if (e != ERR_OK)
         return e;
     struct percpu *data = host_phys(map.cpus[cpu].frames, PAGE_SIZE);
+    ASSERT(data != NULL);
     data->index = cpu;
     data->apic_id = apic_id;
     data->vmxon_region = hpa(map.cpus[cpu].frames.v + PERCPU_FRAMES * PAGE_SIZE);

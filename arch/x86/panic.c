@@ -41,7 +41,7 @@ static void print_symbol(uint64_t address) {
 static void print_backtrace(uint64_t rip, uint64_t frame) {
     log_line("backtrace:");
     print_symbol(rip);
-    for (unsigned i = 0; i < FRAMES_MAX && frame % 8 == 0 && memory_has_stack(frame, 16); i++) {
+    for (unsigned i = 0; i < FRAMES_MAX && frame != 0 && frame % 8 == 0 && memory_has_stack(frame, 16); i++) {
         const uint64_t *link = (const uint64_t *)frame;
         print_symbol(link[1] - 1); /* the call, not what follows it */
         frame = link[0] > frame ? link[0] : 0;

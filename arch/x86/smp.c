@@ -91,10 +91,11 @@ static void answer_tsc(void) {
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
 void smp_init(const struct platform *platform, hpa_t page) {
     start_page = page;
-    for (unsigned i = 0; i < platform->nr_cpus; i++)
+    for (unsigned i = 0; i < platform->nr_cpus; i++) {
         smp_entries[i] = (struct smp_entry){platform->apic_ids[i], 0, memory_cpu_cr3(i)};
+        everyone |= BIT(i);
+    }
     smp_entry_count = platform->nr_cpus;
-    everyone = ~UINT64_C(0) >> (64 - platform->nr_cpus);
     memcpy(host_phys(page, PAGE_SIZE), ap_start, (size_t)(ap_end - ap_start));
     __atomic_store_n(&arrived, 1, __ATOMIC_RELEASE);
     send(everyone & ~UINT64_C(1), ICR_INIT | ICR_ASSERT | ICR_LEVEL);
@@ -132,6 +133,7 @@ void smp_release(uint64_t cores) {
 
 void smp_barrier(void) {
     uint32_t all = count_bits(accepted);
+    ASSERT(all != 0);
     uint32_t full = (__atomic_fetch_add(&met, 1, __ATOMIC_ACQ_REL) / all + 1) * all;
     while (__atomic_load_n(&met, __ATOMIC_ACQUIRE) < full)
         cpu_pause();
