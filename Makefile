@@ -41,7 +41,7 @@ HW    := $(if $(DEBUG),$(HW),$(filter-out $(AUDIT),$(HW)))
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
 # What runs while booting, or once something has gone wrong, is built for size: it is half of the code.
-ONCE := $(wildcard core/acpi*.c core/config*.c core/load*.c core/probe*.c arch/x86/probe*.c) \
+ONCE := $(wildcard core/acpi*.c core/config*.c core/load*.c) \
         core/frames.c core/mb2.c core/mtrr.c core/partition.c core/partition_build.c core/vmcs_check.c \
         core/platform.c core/tsc.c core/vmx_ctl.c arch/x86/dump.c arch/x86/init.c arch/x86/panic.c \
         arch/x86/smp.c arch/x86/system.c arch/x86/vmcs_setup.c \
@@ -57,8 +57,12 @@ HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,
 
 HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
 
+# probe.elf is the hypervisor with some functions wrapped: it looks at the machine and starts nothing.
+PROBE_OBJ   := $(patsubst %,$(BUILD)/hv/%.o,$(wildcard tests/probe/*.c))
+PROBE_WRAPS := config_parse acpi_parse tsc_khz_choose vmx_same_as_boot vmx_ctl_resolve config_check
+
 .PHONY: all
-all: $(BUILD)/mullion.elf ## build/mullion.elf, the hypervisor
+all: $(BUILD)/mullion.elf $(BUILD)/probe.elf ## build/mullion.elf, the hypervisor, and build/probe.elf, which looks at the machine
 
 .PHONY: debug
 debug: ## build/debug/mullion.elf, which checks the VMCS before every VM entry
@@ -101,6 +105,10 @@ $(BUILD)/mullion.elf: $(HV_OBJ) $(BUILD)/symbols.S $(BUILD)/linker.ld
 	@echo "  LD   $@"
 	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) -o $@ $(HV_OBJ) $(BUILD)/symbols.S
 
+$(BUILD)/probe.elf: $(HV_OBJ) $(PROBE_OBJ) $(BUILD)/symbols-empty.S $(BUILD)/linker.ld
+	@echo "  LD   $@"
+	$(Q)$(CC) $(HV_FLAGS) $(HV_LD) $(PROBE_WRAPS:%=-Xlinker --wrap=%) -o $@ $(HV_OBJ) $(PROBE_OBJ) $(BUILD)/symbols-empty.S
+
 # The guests' DSDT: ASL -> AML -> a C array that core/acpi_gen.c includes.
 $(BUILD)/gen/dsdt_aml.h: core/dsdt.asl
 	@mkdir -p $(@D)
@@ -123,7 +131,7 @@ $(BUILD)/hv/core/screen.c.o $(BUILD)/unit/core/screen.o $(BUILD)/fuzz/core/scree
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
 UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all
-UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c)
+UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c tests/probe/report.c)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 
 $(BUILD)/unit/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)
@@ -146,7 +154,7 @@ $(UNIT_RUNS): unit-%: $(BUILD)/unit/%
 	@sed -n 's/^.*PASSED.*\] \(.*\)/unit $*: \1 passed/p' $<.log
 
 FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) tests/unit/host_stub.c)
+FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) tests/unit/host_stub.c tests/probe/report.c)
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 $(BUILD)/fuzz/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)

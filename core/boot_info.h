@@ -37,7 +37,6 @@ struct boot_info {
     struct framebuffer screen;
     uint8_t rsdp[36]; /* copy; rsdp_bytes is 20 (ACPI 1.0), 36 or 0 (none) */
     unsigned rsdp_bytes;
-    bool probe; /* the word is on our own command line */
 };
 
 /* Read the multiboot2 information at `info` into *out; only mb2.c knows its layout. On an error the reason is

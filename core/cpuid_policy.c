@@ -323,3 +323,18 @@ uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t s
     unsigned i = row_find(table, leaf, subleaf);
     return i < table->nr_rows ? table->rows[i].regs[reg] : 0;
 }
+
+unsigned cpuid_smt_shift(cpuid_fn *cpuid) {
+    static const uint32_t leaves[] = {0x1f, 0x0b};
+    uint32_t regs[4];
+    cpuid(0, 0, regs);
+    uint32_t last = regs[CPUID_EAX];
+    for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
+        if (last < leaves[i])
+            continue;
+        cpuid(leaves[i], 0, regs);
+        if (regs[CPUID_EBX] != 0)
+            return (regs[CPUID_ECX] >> 8 & 0xff) == 1 /* SMT */ ? regs[CPUID_EAX] & 0x1f : 0;
+    }
+    return 0;
+}

@@ -70,3 +70,7 @@ void cpuid_answer(const struct cpuid_table *table, uint32_t leaf, uint32_t suble
 
 /* One register as compiled, without what changes: for policies that follow what CPUID shows. */
 uint32_t cpuid_static(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);
+
+/* Of the host: how many low bits of an APIC id tell the threads of one core apart, by "V2 Extended Topology
+ * Enumeration Leaf" or the one before it; 0 where CPUID does not say. */
+unsigned cpuid_smt_shift(cpuid_fn *cpuid);

@@ -10,7 +10,6 @@
 
 enum {
     TAG_END = 0,
-    TAG_CMDLINE = 1,
     TAG_MODULE = 3,
     TAG_MEMORY_MAP = 6,
     TAG_SCREEN = 8,
@@ -52,13 +51,6 @@ static struct text tag_text(struct bytes tag, uint64_t offset) {
     while (bytes_u8(tag, offset + text.length) != '\0')
         text.length++;
     return text;
-}
-
-static bool has_word(struct text line, const char *word) {
-    bool more = true, found = false;
-    while (more && !found)
-        found = text_is(text_cut(&line, ' ', &more), word);
-    return found;
 }
 
 static bool take_module(struct bytes tag, struct boot_info *out) {
@@ -126,9 +118,6 @@ static bool take_rsdp(struct bytes tag, unsigned needed, struct boot_info *out) 
 
 static bool tag_take(uint32_t type, struct bytes tag, struct boot_info *out) {
     switch (type) {
-    case TAG_CMDLINE:
-        out->probe = has_word(tag_text(tag, TAG_BODY), "probe");
-        return tag.length >= TAG_BODY;
     case TAG_MODULE:
         return tag.length >= MODULE_TEXT && take_module(tag, out);
     case TAG_MEMORY_MAP:

@@ -109,19 +109,6 @@ static const struct requirement {
           "INVVPID, single- and all-context (IA32_VMX_EPT_VPID_CAP bits 32, 41, 42)"),
 };
 
-/* Beyond what is required: name; what follows if it is not there. */
-static const struct requirement uses[] = {
-    NEEDS(CAP_CPUID_1_ECX, BIT(24),
-          "TSC deadline timer (CPUID.1:ECX bit 24); guests use the APIC timer's own clock"),
-    NEEDS(CAP_CPUID_1_ECX, BIT(26), "XSAVE (CPUID.1:ECX bit 26); guests have no AVX"),
-    NEEDS(CAP_CPUID_7_EBX, BIT(7) | BIT(20),
-          "SMEP and SMAP (CPUID.7:EBX bits 7, 20); errors of our own show later"),
-    NEEDS(CAP_EPT_VPID, EPT_CAP_1G,
-          "EPT 1 GiB pages (IA32_VMX_EPT_VPID_CAP bit 17); guest memory is mapped by 2 MiB pages"),
-    NEEDS(CAP_PINBASED, ALLOWED_1(6),
-          "VMX-preemption timer (pin control 6); input waits where the UART's interrupt is not known"),
-};
-
 enum wish {
     MUST,  /* 1, or this CPU is refused */
     WANT,  /* 1 where it can be */
@@ -268,51 +255,6 @@ static bool word_resolve(const struct vmx_caps *caps, enum vmx_word word, uint32
     }
     *out = (ones & limits.may_be_1) | (limits.default1 & ~known) | limits.must_be_1;
     return met;
-}
-
-/* A line of the ladder: of `name` all up to its ';', then `place`, then the rest if it is a miss. */
-static void rung(const char *use, bool known, bool met, const char *name, const char *place) {
-    size_t head = 0;
-    while (name[head] != '\0' && name[head] != ';')
-        head++;
-    const char *rest = name[head] != '\0' ? name + head : "; Mullion does not start";
-    log_line("ladder %-8s %-3s %.*s%s%s", use,
-             !known ? "?"
-             : met  ? "yes"
-                    : "NO",
-             (int)head, name, place, known && !met ? rest : "");
-}
-
-static void control_rungs(const struct vmx_caps *caps, const struct control *c) {
-    struct limits l = word_limits(caps, c->word);
-    bool known = msr_there(caps, &sources[words[c->word].cap]);
-    char place[48];
-    str_format(place, sizeof(place), " (%s controls)", words[c->word].name);
-    if (c->wish == CLEAR && (c->bits & l.must_be_1) == 0)
-        log_line("ladder unused   %-3s %s%s",
-                 !known                        ? "?"
-                 : (c->bits & l.may_be_1) != 0 ? "yes"
-                                               : "no",
-                 c->name, place);
-    for (unsigned bit = 0; bit < 32; bit++) {
-        bool can = (l.may_be_1 >> bit & 1) != 0, stuck = (l.must_be_1 >> bit & 1) != 0;
-        str_format(place, sizeof(place), " (%s control %u)", words[c->word].name, bit);
-        if ((c->bits >> bit & 1) != 0 && (c->wish != CLEAR || stuck))
-            rung(c->wish == WANT ? "used" : "required", known, can && (c->wish <= WANT || !stuck), c->name,
-                 place);
-    }
-}
-
-void vmx_ctl_ladder(const struct vmx_caps *caps) {
-    for (size_t i = 0; i < ARRAY_SIZE(requirements) + ARRAY_SIZE(uses); i++) {
-        bool used = i >= ARRAY_SIZE(requirements);
-        const struct requirement *r = used ? &uses[i - ARRAY_SIZE(requirements)] : &requirements[i];
-        const struct source *s = &sources[r->cap];
-        rung(used ? "used" : "required", s->reg != MSR || msr_there(caps, s),
-             (caps->raw[r->cap] & r->mask) == r->value, r->name, "");
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
-        control_rungs(caps, &controls[i]);
 }
 
 enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out) {

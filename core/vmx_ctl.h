@@ -55,9 +55,6 @@ struct vmx_controls {
 /* This CPU's capabilities. VMX MSRs are read only if CPUID shows VMX. */
 void vmx_caps_read(struct vmx_caps *out, cpuid_fn *cpuid, rdmsr_fn *rdmsr);
 
-/* Log what this CPU has of everything that Mullion needs, uses or leaves alone, and what each miss means. */
-void vmx_ctl_ladder(const struct vmx_caps *caps);
-
 /* The six words for the VMCS, which are logged. On ERR_UNSUPPORTED everything that is missing has
  * been logged by name; *out is then zeroed. */
 must_check enum err vmx_ctl_resolve(const struct vmx_caps *caps, struct vmx_controls *out);

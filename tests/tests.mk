@@ -13,7 +13,7 @@ DEMO_MODULES := vmlinuz=$(GUEST)/linux/vmlinuz initrd.img=$(GUEST)/linux/initrd.
                 jitter.elf=$(GUEST)/jitter.elf
 modules_files = $(foreach module,$(1),$(lastword $(subst =, ,$(module))))
 
-$(BUILD)/mullion.iso $(BUILD)/mullion.img: $(BUILD)/mullion.elf $(DEMO_CONF) boot/grub.cfg tests/rig/iso.py \
+$(BUILD)/mullion.iso $(BUILD)/mullion.img: $(BUILD)/mullion.elf $(BUILD)/probe.elf $(DEMO_CONF) boot/grub.cfg tests/rig/iso.py \
                                            $(call modules_files,$(DEMO_MODULES))
 	@echo "  IMG  $@"
 	$(Q)$(PYTHON) tests/rig/iso.py -o $@ --kernel $< --config $(DEMO_CONF) $(DEMO_MODULES)
@@ -61,7 +61,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(AUDIT) $(HEADERS) \
-           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.c tests/rig/*.[ch] \
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/probe/*.[ch] tests/fuzz/*.c tests/rig/*.[ch] \
              tests/bench/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
@@ -124,8 +124,8 @@ check-rows: ## rows of the VMX surface against the tests that name them
 	@$(PYTHON) tests/rig/rows.py
 
 .PHONY: record-machines
-record-machines: $(BUILD)/mullion.elf | $(TO_RUN) ## tests/machines anew, from every machine the emulators can be [MACHINES=name...]
-	@$(PYTHON) tests/rig/record.py --kernel $< $(MACHINES)
+record-machines: $(BUILD)/probe.elf | $(TO_RUN) ## tests/machines anew, from every machine the emulators can be [MACHINES=name...]
+	@$(PYTHON) tests/rig/record.py $(MACHINES)
 
 # ---- Fuzzing ---------------------------------------------------------------------------------
 FUZZ_SECONDS := 60
@@ -146,12 +146,12 @@ $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
 
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
-system: debug $(BUILD)/mullion.iso $(BUILD)/mullion.img $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: all debug $(BUILD)/mullion.iso $(BUILD)/mullion.img $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
 
 .PHONY: matrix
-matrix: $(BUILD)/mullion.elf $(BUILD)/rig/witness.so $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## the ways to boot, each tried, as a table
+matrix: all $(BUILD)/rig/witness.so $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## the ways to boot, each tried, as a table
 	@$(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST) tests/system/test_paths.py
 	@cat $(BUILD)/system/matrix.txt
 
@@ -174,7 +174,7 @@ BENCH_PARTS := bench-ours bench-rows bench-linux bench-steady bench-scale bench-
 .PHONY: bench bench-record $(BENCH_PARTS)
 bench: $(addprefix bench-,$(BENCH)) ## measure; parts: rows ours linux steady scale boot footprint [BENCH="rows linux" ROWS=cpuid-0,rdmsr]
 
-$(BENCH_PARTS) bench-record: $(BUILD)/mullion.elf $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
+$(BENCH_PARTS) bench-record: all $(GUEST)/bench.elf $(BUILD)/rig/witness.so | $(TO_RUN)
 
 bench-rows: $(PEERS) | $(TO_BENCH)
 	@$(BENCH_ROWS) --picture kvm kvm-off native floor floor-asm

@@ -7,7 +7,6 @@
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
-#include "arch/x86/probe.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
@@ -21,7 +20,6 @@
 #include "core/log.h"
 #include "core/mtrr.h"
 #include "core/partition_build.h"
-#include "core/probe.h"
 #include "core/tsc.h"
 #include "drivers/ioapic.h"
 #include "drivers/timer_ref.h"
@@ -29,7 +27,6 @@
 #define CONFIG_NAME         "mullion.conf"
 #define DEFAULT_UART        ((struct uart_place){0x3f8, 0})
 
-#define KHZ_AT_MOST         10000000
 #define CPUID1_MCE          BIT(7)
 #define CPUID1_XSAVE        BIT(26)
 #define CPUID7_SMEP         BIT(7)
@@ -50,7 +47,6 @@ static uint64_t tsc_khz __attribute__((section(".bss.sealed")));
 static uint64_t cores __attribute__((section(".bss.sealed"))); /* that run */
 static struct machine machine __attribute__((section(".bss.sealed")));
 
-static struct probe_core core_facts[MAX_CPUS];
 static uint64_t different; /* cores that are not like the boot core, atomic */
 static unsigned failed;    /* partitions that could not be loaded, atomic */
 
@@ -70,10 +66,9 @@ _Noreturn static void refuse(const char *why) {
 static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
     struct report report = {CONFIG_NAME, 0};
-    const char *text = m == NULL ? "" : host_phys(m->at, m->bytes); /* "": all as it is by default */
-    if (m == NULL && !info.probe)
+    if (m == NULL)
         refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
-    if (config_parse(text, m == NULL ? 0 : m->bytes, &config, &report) != ERR_OK && !info.probe) {
+    else if (config_parse(host_phys(m->at, m->bytes), m->bytes, &config, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");
     }
@@ -135,13 +130,11 @@ void boot_main(uint64_t multiboot_info) {
     if (e != ERR_OK)
         refuse("the boot loader's information cannot be read");
     read_config();
-    if (info.probe)
-        probe_machine(&info);
     if (acpi_parse(&info, &platform) != ERR_OK)
         refuse("the ACPI tables cannot be used");
     if (config.line_of[KEY_SYSTEM_CONSOLE] == 0 && platform.uart.address != 0)
         config.console = console_start(platform.uart, &info);
-    platform.smt_shift = probe_smt_shift(vmx_cpuid);
+    platform.smt_shift = cpuid_smt_shift(vmx_cpuid);
     if (platform.has_8259)
         pic_disable();
     lapic_init(platform.lapic);
@@ -166,10 +159,6 @@ static void measure_tsc(void) {
     uint64_t claimed = tsc_khz_claimed(l15.eax, l15.ebx, l15.ecx, cpuid_or_zero(0x16).eax);
     uint64_t measured = timer_measure_tsc_khz(&platform);
     tsc_khz = tsc_khz_choose(claimed, measured);
-    if (info.probe)
-        log_line("tsc claimed %lu measured %lu kHz, by CPUID and the ACPI timer", claimed, measured);
-    if (tsc_khz == 0 && info.probe)
-        tsc_khz = KHZ_AT_MOST; /* good enough to wait by */
     if (tsc_khz == 0)
         refuse("the speed of the TSC is not known: no ACPI PM timer, no CPUID leaf 15H");
     log_line("TSC runs at %lu kHz", tsc_khz);
@@ -189,7 +178,6 @@ static void start_cores(void) {
             log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
-    probe_log_types(cores, core_facts);
     machine = (struct machine){cores, frames_free_bytes(&frames), &info, &platform};
 }
 
@@ -205,10 +193,6 @@ static void check_config(void) {
 /* What only the boot core does, while the others wait. */
 static void boot_system(void) {
     start_cores();
-    if (info.probe) {
-        probe_report(&machine, core_facts, &config);
-        refuse("probe");
-    }
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
     check_config();
@@ -291,7 +275,6 @@ void cpu_main(void) {
     trap_load();
     cpu_features();
     lapic_init(platform.lapic);
-    probe_core_read(&core_facts[this_cpu.index], vmx_cpuid, trap_read_msr);
     if (this_cpu.index == 0) {
         boot_system();
     } else {

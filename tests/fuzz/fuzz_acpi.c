@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/probe.h"
+#include "tests/probe/report.h"
 #include "tests/unit/host_stub.h"
 
 static struct boot_info info;

@@ -28,25 +28,26 @@ DISK_BYTES, DISK_UNIT = 128 << 20, 16 * 63 * SECTOR  # room for the user's own f
 DISK_TYPE = 0x0c                # FAT32: as an EFI system partition Windows would not show it
 
 
-def grub_config(modules, cmdline, timeout, entry):
+def grub_config(modules, timeout, entry):
     """boot/grub.cfg with its places filled in."""
     lines = "\n    ".join(f"module2 /boot/{name} {name}" for name in modules)
     with open(os.path.join(TOP, "boot/grub.cfg"), encoding="utf-8") as file:
         text = file.read()
-    for place, words in (("CMDLINE", cmdline), ("MODULES", lines), ("TIMEOUT", str(timeout))):
+    for place, words in (("MODULES", lines), ("TIMEOUT", str(timeout))):
         text = text.replace(f"@{place}@", words)
     return f"set default={entry}\n{text}"
 
 
-def make_iso(out, config_text, modules, cmdline="", kernel=None, video="text", timeout=0, entry=0):
+def make_iso(out, config_text, modules, kernel=None, video="text", timeout=0, entry=0):
     """Write the image `out`, a CD or, if its name says .img, a disk. modules: name -> path of a file;
     kernel: path of mullion.elf; config_text None leaves the config out; video: GRUB's gfxpayload on a BIOS machine;
     timeout: seconds for which the menu is shown; entry: of the menu, which is booted."""
     for name in modules:
         if not re.fullmatch(r"[\w.+-]+", name):
             raise ValueError(f"{name!r} cannot be the name of a module")
-    files = {"mullion.elf": kernel or os.path.join(TOP, "build/mullion.elf"), **modules}
-    config = grub_config(modules, cmdline, timeout, entry).replace("gfxpayload=text", f"gfxpayload={video}")
+    files = {"mullion.elf": kernel or os.path.join(TOP, "build/mullion.elf"),
+             "probe.elf": os.path.join(TOP, "build/probe.elf"), **modules}
+    config = grub_config(modules, timeout, entry).replace("gfxpayload=text", f"gfxpayload={video}")
     if config_text is None:
         config = re.sub(r".*mullion\.conf mullion\.conf\n", "", config)
     make_grub_image(out, config, files, {"mullion.conf": config_text or ""})
@@ -122,13 +123,12 @@ def main():
     parser.add_argument("-o", "--out", required=True)
     parser.add_argument("--kernel", help="mullion.elf (default: the one in build/)")
     parser.add_argument("--config", required=True, help="the file that becomes mullion.conf")
-    parser.add_argument("--cmdline", default="", help="command line of the hypervisor")
     parser.add_argument("modules", nargs="*", metavar="NAME=FILE")
     args = parser.parse_args()
     with open(args.config, encoding="utf-8") as file:
         config_text = file.read()
     modules = dict(word.split("=", 1) for word in args.modules)
-    make_iso(args.out, config_text, modules, args.cmdline, args.kernel, MENU_SECONDS)
+    make_iso(args.out, config_text, modules, args.kernel, timeout=MENU_SECONDS)
 
 
 if __name__ == "__main__":

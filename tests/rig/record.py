@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Record machines: record.py --kernel mullion.elf [NAME...] boots `probe` on every machine the emulators can be
+"""Record machines: record.py [NAME...] boots build/probe.elf on every machine the emulators can be
 and writes what it prints to tests/machines/NAME.txt, for tests/unit/test_machines.c to replay. The modules are
-stand-ins, for probe looks at their heads only."""
+stand-ins, for it looks at their heads only."""
 import argparse
 import os
 import re
@@ -49,8 +49,7 @@ def record(name, image, work, raw=False, **machine):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="record what `probe` prints on emulated machines")
-    parser.add_argument("--kernel", required=True)
+    parser = argparse.ArgumentParser(description="record what probe.elf prints on emulated machines")
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     machines = {name: {"model": name, **machine} for name, machine in BOCHS.items()} | \
@@ -60,7 +59,8 @@ def main():
         for module, content in MODULES.items():
             with open(os.path.join(work, module), "wb") as file:
                 file.write(content)
-        make_iso(image, None, {module: os.path.join(work, module) for module in MODULES}, "probe", args.kernel)
+        make_iso(image, "", {module: os.path.join(work, module) for module in MODULES},
+                 kernel=os.path.join(TOP, "build/probe.elf"))
         for name in args.names or machines:
             record(name, image, work, **machines[name])
 

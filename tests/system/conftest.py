@@ -54,12 +54,12 @@ class Lab:
         self.machines = []
         os.makedirs(directory, exist_ok=True)
 
-    def image(self, name, config, modules=(), cmdline="", entry=0, kernel=DEBUG):
+    def image(self, name, config, modules=(), entry=0, kernel=DEBUG):
         """modules: names of files of GUESTS; entry: of the boot menu. Returns the path of the image. By default with
         the hypervisor that audits the VMCS before each entry; it is no good where time is measured: PLAIN."""
         out = os.path.join(self.directory, f"{name}.iso")
         paths = {module: os.path.join(GUESTS, MODULES.get(module, module)) for module in modules}
-        make_iso(out, config, paths, cmdline, kernel, entry=entry)
+        make_iso(out, config, paths, kernel, entry=entry)
         if config is not None:
             self.prove(name, config, paths)
         return out

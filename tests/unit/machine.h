@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A recorded machine, tests/machines/NAME.txt, as what core/ asks of one. The file holds lines that `probe`
- * on Mullion's command line prints, as a serial port caught them or without "mullion| ": those named below
+/* A recorded machine, tests/machines/NAME.txt, as what core/ asks of one. The file holds lines that probe.elf
+ * prints, as a serial port caught them or without "mullion| ": those named below
  * count, all others are passed over. A CPUID leaf that is not there reads zeros, an MSR that is not there
  * fails the test: on the machine it faults. Numbers are hexadecimal. cpuid LEAF SUBLEAF EAX EBX ECX EDX msr
  * INDEX VALUE             of the boot core memory BASE BYTES ram|reserved|acpi|...   module BASE BYTES NAME

@@ -4,8 +4,8 @@
 #include <glob.h>
 
 #include "core/frames.h"
-#include "core/probe.h"
 #include "core/vmx_ctl.h"
+#include "tests/probe/report.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/machine.h"
@@ -82,7 +82,7 @@ static void replay_cpu(void) {
     struct vmx_controls controls;
     bool runs;
 
-    golden_add("SMT shift %u\n", probe_smt_shift(machine_cpuid));
+    golden_add("SMT shift %u\n", cpuid_smt_shift(machine_cpuid));
     if (machine.nr_msr == 0)
         return;
     vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
@@ -107,7 +107,7 @@ static void replay_platform(void) {
     place_tables();
     assert_int_equal(acpi_parse(&machine.boot, &platform), ERR_OK);
     stub_log_clear(); /* the DSDT is not recorded */
-    platform.smt_shift = probe_smt_shift(machine_cpuid);
+    platform.smt_shift = cpuid_smt_shift(machine_cpuid);
     golden_add("%u CPUs, local APIC %lx, PM timer %x, %u ECAM, HPET %lx\n", platform.nr_cpus,
                platform.lapic.v, platform.pm_timer_port, platform.nr_ecam, platform.hpet.v);
     for (unsigned i = 0; i < platform.nr_cpus; i++)

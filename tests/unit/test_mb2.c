@@ -433,46 +433,15 @@ static void test_clip(void **state) {
                   "memory: of 0x80000000 bytes at 0x1000000000 all from 0x1000000000 on is out of reach\n");
 }
 
-static void test_command_line(void **state) {
-    static const struct {
-        const char *line;
-        bool probe;
-    } rows[] = {{"probe", true},   {" a=1\tprobe quiet", true}, {"", false},
-                {"probed", false}, {"probe=1 aprobe", false},   {"/boot/probe x", false}};
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        blob_start();
-        tag_memory(0, MIB(1), MEMORY_RAM);
-        tag_text(1, rows[i].line);
-        assert_int_equal(parse(), ERR_OK);
-        assert_int_equal(out.probe, rows[i].probe);
-    }
-    blob_start();
-    tag_memory(0, MIB(1), MEMORY_RAM);
-    tag_start(1, 5); /* no NUL at its end */
-    put("probe", 5);
-    assert_int_equal(parse(), ERR_OK);
-    assert_true(out.probe);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_little),
-        cmocka_unit_test(test_large_entries),
-        cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_short_bodies),
-        cmocka_unit_test(test_open_text),
-        cmocka_unit_test(test_text_limits),
-        cmocka_unit_test(test_bad_modules),
-        cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_bad_memory),
-        cmocka_unit_test(test_recorded_bios),
-        cmocka_unit_test(test_recorded_efi),
-        cmocka_unit_test(test_clip),
-        cmocka_unit_test(test_nothing_of_efi_is_free),
+        cmocka_unit_test(test_everything),    cmocka_unit_test(test_little),
+        cmocka_unit_test(test_large_entries), cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_short_bodies),  cmocka_unit_test(test_open_text),
+        cmocka_unit_test(test_text_limits),   cmocka_unit_test(test_bad_modules),
+        cmocka_unit_test(test_too_many),      cmocka_unit_test(test_bad_memory),
+        cmocka_unit_test(test_recorded_bios), cmocka_unit_test(test_recorded_efi),
+        cmocka_unit_test(test_clip),          cmocka_unit_test(test_nothing_of_efi_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a machine is taken for, and the lines of the report; all recorded machines: test_machines.c. */
-#include "core/probe.h"
+#include "tests/probe/report.h"
 
 #include <stdio.h>
 
@@ -37,21 +37,21 @@ static void set_leaf(uint32_t leaf, uint32_t eax, uint32_t ebx, uint32_t ecx) {
 static void test_smt_shift(void **state) {
     (void)state;
     machine_load("p4_prescott_celeron_336"); /* no leaf 0BH */
-    assert_int_equal(probe_smt_shift(machine_cpuid), 0);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 0);
     machine_load("corei7_icelake_u"); /* leaf 0BH, nothing higher than 1BH */
     set_leaf(0xb, 1, 2, 0x100);
-    assert_int_equal(probe_smt_shift(machine_cpuid), 1);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 1);
     set_leaf(0xb, 4, 2, 0x200); /* the first level is that of cores */
-    assert_int_equal(probe_smt_shift(machine_cpuid), 0);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 0);
     set_leaf(0xb, 1, 0, 0x100); /* there, but says nothing */
-    assert_int_equal(probe_smt_shift(machine_cpuid), 0);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 0);
     set_leaf(0xb, 1, 2, 0x100);
     set_leaf(0x1f, 2, 4, 0x100);
-    assert_int_equal(probe_smt_shift(machine_cpuid), 1); /* beyond the highest leaf */
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 1); /* beyond the highest leaf */
     machine_cpuid_regs(0, 0)[CPUID_EAX] = 0x1f;
-    assert_int_equal(probe_smt_shift(machine_cpuid), 2);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 2);
     set_leaf(0x1f, 2, 0, 0x100);
-    assert_int_equal(probe_smt_shift(machine_cpuid), 1);
+    assert_int_equal(cpuid_smt_shift(machine_cpuid), 1);
 }
 
 static int setup(void **state) {
@@ -77,7 +77,7 @@ static void test_hybrid(void **state) {
     memcpy(platform.apic_ids, ids, sizeof(ids));
     facts.cores = 0x1f;
     machine_load("intel_core_i9_12900k");
-    platform.smt_shift = probe_smt_shift(machine_cpuid);
+    platform.smt_shift = cpuid_smt_shift(machine_cpuid);
     for (unsigned i = 0; i < 4; i++)
         probe_core_read(&cores[i], machine_cpuid, rdmsr);
     set_leaf(0x1a, 0x20000001, 0, 0);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/vmx_ctl.h"
-#include "tests/unit/golden.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/unit.h"
@@ -370,33 +369,6 @@ static void G03_cores_are_alike(void **state) {
                         "0xf0106334141\n");
 }
 
-/* Everything there, something missing, VMX missing; and one control that cannot be off. */
-static void G04_ladders(void **state) {
-    static const char *const models[] = {"corei7_haswell_4770", "core2_penryn_t9600",
-                                         "p4_prescott_celeron_336"};
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(models); i++) {
-        machine_load(models[i]);
-        vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
-        stub_log_clear();
-        vmx_ctl_ladder(&caps);
-        golden_clear();
-        golden_add("%s", stub_log);
-        golden_check("ladder", models[i]);
-    }
-    load_able_machine();
-    *machine_msr(0x48e) |= BIT(12) | BIT(22);
-    vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
-    stub_log_clear();
-    vmx_ctl_ladder(&caps);
-    assert_non_null(strstr(
-        stub_log, "ladder required NO  exits on RDTSC (primary control 12); Mullion does not start\n"));
-    assert_non_null(strstr(stub_log,
-                           "ladder required NO  interrupt-window and NMI-window exiting (primary control "
-                           "22); Mullion does not start\n"));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(M03_M04_M10_M11_V015_words_of_recorded_machines),
@@ -411,7 +383,6 @@ int main(void) {
         cmocka_unit_test(G04_nothing_allowed),
         cmocka_unit_test(G04_questions_of_other_code),
         cmocka_unit_test(G03_cores_are_alike),
-        cmocka_unit_test(G04_ladders),
     };
     struct CMUnitTest rows[ARRAY_SIZE(control_rows)];
 

@@ -24,16 +24,12 @@ struct probe_core {
 };
 #define PROBE_ABSENT UINT64_MAX
 
-/* How many low bits of an APIC id tell the threads of one core apart, by "V2 Extended Topology Enumeration
- * Leaf" or the one before it; 0 where CPUID does not say. */
-unsigned probe_smt_shift(cpuid_fn *cpuid);
-
 void probe_core_read(struct probe_core *out, cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr);
 
 /* One line, if the cores `there` are not all of one type. */
 void probe_log_types(uint64_t there, const struct probe_core *cores);
 
-/* The rest is for `probe` on the command line. Of this CPU all CPUID leaves, and the MSRs that say what VMX,
+/* Of this CPU all CPUID leaves, and the MSRs that say what VMX,
  * memory types and TSC are like. */
 void probe_log_cpu(cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr);
 

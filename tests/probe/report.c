@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's own account of itself. The first word of a line says what it is: README.md explains them. */
-#include "core/probe.h"
+#include "tests/probe/report.h"
 
 #include "core/host.h"
 #include "core/log.h"
 
-#define LEVEL_SMT     1
 #define LEAF_HYBRID   0x1a
 #define TYPE_ATOM     0x20 /* "Hybrid Information Enumeration Leaf" */
 #define TYPE_CORE     0x40
@@ -35,21 +34,6 @@ static void add(struct probe_text *t, const char *format, ...) {
 }
 
 /* ---- The CPU --------------------------------------------------------------------------------- */
-
-unsigned probe_smt_shift(cpuid_fn *cpuid) {
-    static const uint32_t leaves[] = {0x1f, 0x0b};
-    uint32_t regs[4];
-    cpuid(0, 0, regs);
-    uint32_t last = regs[CPUID_EAX];
-    for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
-        if (last < leaves[i])
-            continue;
-        cpuid(leaves[i], 0, regs);
-        if (regs[CPUID_EBX] != 0)
-            return (regs[CPUID_ECX] >> 8 & 0xff) == LEVEL_SMT ? regs[CPUID_EAX] & 0x1f : 0;
-    }
-    return 0;
-}
 
 static void log_leaf(cpuid_fn *cpuid, uint32_t leaf) {
     static const uint64_t has_subleaves = BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0xf) | BIT(0x10) |
