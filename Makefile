@@ -35,9 +35,9 @@ TO_BENCH := $(BUILD)/packages/bench
 CORE := $(sort $(wildcard core/*.c))
 HW   := $(sort $(wildcard arch/x86/*.c drivers/*.c))
 
-# DEBUG=1 links the audit of the VMCS, which runs before every VM entry.
-AUDIT := arch/x86/vmcs_audit.c
-HW    := $(if $(DEBUG),$(HW),$(filter-out $(AUDIT),$(HW)))
+# DEBUG=1 links the audit of the EPTs before the launch, and of the VMCS before every VM entry.
+AUDIT := $(wildcard tests/audit/*.c)
+AUDIT_WRAPS := vmx_exit vcpu_kicked guest_layout_prove
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
 # What runs while booting, or once something has gone wrong, is built for size: it is half of the code.
@@ -53,9 +53,9 @@ HV_FLAGS  = -std=gnu11 $(if $(filter $(ONCE),$<),-Os,-O2) -g -I. -I$(BUILD) -ffr
             -fno-optimize-sibling-calls -MMD -MP $(WARN) $(ANALYZE)
 HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
-            $(if $(DEBUG),-Xlinker --wrap=vmx_exit -Xlinker --wrap=vcpu_kicked)
+            $(if $(DEBUG),$(AUDIT_WRAPS:%=-Xlinker --wrap=%))
 
-HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW))
+HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW) $(if $(DEBUG),$(AUDIT)))
 
 # probe.elf is the hypervisor with some functions wrapped: it looks at the machine and starts nothing.
 PROBE_OBJ   := $(patsubst %,$(BUILD)/hv/%.o,$(wildcard tests/probe/*.c))
@@ -128,10 +128,12 @@ $(BUILD)/gen/font.h: /usr/share/grub/ascii.h | $(TO_BUILD)
 
 $(BUILD)/hv/core/screen.c.o $(BUILD)/unit/core/screen.o $(BUILD)/fuzz/core/screen.o: $(BUILD)/gen/font.h
 
+HOST_EXTRA := tests/unit/host_stub.c tests/probe/report.c tests/audit/ept_check.c
+
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
 UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all
-UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) tests/unit/host_stub.c tests/probe/report.c)
+UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) $(HOST_EXTRA))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 
 $(BUILD)/unit/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)
@@ -154,7 +156,7 @@ $(UNIT_RUNS): unit-%: $(BUILD)/unit/%
 	@sed -n 's/^.*PASSED.*\] \(.*\)/unit $*: \1 passed/p' $<.log
 
 FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) tests/unit/host_stub.c tests/probe/report.c)
+FUZZ_CORE  := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(HOST_EXTRA))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 $(BUILD)/fuzz/%.o: %.c Makefile | $(TO_BUILD) $(TO_TEST)

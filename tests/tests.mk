@@ -61,7 +61,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(AUDIT) $(HEADERS) \
-           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/probe/*.[ch] tests/fuzz/*.c tests/rig/*.[ch] \
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/probe/*.[ch] tests/audit/*.h tests/fuzz/*.c tests/rig/*.[ch] \
              tests/bench/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 

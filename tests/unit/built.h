@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "core/partition_build.h"
+#include "tests/audit/ept_check.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/pages.h"
 
@@ -165,6 +166,8 @@ static inline bool built_prove_ept(unsigned id) {
     uint64_t cursor = 0, ram = 0, windows = 0;
     struct pt_leaf leaf;
 
+    if (ept_check(&built.caps, built.partitions.at[id]->ept_pointer, &built.frames.own) != ERR_OK)
+        return built_no("%s: an EPT that a CPU may refuse", p->name);
     while (next_page(&built.partitions.epts[id], &cursor, &leaf)) {
         struct range r = built_frames(&leaf);
         bool window = built_is_window(p, r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows X37, K03: faults seeded into EPTs that are good without them, bit by bit. */
-#include "core/ept_check.h"
+#include "tests/audit/ept_check.h"
 
 #include <string.h>
 

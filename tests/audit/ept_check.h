@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EPT as built against "EPT Misconfigurations" and against how we build it: real CPUs are stricter than
- * emulators, and a bit that is ignored today has a meaning tomorrow. Pure but for the log. */
+ * emulators, and a bit that is ignored today has a meaning tomorrow. Pure but for the log: for the debug
+ * build and for the tables of every config under test. */
 #pragma once
 
 #include "core/frames.h"

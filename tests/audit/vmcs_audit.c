@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the debug build does before every VM entry: it finds what a lenient CPU or emulator lets pass. Linked
- * there alone, by --wrap around the two functions that an entry follows (Makefile). */
+/* What the debug build does before every VM entry, and with the EPTs before the launch: it finds what a
+ * lenient CPU or emulator lets pass. Linked there alone, by --wrap around the two functions that an entry
+ * follows, and around the proof of all tables (Makefile). */
 #include "arch/x86/cpu.h"
 #include "arch/x86/dump.h"
 #include "arch/x86/msr.h"
@@ -8,7 +9,12 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_cpu.h"
 #include "boot/layout.h"
+#include "core/guest_layout.h"
+#include "tests/audit/ept_check.h"
+
+#define EPT_POINTER_LOW 0x1e /* write-back, 4 levels */
 
 extern const char vmx_exit_entry[];
 
@@ -16,6 +22,10 @@ void __real_vmx_exit(void);
 void __wrap_vmx_exit(void);
 void __real_vcpu_kicked(void);
 void __wrap_vcpu_kicked(void);
+enum err __real_guest_layout_prove(const struct proof_partition *partitions, unsigned count,
+                                   const struct frames_list *own);
+enum err __wrap_guest_layout_prove(const struct proof_partition *partitions, unsigned count,
+                                   const struct frames_list *own);
 
 static void unchanged(const char *name, uint64_t is, uint64_t was) {
     if (is != was)
@@ -61,4 +71,12 @@ void __wrap_vmx_exit(void) {
 void __wrap_vcpu_kicked(void) {
     __real_vcpu_kicked();
     audit();
+}
+
+enum err __wrap_guest_layout_prove(const struct proof_partition *partitions, unsigned count,
+                                   const struct frames_list *own) {
+    enum err e = __real_guest_layout_prove(partitions, count, own);
+    for (const struct proof_partition *p = partitions; p < partitions + count && e == ERR_OK; p++)
+        e = ept_check(&vmx_caps, p->ept->root.v | EPT_POINTER_LOW, own);
+    return e;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walks the tables as they lie in memory, by numbers of its own: pagetable.c is what it looks at. */
-#include "core/ept_check.h"
+#include "tests/audit/ept_check.h"
 
 #include "core/host.h"
 #include "core/log.h"
