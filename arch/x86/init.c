@@ -39,7 +39,6 @@
 static struct boot_info info __attribute__((section(".bss.sealed")));
 static struct platform platform __attribute__((section(".bss.sealed")));
 static struct system_config config __attribute__((section(".bss.sealed")));
-static struct mtrrs mtrrs __attribute__((section(".bss.sealed")));
 static struct frames frames __attribute__((section(".bss.sealed")));
 static struct partitions partitions __attribute__((section(".bss.sealed")));
 static uint64_t boot_ticks __attribute__((section(".bss.sealed")));
@@ -87,10 +86,9 @@ static uint64_t rdmsr_or_zero(uint32_t index) {
 static void init_frames(void) {
     uint64_t reach = BIT(vmx_phys_bits(&vmx_caps));
     boot_info_clip(&info, reach < DIRECT_END ? reach : DIRECT_END);
-    mtrr_read(&mtrrs, &vmx_caps, rdmsr_or_zero);
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
     if (e == ERR_OK)
-        e = mtrr_exclude(&mtrrs, &info, &frames);
+        e = mtrr_exclude(&vmx_caps, rdmsr_or_zero, &frames);
     if (e == ERR_OK)
         e = frames_reserve(&frames, memory_image_range());
     for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++)
@@ -262,14 +260,6 @@ static void seal(void) {
     cpu_write_cr3(this_cpu.sealed_cr3);
 }
 
-/* Guests do not go by them, so that the core can be used; but its accesses of ours may be slow. */
-static void compare_mtrrs(void) {
-    struct mtrrs mine;
-    mtrr_read(&mine, &vmx_caps, rdmsr_or_zero);
-    if (memcmp(&mine, &mtrrs, sizeof(mine)) != 0)
-        log_line("CPU %u: its MTRRs are not those of the boot CPU", this_cpu.index);
-}
-
 /* Every core, the boot core too, on its own stack and tables. */
 void cpu_main(void) {
     trap_load();
@@ -278,7 +268,6 @@ void cpu_main(void) {
     if (this_cpu.index == 0) {
         boot_system();
     } else {
-        compare_mtrrs();
         if (!vmx_same_as_boot())
             __atomic_fetch_or(&different, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
         if (!smp_join())
