@@ -157,7 +157,6 @@ static const struct key_row keys[KEY_COUNT] = {
         {"console", SYSTEM, 0,
          "none, com1, com2, com3, com4, an I/O port such as 0x3f8, or mmio:ADDRESS or mmio32:ADDRESS",
          parse_system_console, IN_SYSTEM(console)},
-    [KEY_PREFIX] = {"prefix", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(prefix)},
     [KEY_WHEN_DONE] = {"when_done", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(when_done)},
     [KEY_ON_PANIC] = {"on_panic", SYSTEM, 0, "halt, poweroff or reboot", parse_word, IN_SYSTEM(on_panic)},
     [KEY_POLL_INPUT] = {"poll_input", SYSTEM, 0, "no or yes", parse_word, IN_SYSTEM(poll_input)},
@@ -330,7 +329,6 @@ enum err config_parse(const char *text, size_t length, struct system_config *out
     unsigned errors = report->errors;
     memset(out, 0, sizeof(*out));
     out->console.address = 0x3f8;
-    out->prefix = true;
     out->screen = true;
     out->poll_input = true;
     size_t skip = length >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;

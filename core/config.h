@@ -23,7 +23,6 @@ enum bad_access { BAD_ACCESS_IGNORE, BAD_ACCESS_STOP };
 /* Every key, so that a complaint made later can name the line. */
 enum config_key {
     KEY_SYSTEM_CONSOLE, /* of [system] */
-    KEY_PREFIX,
     KEY_WHEN_DONE,
     KEY_ON_PANIC,
     KEY_POLL_INPUT,
@@ -80,7 +79,6 @@ struct partition_config {
 struct system_config {
     unsigned line_of[KEY_COUNT]; /* 0 = not given */
     struct uart_place console;   /* its address is 0 = console = none */
-    bool prefix;                 /* each line with its partition's name in front */
     bool screen;                 /* show the console on the boot loader's screen, too */
     bool poll_input;             /* read input by a slow timer where no interrupt pin is known */
     uint8_t when_done, on_panic; /* enum when_done */

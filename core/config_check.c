@@ -247,21 +247,16 @@ static void check_windows(const struct check *c, const struct partition_config *
 enum err config_check(const struct system_config *config, const struct machine *machine,
                       struct report *report) {
     const struct check c = {config, machine, report};
-    unsigned errors = report->errors, consoles = 0;
+    unsigned errors = report->errors;
     if (config->nr_partitions == 0)
         report_error(report, 0, "nothing to run; a section [partition NAME] says what to");
     check_memory(&c);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         const struct partition_config *p = &config->partitions[i];
-        consoles += p->vuart;
         check_cores(&c, p);
         check_images(&c, p);
         check_windows(&c, p, KEY_PORTS);
         check_windows(&c, p, KEY_MMIO);
     }
-    if (consoles > 1 && !config->prefix)
-        report_error(report, config->line_of[KEY_PREFIX],
-                     "prefix = no: %u partitions have console = vuart; only names tell their lines apart",
-                     consoles);
     return report->errors == errors ? ERR_OK : ERR_RANGE;
 }

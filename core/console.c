@@ -66,17 +66,15 @@ static void stage_clean(struct console *c, const uint8_t *text, unsigned count, 
 }
 
 static void stage_prefix(struct console *c, const char *name) {
-    if (c->prefix) {
-        stage_text(c, name);
-        stage_text(c, "| ");
-    }
+    stage_text(c, name);
+    stage_text(c, "| ");
 }
 
-/* Take the unfinished line off the screen. It stays in its buffer and is drawn again on its speaker's turn;
- * without prefixes nothing is kept, and it is broken here. */
+/* Take the unfinished line off the screen. It stays in its buffer and is drawn again on its speaker's turn.
+ */
 static void line_hide(struct console *c) {
     if (c->open != NULL)
-        stage_text(c, c->prefix ? "\r\x1b[K" : "\r\n");
+        stage_text(c, "\r\x1b[K");
     c->open = NULL;
 }
 
@@ -130,12 +128,6 @@ static void line_append(struct console *c, struct console_speaker *s, uint8_t by
     s->line[s->used++] = byte;
 }
 
-/* A byte of the one partition that has the serial line for itself. */
-static void raw_append(struct console *c, struct console_speaker *s, uint8_t byte) {
-    c->stage[c->staged++] = byte;
-    c->open = byte == '\n' ? NULL : s;
-}
-
 /* One line of a speaker, or what there is of it if it has the focus. False: nothing to send. */
 static bool speaker_turn(struct console *c, struct console_speaker *s) {
     if (s->tx == NULL)
@@ -152,9 +144,7 @@ static bool speaker_turn(struct console *c, struct console_speaker *s) {
     uint8_t byte = 0;
     for (uint32_t left = ring_used(s->tx); left > 0 && byte != '\n' && c->staged < STAGE_LIMIT; left--) {
         ring_take(s->tx, &byte);
-        if (!c->prefix && s->rx != NULL)
-            raw_append(c, s, byte);
-        else if (byte == '\n')
+        if (byte == '\n')
             line_end(c, s);
         else if (byte == '\r')
             s->cr = true;
@@ -196,7 +186,7 @@ static void focus_next(struct console *c) {
 }
 
 uint32_t console_input(struct console *c, uint8_t byte) {
-    if (c->prefix && byte == CONSOLE_FOCUS_KEY)
+    if (byte == CONSOLE_FOCUS_KEY)
         focus_next(c);
     else if (takes_input(c->focus) && ring_put(c->focus->rx, byte))
         return UINT32_C(1) << (c->focus - c->speakers);
@@ -223,9 +213,8 @@ void console_stop(struct console *c, unsigned partition) {
     __atomic_store_n(&s->stopped, true, __ATOMIC_RELAXED);
 }
 
-void console_init(struct console *c, bool prefix) {
+void console_init(struct console *c) {
     memset(c, 0, sizeof(*c));
-    c->prefix = prefix;
     c->focus = c->speakers;
 }
 

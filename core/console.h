@@ -31,7 +31,6 @@ struct console_speaker {
 };
 
 struct console {
-    bool prefix;
     struct console_speaker *focus, *open; /* open: its unfinished line is on screen; NULL = no one's */
     unsigned turn;                        /* the speaker whose turn it is */
     struct console_speaker speakers[CONSOLE_SPEAKERS]; /* partitions, then logs */
@@ -39,9 +38,7 @@ struct console {
     uint8_t stage[CONSOLE_STAGE_BYTES]; /* [sent, staged) is formatted and goes out next */
 };
 
-/* prefix = false: the bytes of the one partition that has a console pass unchanged both ways, and log lines
- * stand plain between them. */
-void console_init(struct console *c, bool prefix);
+void console_init(struct console *c);
 
 /* Boot only. The first one with an rx has the focus. */
 void console_add(struct console *c, unsigned speaker, const char *name, struct ring *tx, struct ring *rx);

@@ -172,7 +172,7 @@ void console_route(const struct system_config *config, const struct platform *pl
 }
 
 void console_launch(const struct system_config *config) {
-    console_init(&console, config->prefix);
+    console_init(&console);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
         const struct partition_config *p = &config->partitions[i];
         first_cpu[i] = (unsigned)__builtin_ctzll(p->cpus);

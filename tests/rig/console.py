@@ -9,7 +9,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
 
 
 class Line(NamedTuple):
-    """name is None where a line has no prefix (firmware, GRUB, prefix = no)."""
+    """name is None where a line has no prefix (firmware, GRUB)."""
     name: str | None
     text: str
 

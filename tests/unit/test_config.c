@@ -114,8 +114,6 @@ static void test_defaults(void **state) {
     good("");
     assert_int_equal(config.console.address, 0x3f8);
     assert_int_equal(config.line_of[KEY_SYSTEM_CONSOLE], 0);
-    assert_true(config.prefix);
-    assert_int_equal(config.line_of[KEY_PREFIX], 0);
     assert_true(config.poll_input);
     assert_false(config.smt_shared);
     assert_true(config.screen);
@@ -134,19 +132,16 @@ static void test_defaults(void **state) {
 
 static void test_system_values(void **state) {
     (void)state;
-    good("[system]\nconsole=com2\nprefix=no\nwhen_done=poweroff\non_panic=reboot\npoll_input=no\nsmt=share\n"
-         "screen=no");
+    good("[system]\nconsole=com2\nscreen=no\nwhen_done=poweroff\non_panic=reboot\npoll_input=no\nsmt=share");
     assert_int_equal(config.console.address, 0x2f8);
-    assert_false(config.prefix);
-    assert_int_equal(config.line_of[KEY_PREFIX], 3);
+    assert_int_equal(config.line_of[KEY_SCREEN], 3);
     assert_false(config.poll_input);
     assert_true(config.smt_shared);
     assert_false(config.screen);
     assert_int_equal(config.when_done, DONE_POWEROFF);
     assert_int_equal(config.on_panic, DONE_REBOOT);
-    good("[system]\nconsole=com3\nprefix=yes\nwhen_done=reboot\npoll_input=yes\nsmt=apart");
+    good("[system]\nconsole=com3\nscreen=yes\nwhen_done=reboot\npoll_input=yes\nsmt=apart");
     assert_int_equal(config.console.address, 0x3e8);
-    assert_true(config.prefix);
     assert_int_equal(config.when_done, DONE_REBOOT);
     good("[system]\nconsole=com4\nwhen_done=halt\n");
     assert_int_equal(config.console.address, 0x2e8);
@@ -266,26 +261,26 @@ static void test_bad_lines(void **state) {
     (void)state;
     bad("cpus = 1\n", "c:1: cpus = 1: before any section; put it under [system] or [partition NAME]\n");
     bad("[system]\ncpus\n", "c:2: cpus: neither a [section] nor key = value nor a # comment\n");
-    bad("[sytem]\nprefix = no\n[partition]x\n[system\n[system x]\n[]",
+    bad("[sytem]\nscreen = no\n[partition]x\n[system\n[system x]\n[]",
         "c:1: [sytem]: unknown section; there are [system] and [partition NAME]\n"
         "c:3: [partition]x: unknown section; there are [system] and [partition NAME]\n"
         "c:4: [system: unknown section; there are [system] and [partition NAME]\n"
         "c:5: [system x]: unknown section; there are [system] and [partition NAME]\n"
         "c:6: []: unknown section; there are [system] and [partition NAME]\n");
-    bad("[system]\nprefx = no\nmemory = 1\n= 3\n",
-        "c:2: prefx = no: unknown key; this section has console, prefix, when_done, on_panic, poll_input, "
+    bad("[system]\nscren = no\nmemory = 1\n= 3\n",
+        "c:2: scren = no: unknown key; this section has console, when_done, on_panic, poll_input, "
         "smt, "
         "screen\n"
-        "c:3: memory = 1: unknown key; this section has console, prefix, when_done, on_panic, poll_input, "
+        "c:3: memory = 1: unknown key; this section has console, when_done, on_panic, poll_input, "
         "smt, "
         "screen\n"
-        "c:4:  = 3: unknown key; this section has console, prefix, when_done, on_panic, poll_input, smt, "
+        "c:4:  = 3: unknown key; this section has console, when_done, on_panic, poll_input, smt, "
         "screen\n");
     bad_key("mem = 5", "mem = 5: unknown key; this section has cpus, memory, kernel, initrd, "
                        "module, cmdline, console, on_exit, bad_access, load, ports, mmio");
-    bad("[system]\nprefix = no\nprefix = no\n", "c:3: prefix: already given in line 2\n");
-    bad("[system]\n[system]\nprefix = no\n[system]\nprefix = no\n", "c:5: prefix: already given in line 3\n");
-    bad("[system]\nprefix =\n", "c:2: prefix = : must be no or yes\n");
+    bad("[system]\nscreen = no\nscreen = no\n", "c:3: screen: already given in line 2\n");
+    bad("[system]\n[system]\nscreen = no\n[system]\nscreen = no\n", "c:5: screen: already given in line 3\n");
+    bad("[system]\nscreen =\n", "c:2: screen = : must be no or yes\n");
     bad("[system]\nwhen_done = # halt\n", "c:2: when_done = : must be halt, poweroff or reboot\n");
 }
 
@@ -372,8 +367,8 @@ static void test_bad_other_values(void **state) {
     bad("[system]\nconsole = 0x3f8:\n", "c:2: console = 0x3f8:" CONSOLE "\n");
     bad("[system]\nconsole = 0xfff9\n", "c:2: console = 0xfff9" CONSOLE "\n");
     bad("[system]\nwhen_done = halt,\n", "c:2: when_done = halt,: must be halt, poweroff or reboot\n");
-    bad("[system]\nprefix = 1\npoll_input = on\nwhen_done = stop\nscreen = vga\n",
-        "c:2: prefix = 1: must be no or yes\n"
+    bad("[system]\nsmt = 1\npoll_input = on\nwhen_done = stop\nscreen = vga\n",
+        "c:2: smt = 1: must be apart or share\n"
         "c:3: poll_input = on: must be no or yes\n"
         "c:4: when_done = stop: must be halt, poweroff or reboot\n"
         "c:5: screen = vga: must be no or yes\n");

@@ -250,14 +250,6 @@ static void test_load_at_reset(void **state) {
     good(A "load=reset\n");
 }
 
-static void test_console(void **state) {
-    (void)state;
-    good("[system]\nprefix=no\n" A "console=vuart\n" B("2\n"));
-    bad("[system]\nprefix=no\n" A "console=vuart\n" B(
-            "2\nconsole=vuart\n") "[partition d]\nkernel=k\nmemory=8M\ncpus=3\nconsole=vuart\n",
-        "c:2: prefix = no: 3 partitions have console = vuart; only names tell their lines apart\n");
-}
-
 /* One port or list in partition a. */
 static void bad_ports(const char *ports, const char *what) {
     char text[256], log[256];
@@ -397,7 +389,6 @@ int main(void) {
         cmocka_unit_test_setup(test_load_borders, setup),
         cmocka_unit_test_setup(test_load_knows_no_modules, setup),
         cmocka_unit_test_setup(test_load_at_reset, setup),
-        cmocka_unit_test_setup(test_console, setup),
         cmocka_unit_test_setup(test_machine_ports, setup),
         cmocka_unit_test_setup(test_ports_of_others, setup),
         cmocka_unit_test_setup(test_machine_windows, setup),

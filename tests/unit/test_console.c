@@ -13,12 +13,13 @@ static struct console con;
 static struct ring linux_tx, linux_rx, jitter_tx, jitter_rx, third_tx, third_rx, log0, log3;
 static uint8_t sent[1 << 16];
 
-static int setup_prefix(bool prefix) {
+static int setup_linux(void **state) {
     struct ring *all[] = {&linux_tx, &linux_rx, &jitter_tx, &jitter_rx, &third_tx, &third_rx, &log0, &log3};
 
+    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         memset(all[i], 0, sizeof(*all[i]));
-    console_init(&con, prefix);
+    console_init(&con);
     console_add(&con, CONSOLE_LOG(0), "mullion", &log0, NULL);
     console_add(&con, LINUX, "linux", &linux_tx, &linux_rx);
     console_add(&con, CONSOLE_LOG(3), "mullion", &log3, NULL);
@@ -27,15 +28,9 @@ static int setup_prefix(bool prefix) {
 }
 
 static int setup(void **state) {
-    (void)state;
-    setup_prefix(true);
+    setup_linux(state);
     console_add(&con, JITTER, "jitter", &jitter_tx, &jitter_rx);
     return 0;
-}
-
-static int setup_raw(void **state) {
-    (void)state;
-    return setup_prefix(false);
 }
 
 static void put(struct ring *r, const char *text) {
@@ -276,20 +271,6 @@ static void test_log_is_whole_or_dropped(void **state) {
     assert_int_equal(ring_used(&log3), 0);
 }
 
-static void test_raw(void **state) {
-    (void)state;
-    put(&linux_tx, "a\nb\r\n\x1b[6n\x1b[2Jc\rd");
-    expect("a\nb\r\n\x1b[6n\x1b[2Jc\rd");
-    say(0, "x\n");
-    expect("\r\nx\r\n");
-    put(&linux_tx, "\n");
-    expect("\n");
-    say(0, "x\n");
-    expect("x\r\n");
-    assert_int_equal(console_input(&con, CONSOLE_FOCUS_KEY), 1u << LINUX);
-    assert_int_equal(linux_rx.bytes[0], CONSOLE_FOCUS_KEY);
-}
-
 /* ---- Any speakers, any room: what a terminal of endless width shows ---- */
 
 enum { SPEAKERS = 5, LINES = 500, TEXT_MAX = 600 };
@@ -445,7 +426,6 @@ int main(void) {
         cmocka_unit_test_setup(test_flood_starves_nobody, setup),
         cmocka_unit_test_setup(test_losses_are_told, setup),
         cmocka_unit_test_setup(test_log_is_whole_or_dropped, setup),
-        cmocka_unit_test_setup_teardown(test_raw, setup_raw, NULL),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
