@@ -14,10 +14,3 @@ uint64_t tsc_khz_claimed(uint32_t eax_15h, uint32_t ebx_15h, uint32_t ecx_15h, u
 /* The claim, which is exact, unless a measurement contradicts it by more than 1 %; says so then. Either may
  * be 0 = unknown. */
 uint64_t tsc_khz_choose(uint64_t claimed, uint64_t measured);
-
-/* Another core was asked for its TSC and said `answer`, while ours went from `before` to `after`: how many
- * ticks it is ahead of ours (negative: behind), as far as that is certain. */
-static inline int64_t tsc_ahead(uint64_t before, uint64_t answer, uint64_t after) {
-    int64_t early = (int64_t)(answer - before), late = (int64_t)(answer - after);
-    return early < 0 ? early : late > 0 ? late : 0;
-}

@@ -10,15 +10,11 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/str.h"
-#include "core/tsc.h"
 
 #define INIT_US      10000
 #define SIPI_US      200
 #define AP_WAIT_US   500000
 #define STOP_WAIT_US 100000
-#define TSC_WAIT_US  10000
-#define TSC_ROUNDS   8
-#define TSC_ASKED    1 /* no TSC is so low by now */
 
 /* Read by start.S: 16 bytes each. */
 struct smp_entry {
@@ -37,11 +33,9 @@ static uint64_t init_tsc, everyone; /* when INIT was sent; all cores */
 static uint64_t arrived;            /* mask of the cores that have come */
 static uint64_t accepted;           /* those that were released: all others stay out of everything */
 static bool released;
-static uint64_t answers[MAX_CPUS]; /* to the question for the TSC of a core */
-static bool compared;              /* no more questions */
-static uint32_t met;               /* arrivals at barriers, of all cores and all barriers */
-static unsigned stopper;           /* 1 + the core that has stopped all others, 0 = none */
-static uint64_t stopped;           /* mask of those that have seen it */
+static uint32_t met;     /* arrivals at barriers, of all cores and all barriers */
+static unsigned stopper; /* 1 + the core that has stopped all others, 0 = none */
+static uint64_t stopped; /* mask of those that have seen it */
 
 extern const uint8_t ap_start[], ap_end[]; /* start.S */
 
@@ -56,36 +50,6 @@ static uint64_t wait_for_cores(const uint64_t *cores, uint64_t mask, uint64_t si
 static void send(uint64_t cores, uint64_t low) {
     for (; cores != 0; cores &= cores - 1)
         lapic_send(smp_entries[__builtin_ctzll(cores)].apic_id, low);
-}
-
-/* Each round proves some of the distance, none too much. */
-static void compare_tsc(unsigned cpu) {
-    int64_t ahead = 0;
-    for (unsigned round = 0; round < TSC_ROUNDS; round++) {
-        uint64_t before = cpu_rdtsc(), after = before, answer = TSC_ASKED;
-        __atomic_store_n(&answers[cpu], TSC_ASKED, __ATOMIC_RELEASE);
-        while (answer == TSC_ASKED && after - before < TSC_WAIT_US * ticks_per_us) {
-            answer = __atomic_load_n(&answers[cpu], __ATOMIC_ACQUIRE);
-            cpu_lfence(); /* RDTSC does not wait for the load */
-            after = cpu_rdtsc();
-        }
-        int64_t sure = answer == TSC_ASKED ? 0 : tsc_ahead(before, answer, after);
-        ahead = (sure < 0 ? sure < ahead : sure > ahead) ? sure : ahead;
-    }
-    if (ahead != 0)
-        log_line("tsc: core %u differs from core 0 by %ld ticks or more: its guest's clocks may jump", cpu,
-                 ahead);
-}
-
-static void answer_tsc(void) {
-    uint64_t *mine = &answers[this_cpu.index];
-    while (!__atomic_load_n(&compared, __ATOMIC_ACQUIRE)) {
-        cpu_pause();
-        if (__atomic_load_n(mine, __ATOMIC_ACQUIRE) != TSC_ASKED)
-            continue;
-        cpu_lfence();
-        __atomic_store_n(mine, cpu_rdtsc(), __ATOMIC_RELEASE);
-    }
 }
 
 /* "Typical AP Initialization Sequence": INIT, 10 ms, SIPI, 200 us, SIPI. */
@@ -110,16 +74,11 @@ uint64_t smp_start(uint64_t tsc_khz) {
         send(everyone & ~here, ICR_SIPI | ICR_ASSERT | start_page.v >> 12);
         here = wait_for_cores(&arrived, everyone, cpu_rdtsc(), try == 0 ? SIPI_US : AP_WAIT_US);
     }
-    for (unsigned i = 1; i < smp_entry_count; i++)
-        if ((here & BIT(i)) != 0)
-            compare_tsc(i);
-    __atomic_store_n(&compared, true, __ATOMIC_RELEASE);
     return here;
 }
 
 bool smp_join(void) {
     __atomic_fetch_or(&arrived, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
-    answer_tsc();
     while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
         cpu_wait_kick();
     return (accepted & BIT(this_cpu.index)) != 0;

@@ -6,7 +6,7 @@
 
 /* Start all other cores at once from `page` (below 1 MiB): their INIT, which they need 10 ms for, and later,
  * when the clock's rate is known, all else. Returns the mask of those that have come, bit 0 (the boot core)
- * included. A TSC that differs from ours is logged. */
+ * included. */
 void smp_init(const struct platform *platform, hpa_t page);
 uint64_t smp_start(uint64_t tsc_khz);
 

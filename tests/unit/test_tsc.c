@@ -37,22 +37,11 @@ static void test_choose(void **state) {
     assert_non_null(strstr(stub_log, "CPUID says 3000000 kHz, measured are 3040000 kHz"));
 }
 
-static void test_ahead(void **state) {
-    (void)state;
-    assert_int_equal(tsc_ahead(100, 100, 100), 0);
-    assert_int_equal(tsc_ahead(100, 150, 200), 0);
-    assert_int_equal(tsc_ahead(100, 201, 200), 1);
-    assert_int_equal(tsc_ahead(100, 99, 200), -1);
-    assert_int_equal(tsc_ahead(UINT64_MAX - 1, 1, 3), 0); /* across the end of the count */
-    assert_int_equal(tsc_ahead(UINT64_MAX - 1, 5, 3), 2);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured),
         cmocka_unit_test(test_claimed),
         cmocka_unit_test(test_choose),
-        cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
