@@ -26,10 +26,7 @@ enum { FADT_RESET_REG = 116, FADT_RESET_VALUE_1 = 128, FADT_X_DSDT_8 = 140 };
 enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208, FADT_SLEEP_CONTROL = 244 };
 enum { GAS_SPACE_1 = 0, GAS_ACCESS_1 = 3, GAS_ADDRESS_8 = 4 }; /* in a Generic Address Structure */
 enum { SPCR_KIND_1 = 36, SPCR_UART = 40, SPCR_BYTES = 52 };
-enum { DBG2_DEVICES = 36, DBG2_COUNT = 40, DBG2_BYTES = 44 };
-enum { DEVICE_LENGTH_2 = 1, DEVICE_TYPE_2 = 12, DEVICE_KIND_2 = 14, DEVICE_UART_2 = 18, DEVICE_BYTES = 22 };
 
-#define DEVICE_SERIAL      0x8000
 #define ACCESS_DWORD       3
 #define IOAPIC_BYTES       0x44 /* to the end of the EOI register */
 #define MADT_PCAT_COMPAT   BIT(0)
@@ -305,28 +302,15 @@ static void mcfg_read(struct bytes t, struct platform *out) {
     }
 }
 
-/* "Serial Port Console Redirection Table": the kinds are those of "Debug Port Table 2". A UART on a PCI card
- * is where the firmware has put it, too. */
-static void uart_read(struct bytes t, uint64_t at, uint32_t kind, struct platform *out) {
-    struct acpi_address a = {bytes_u8(t, at + GAS_SPACE_1), bytes_field(t, at + GAS_ADDRESS_8, 8)};
-    uint8_t stride = a.space == SPACE_IO ? 0 : bytes_u8(t, at + GAS_ACCESS_1) == ACCESS_DWORD ? 4 : 1;
-    bool is_16550 = kind <= 1 || kind == 0x12;
+/* "Serial Port Console Redirection Table". A UART on a PCI card is where the firmware has put it, too. */
+static void spcr_read(struct bytes t, struct platform *out) {
+    struct acpi_address a = field_address(t, SPCR_UART);
+    uint8_t kind = bytes_u8(t, SPCR_KIND_1);
+    uint8_t stride = a.space == SPACE_IO ? 0 : bytes_u8(t, SPCR_UART + GAS_ACCESS_1) == ACCESS_DWORD ? 4 : 1;
     bool reached = a.space == SPACE_IO ? a.address <= UINT16_MAX - 7
                                        : a.space == SPACE_MEMORY && a.address % 8 == 0 && a.address < BIT(48);
-    if (is_16550 && reached && a.address != 0 && out->uart.address == 0)
+    if ((kind <= 1 || kind == 0x12) && reached && a.address != 0) /* a 16550 */
         out->uart = (struct uart_place){a.address, stride};
-}
-
-static void dbg2_read(struct bytes t, struct platform *out) {
-    uint64_t at = bytes_u32(t, DBG2_DEVICES), length;
-    for (uint32_t i = bytes_u32(t, DBG2_COUNT); i > 0; i--, at += length) {
-        length = bytes_field(t, at + DEVICE_LENGTH_2, 2);
-        if (length < DEVICE_BYTES || at + length > t.length)
-            return;
-        if (bytes_field(t, at + DEVICE_TYPE_2, 2) == DEVICE_SERIAL)
-            uart_read(t, at + bytes_field(t, at + DEVICE_UART_2, 2),
-                      (uint32_t)bytes_field(t, at + DEVICE_KIND_2, 2), out);
-    }
 }
 
 enum err acpi_parse(const struct boot_info *info, struct platform *out) {
@@ -345,9 +329,7 @@ enum err acpi_parse(const struct boot_info *info, struct platform *out) {
     if (table_find(root, "MCFG", MCFG_BYTES, &t))
         mcfg_read(t, out);
     if (table_find(root, "SPCR", SPCR_BYTES, &t))
-        uart_read(t, SPCR_UART, bytes_u8(t, SPCR_KIND_1), out);
-    else if (table_find(root, "DBG2", DBG2_BYTES, &t))
-        dbg2_read(t, out);
+        spcr_read(t, out);
     if (table_find(root, "DMAR", DMAR_BYTES, &t))
         dmar_read(t, out);
     return ERR_OK;

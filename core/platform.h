@@ -53,7 +53,7 @@ struct platform {
     struct acpi_address reset_reg;
     uint8_t reset_value;
 
-    struct uart_place uart; /* a 16550 that SPCR, or DBG2 where there is no SPCR, gives for a console */
+    struct uart_place uart; /* a 16550 that SPCR gives for a console */
 
     hpa_t hpet;                             /* 0 = none */
     struct range ecam[PLATFORM_MAX_RANGES]; /* PCI configuration space in memory; what does not fit is joined

@@ -65,7 +65,7 @@ static void dsdt_make(size_t field, size_t width) {
 }
 
 static void root_make(size_t field, size_t width, const char *signature) {
-    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR", "SPCR", "DBG2"};
+    static const char *const names[] = {"APIC", "FACP", "HPET", "MCFG", "DMAR", "SPCR"};
     size_t root = table_make(field, width, signature);
 
     if (root == 0)

@@ -777,7 +777,7 @@ static void test_mcfg_cut(void **state) {
     assert_int_equal(out.nr_ecam, 0);
 }
 
-/* ---- SPCR and DBG2: a UART for a console ----------------------------------------------------- */
+/* ---- SPCR: a UART for a console ----------------------------------------------------- */
 
 static void put_uart(uint8_t space, uint8_t access, uint64_t address) {
     put_gas(space, 8, address);
@@ -790,23 +790,6 @@ static void put_spcr(uint8_t kind, uint8_t space, uint8_t access, uint64_t addre
     put_uart(space, access, address);
     put_zeros(28);
     table_list();
-}
-
-/* A device of DBG2 with one register block and a name behind it. */
-static void put_debug_port(uint16_t type, uint16_t kind, uint8_t space, uint8_t access, uint64_t address) {
-    put_number(0, 1);
-    put_number(22 + 12 + 2, 2);
-    put_number(1, 1);
-    put_number(2, 2);
-    put_number(34, 2);
-    put_number(0, 4);
-    put_number(type, 2);
-    put_number(kind, 2);
-    put_number(0, 2);
-    put_number(22, 2);
-    put_number(0, 2);
-    put_uart(space, access, address);
-    put(".", 2);
 }
 
 static void expect_uart(uint64_t address, uint8_t stride) {
@@ -841,44 +824,6 @@ static void test_spcr(void **state) {
         put_spcr(rows[i].kind, rows[i].space, rows[i].access, rows[i].address);
         expect_uart(rows[i].taken ? rows[i].address : 0, rows[i].stride);
     }
-}
-
-static void dbg2_start(uint32_t devices, uint32_t count) {
-    world_small();
-    table_start("DBG2");
-    put_number(devices, 4);
-    put_number(count, 4);
-}
-
-static void test_dbg2(void **state) {
-    (void)state;
-    dbg2_start(44, 4);
-    put_debug_port(0x8003, 0, SPACE_MEMORY, 3, 0xfd000000); /* network */
-    put_debug_port(0x8000, 3, SPACE_MEMORY, 3, 0xfd001000); /* a PL011 */
-    put_debug_port(0x8000, 0x12, SPACE_MEMORY, 3, 0xfd002000);
-    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
-    table_list();
-    expect_uart(0xfd002000, 4);
-    put_spcr(0, SPACE_IO, 1, 0x2f8); /* which a user has chosen in the setup */
-    expect_uart(0x2f8, 0);
-}
-
-static void test_dbg2_lies(void **state) {
-    (void)state;
-    dbg2_start(44, UINT32_MAX);
-    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
-    used--; /* the device's last byte is behind the end */
-    table_list();
-    expect_uart(0, 0);
-    dbg2_start(0xfffffff0, 1);
-    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
-    table_list();
-    expect_uart(0, 0);
-    dbg2_start(44, 2); /* a device without length */
-    put_zeros(22);
-    put_debug_port(0x8000, 0, SPACE_IO, 1, 0x3f8);
-    table_list();
-    expect_uart(0, 0);
 }
 
 static void test_broken_ones_skipped(void **state) {
@@ -940,8 +885,6 @@ int main(void) {
         cmocka_unit_test(test_ioapic_out_of_place),
         cmocka_unit_test(test_mcfg_cut),
         cmocka_unit_test(test_spcr),
-        cmocka_unit_test(test_dbg2),
-        cmocka_unit_test(test_dbg2_lies),
         cmocka_unit_test(test_broken_ones_skipped),
         cmocka_unit_test(test_dsdt_missing),
     };
