@@ -40,7 +40,8 @@
 #define SEL_CODE32       0x18
 #define SEL_TSS          0x20
 
-/* struct guest_regs, pushed by vmx_exit.S and asserted in vmx_exit.c */
+/* struct guest_regs, pushed by vmx_exit.S and asserted in vmx_exit.c; struct percpu's field `vcpu` */
 #define GUEST_REGS_BYTES 128
+#define PERCPU_VCPU      8
 
 /* clang-format on */

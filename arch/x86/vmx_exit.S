@@ -4,6 +4,7 @@
 #include "boot/layout.h"
 
 #define KICKED this_cpu
+#define VCPU   this_cpu + PERCPU_VCPU
 
 /* Enter the guest with the registers on the stack top; never returns. An NMI that arrives inside
  * the window is not lost: its handler sends the CPU back to the start (trap.c), which the pops
@@ -42,6 +43,7 @@ vmx_exit_entry:
     .irp register, eax, ecx, edx, ebx, esi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
     xor %\register, %\register
     .endr
+    mov VCPU, %rdi
     call vmx_exit
     enter_by vmresume, vmx_resume
 

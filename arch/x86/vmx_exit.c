@@ -188,13 +188,12 @@ rarely static void act(struct verdict verdict) {
     }
 }
 
-void vmx_exit(void);
+void vmx_exit(struct vcpu *v);
 void vmx_entry_failed(void);
 
 /* From vmx_exit.S, on the stack top of this CPU; goes back there to enter the guest. What is here is paid at
  * every exit; `rarely` keeps the rest, and the registers it needs, out of the way. */
-void vmx_exit(void) {
-    struct vcpu *v = this_cpu.vcpu;
+void vmx_exit(struct vcpu *v) {
     uint64_t reason = vmcs_read_raw(VMCS_EXIT_REASON.encoding); /* 64 bits wide: saves an extension */
     if (reason >= VCPU_EXIT_REASONS)
         reason = plain_reason(v, (uint32_t)reason);

@@ -18,8 +18,8 @@
 
 extern const char vmx_exit_entry[];
 
-void __real_vmx_exit(void);
-void __wrap_vmx_exit(void);
+void __real_vmx_exit(struct vcpu *v);
+void __wrap_vmx_exit(struct vcpu *v);
 void __real_vcpu_kicked(void);
 void __wrap_vcpu_kicked(void);
 enum err __real_guest_layout_prove(const struct proof_partition *partitions, unsigned count,
@@ -63,8 +63,8 @@ static void audit(void) {
         panic_at(NULL, "VMCS audit: %s", rule);
 }
 
-void __wrap_vmx_exit(void) {
-    __real_vmx_exit();
+void __wrap_vmx_exit(struct vcpu *v) {
+    __real_vmx_exit(v);
     audit();
 }
 

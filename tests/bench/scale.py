@@ -30,6 +30,7 @@ ROWS = {"cpuid": (10, 0), "rdmsr": (31, 0), "wrmsr": (32, 0), "out": (30, 0x3a),
         "vmcall": (18, 0)}              # exit reason, port
 LINE = r"^scale: begin (\d+) cpu (\d+) (\w+) busy (\d) ticks (\d+)$"
 SECONDS = 600
+STUB, HANDLER = "vmx_exit_entry", "vmx_exit"  # where an exit leads to, and the first C behind it
 
 
 def config(partitions, steps, phase):
@@ -47,7 +48,9 @@ def run(directory, partitions, steps, phase=0):
     first slot is: each looks at the clock by itself."""
     iso = directory + ".iso"
     make_iso(iso, config(partitions, steps, phase), {"scale.elf": GUEST})
-    with Machine(iso, directory, cpus=8, memory=512, trace=[Image().symbols[ENTRY]]) as machine:
+    symbols = Image().symbols
+    with Machine(iso, directory, cpus=8, memory=512, trace=[symbols[ENTRY]],
+                 regs_at=[symbols[name] for name in (STUB, HANDLER)]) as machine:
         for index in range(len(partitions)):
             machine.wait_for(r"^scale: done$", f"p{index}", timeout=SECONDS)
         found = [re.match(LINE, line) for line in machine.lines()]

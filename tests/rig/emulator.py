@@ -67,13 +67,13 @@ class Found(NamedTuple):
     match: re.Match
 
 
-def bochs_script(at_break):
-    """Debugger commands: hurry the BIOS, run, and quit when the run ends or SIGINT stops it. at_break: what to do
-    where a guest executes XCHG BX, BX, then it goes on."""
+def bochs_script(at_break, at_start=()):
+    """Debugger commands: hurry the BIOS, run, and quit when the run ends or SIGINT stops it. at_start: what to do
+    before GRUB is loaded; at_break: where a guest executes XCHG BX, BX, then it goes on."""
     lines = [f"pb {BIOS_TIMER:#x}", "c", "c"]
     for tick in range(BIOS_TICKS_TO_SKIP - 2):
         lines += ["c", f"setpmem {BIOS_CLOCK:#x} 4 {0x164000 + tick * 0x100:#x}"]
-    return "\n".join([*lines, "d 1", "c", *([*at_break, "c"] if at_break else []), "q", ""])
+    return "\n".join([*lines, *at_start, "d 1", "c", *([*at_break, "c"] if at_break else []), "q", ""])
 
 
 def host_has_nested_vmx():
@@ -90,15 +90,17 @@ class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
     def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None, uefi=False, kvm=False,
-                 any_msr=False, disk=False, watched=False, extra=(), at_break=(), trace=None):
+                 any_msr=False, disk=False, watched=False, extra=(), at_break=(), at_start=(), trace=None, regs_at=()):
         """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. trace: offsets of the
-        hypervisor's image, the first its entry point, which tests/rig/trace.c looks for: see tracing.py.
+        hypervisor's image, the first its entry point, which tests/rig/trace.c looks for: see tracing.py. regs_at:
+        others, where it looks at the registers.
         any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. watched: Bochs shows its
         screen to picture(); QEMU always does. at_break: commands for Bochs' debugger, given when a guest executes
-        XCHG BX, BX."""
+        XCHG BX, BX; at_start: before GRUB is loaded."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
-        self._at_break, self._trace, self._watched = at_break, trace, watched
+        self._at_break, self._at_start, self._watched = at_break, at_start, watched
+        self._trace, self._regs_at = trace, regs_at
         self._viewer = None
         self.on_output = None  # called with each piece of output, on the reader's thread
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -144,13 +146,14 @@ class Machine:
         with open(self._path("bochsrc"), "w", encoding="utf-8") as file:
             file.write("\n".join([text, *extra, f"magic_break: enabled={int(bool(self._at_break))}", ""]))
         with open(self._path("script"), "w", encoding="utf-8") as file:
-            file.write(bochs_script(self._at_break))
+            file.write(bochs_script(self._at_break, self._at_start))
         environment = {"SDL_VIDEODRIVER": "dummy"}
         if os.path.exists(WITNESS):
             environment |= {"LD_PRELOAD": WITNESS, "MULLION_WITNESS": self._path("witness")}
             if self._trace is not None:
                 environment |= {"MULLION_TRACE": self._path("trace"),
-                                "MULLION_TRACE_MARKS": ",".join(f"{mark:x}" for mark in self._trace)}
+                                "MULLION_TRACE_MARKS": ",".join(f"{mark:x}" for mark in self._trace),
+                                "MULLION_TRACE_REGS": ",".join(f"{place:x}" for place in self._regs_at)}
         return ["bochs-bin", "-q", "-f", self._path("bochsrc"), "-rc", self._path("script")], \
             environment
 
@@ -414,6 +417,13 @@ class Machine:
     def each_exit(self):
         """The exits since a guest set its first mark."""
         return [_exit(*row.split()) for row in self._said("witness.exits").split("\n")[:-1]]
+
+    def deeds(self):
+        """What the hypervisor did against leaks by speculation: [(ticks, cpu, "verw")] and, of an MSR written,
+        [(ticks, cpu, number, value)]."""
+        rows = [row.split() for row in self._said("witness.deeds").split("\n")[:-1]]
+        return [(_ticks(when), int(cpu), *(word if word == "verw" else int(word, 16) for word in words))
+                for when, cpu, *words in rows]
 
     def exits(self):
         """{reason: count} over all CPUs, as the emulator saw them until its last row."""

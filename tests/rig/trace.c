@@ -7,6 +7,8 @@
  * kind of VM exit (its reason and, of an I/O instruction, its port, else 0): which instructions were executed
  * on the way from the exit to the next entry, "code REASON PORT OFFSET", once; and which cache lines of the
  * machine's memory they touched, "line REASON PORT ADDRESS READERS WRITERS", masks of CPUs, at each change.
+ * And at the places in MULLION_TRACE_REGS, likewise offsets, which general registers were not 0: "regs REASON
+ * PORT OFFSET MASK", once for each mask.
  */
 #define _GNU_SOURCE
 #include "tests/rig/witness.h"
@@ -16,19 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IMAGE_VIRT  0xffffffff80000000 /* boot/layout.h */
-#define IMAGE_BYTES 0x200000
-#define REASON_IO   30
-#define SLOTS       (1u << 18)
-#define LINE        64
-#define NO_EXIT     0 /* an exception or NMI: not traced */
-#define RW_READ     0 /* of the accesses that Bochs reports; WRITE is 1, both at once 3 */
-#define IS_CODE     (UINT64_C(1) << 63)
+#define REASON_IO 30
+#define SLOTS     (1u << 18)
+#define LINE      64
+#define NO_EXIT   0 /* an exception or NMI: not traced */
+#define RW_READ   0 /* of the accesses that Bochs reports; WRITE is 1, both at once 3 */
+#define IS_CODE   (UINT64_C(1) << 63)
+#define IS_REGS   (UINT64_C(1) << 62)
+#define REGISTERS 16 /* RIP is behind them */
 
-/* One thing seen while a kind of exit was handled: a cache line, or an instruction. */
+/* One thing seen while a kind of exit was handled: a cache line, an instruction, or an instruction and
+ * registers. */
 struct seen {
     uint32_t exit; /* port, reason: 0 = the slot is empty */
-    uint64_t what; /* physical address, or IS_CODE and an offset */
+    uint64_t what; /* physical address, or IS_CODE and an offset, or IS_REGS, an offset and a mask */
     uint64_t readers, writers;
 };
 
@@ -40,6 +43,7 @@ static uint64_t entry;                  /* offset of the first mark, */
 static uint64_t entered;                /* and when it was last executed below 4 GiB: by the boot loader */
 static bool in_image[WITNESS_CPUS];     /* its current instruction is the hypervisor's */
 static uint64_t marked[IMAGE_BYTES];    /* CPUs that have still to come here */
+static bool regs_at[IMAGE_BYTES];       /* look at the registers here */
 static uint8_t **const *cpus;           /* bx_cpu_array */
 static uint32_t rip_offset;             /* of RIP in one of them */
 
@@ -67,6 +71,17 @@ static void write_mark(unsigned cpu, uint64_t offset, uint64_t when) {
     fprintf(out, "mark %u %llx %llu\n", cpu, (unsigned long long)offset, (unsigned long long)when);
 }
 
+static void write_regs(unsigned cpu, uint64_t offset) {
+    uint64_t regs[REGISTERS];
+    unsigned mask = 0;
+    memcpy(regs, (*cpus)[cpu] + rip_offset - sizeof(regs), sizeof(regs));
+    for (unsigned i = 0; i < REGISTERS; i++)
+        mask |= (unsigned)(regs[i] != 0) << i;
+    if (find(handling[cpu], IS_REGS | offset << REGISTERS | mask)->readers++ == 0)
+        fprintf(out, "regs %u %u %llx %x\n", handling[cpu] & 0xffff, handling[cpu] >> 16,
+                (unsigned long long)offset, mask);
+}
+
 static void on_instruction(unsigned cpu, const void *instruction) {
     uint64_t rip, offset;
     (void)instruction;
@@ -90,6 +105,8 @@ static void on_instruction(unsigned cpu, const void *instruction) {
     if (handling[cpu] != NO_EXIT && find(handling[cpu], IS_CODE | offset)->readers++ == 0)
         fprintf(out, "code %u %u %llx\n", handling[cpu] & 0xffff, handling[cpu] >> 16,
                 (unsigned long long)offset);
+    if (handling[cpu] != NO_EXIT && regs_at[offset])
+        write_regs(cpu, offset);
 }
 
 static void on_access(unsigned cpu, uint64_t linear, uint64_t physical, unsigned bytes, unsigned type,
@@ -124,12 +141,15 @@ static bool find_rip(void) {
 
 void trace_init(void) {
     const char *path = getenv("MULLION_TRACE"), *marks = getenv("MULLION_TRACE_MARKS");
+    const char *regs = getenv("MULLION_TRACE_REGS");
     out = path != NULL && find_rip() ? fopen(path, "w") : NULL;
     if (out == NULL)
         return;
     entry = marks != NULL ? strtoull(marks, NULL, 16) % IMAGE_BYTES : UINT64_MAX;
     for (char *end; marks != NULL && *marks != '\0'; marks = *end == ',' ? end + 1 : end)
         marked[strtoull(marks, &end, 16) % IMAGE_BYTES] = ~UINT64_C(0);
+    for (char *end; regs != NULL && *regs != '\0'; regs = *end == ',' ? end + 1 : end)
+        regs_at[strtoull(regs, &end, 16) % IMAGE_BYTES] = true;
     witness_hook("_Z25bx_instr_before_executionjP15bxInstruction_c", (const void *)on_instruction);
     witness_hook("_Z19bx_instr_lin_accessjmmjjj", (const void *)on_access);
     setvbuf(out, NULL, _IOLBF, 0);

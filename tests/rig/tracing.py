@@ -45,6 +45,7 @@ class Path(NamedTuple):
     """What was seen between one kind of VM exit and the entries after it."""
     code: set    # offsets of the instructions executed
     lines: dict  # physical address of a cache line -> (mask of CPUs that read it, of CPUs that wrote it)
+    regs: dict   # offset -> masks of the general registers that were not 0 there
 
 
 class Trace:
@@ -58,8 +59,10 @@ class Trace:
                 if kind == "mark":
                     self.marks[int(fields[0]), int(fields[1], 16)] = int(fields[2]) // NS_PER_TICK
                     continue
-                path = self.paths.setdefault((int(fields[0]), int(fields[1])), Path(set(), {}))
+                path = self.paths.setdefault((int(fields[0]), int(fields[1])), Path(set(), {}, {}))
                 if kind == "code":
                     path.code.add(int(fields[2], 16))
+                elif kind == "regs":
+                    path.regs.setdefault(int(fields[2], 16), set()).add(int(fields[3], 16))
                 else:
                     path.lines[int(fields[2], 16)] = int(fields[3], 16), int(fields[4], 16)

@@ -10,6 +10,9 @@
  * It writes "mark", nanoseconds, n and the counts into NAME.marks. VMREAD and VMWRITE are counted there as
  * reasons beyond those that are. From the first mark on each exit is a row in NAME.exits: nanoseconds, cpu,
  * reason, and in hexadecimal the qualification and the guest's EAX, ECX and RIP.
+ *
+ * What the hypervisor does against leaks by speculation is in NAME.deeds: nanoseconds, cpu, and "verw" or, in
+ * hexadecimal, the MSR written and the value.
  */
 #define _GNU_SOURCE
 #include "tests/rig/witness.h"
@@ -34,7 +37,7 @@
 #define RET      0xc3
 
 static uint64_t counts[WITNESS_CPUS][COUNTS];
-static FILE *rows, *marks, *each;
+static FILE *rows, *marks, *each, *deeds;
 static bool marked;    /* a guest set a mark */
 static bool com1_dlab; /* COM1 is the divisor now, not the data */
 static uint64_t (*now_ns)(void *pc_system);
@@ -98,16 +101,34 @@ static void on_prefetch(unsigned cpu, unsigned what, unsigned segment, uint64_t 
     write_counts(marks, COUNTS);
 }
 
+static bool in_hypervisor(unsigned cpu) {
+    unsigned before = *dbg_cpu;
+    *dbg_cpu = cpu;
+    bool is = dbg_rip() - IMAGE_VIRT < IMAGE_BYTES;
+    *dbg_cpu = before;
+    return is;
+}
+
+static void on_wrmsr(unsigned cpu, unsigned index, uint64_t value) {
+    bool deed = index == 0x48 || index == 0x49 || index == 0x10b || index == 0x123; /* arch/x86/msr.h */
+    if (deed && in_hypervisor(cpu))
+        fprintf(deeds, "%llu %u %x %llx\n", witness_now(), cpu, index, (unsigned long long)value);
+}
+
 /* What carries out VMREAD and VMWRITE, with 32-bit and with 64-bit operands. */
 typedef void instruction(void *cpu, void *decoded);
-static instruction *vmread_32, *vmread_64, *vmwrite_32, *vmwrite_64;
+static instruction *vmread_32, *vmread_64, *vmwrite_32, *vmwrite_64, *verw;
 
-static void count(const void *cpu, unsigned what) {
+static unsigned number_of(const void *cpu) {
     unsigned number = 0;
 
     while (number < WITNESS_CPUS - 1 && (*cpus)[number] != cpu)
         number++;
-    counts[number][what]++;
+    return number;
+}
+
+static void count(const void *cpu, unsigned what) {
+    counts[number_of(cpu)][what]++;
 }
 
 static void on_vmread_32(void *cpu, void *decoded) {
@@ -128,6 +149,12 @@ static void on_vmwrite_32(void *cpu, void *decoded) {
 static void on_vmwrite_64(void *cpu, void *decoded) {
     count(cpu, VMWRITES);
     vmwrite_64(cpu, decoded);
+}
+
+static void on_verw(void *cpu, void *decoded) {
+    if (in_hypervisor(number_of(cpu)))
+        fprintf(deeds, "%llu %u verw\n", witness_now(), number_of(cpu));
+    verw(cpu, decoded);
 }
 
 /* Bochs decodes by a table, writable, of functions: put `ours` wherever the function `name` is in it. */
@@ -177,7 +204,11 @@ __attribute__((constructor)) static void witness_init(void) {
     marks = fopen(name, "w");
     snprintf(name, sizeof(name), "%s.exits", path);
     each = fopen(name, "w");
-    if (rows != NULL && marks != NULL && each != NULL) {
+    snprintf(name, sizeof(name), "%s.deeds", path);
+    deeds = fopen(name, "w");
+    if (rows != NULL && marks != NULL && each != NULL && deeds != NULL) {
+        witness_hook("_Z14bx_instr_wrmsrjjm", (const void *)on_wrmsr);
+        replace_instruction("_ZN8BX_CPU_C7VERW_EwEP15bxInstruction_c", &verw, on_verw);
         witness_hook("_Z15bx_instr_vmexitjjm", (const void *)on_vmexit);
         witness_hook("_Z13bx_instr_outptjj", (const void *)on_out);
         witness_hook("_Z22bx_instr_prefetch_hintjjjm", (const void *)on_prefetch);

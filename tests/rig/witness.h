@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #define WITNESS_CPUS 64
+#define IMAGE_VIRT   0xffffffff80000000 /* of the hypervisor: boot/layout.h */
+#define IMAGE_BYTES  0x200000
 
 /* Let the emulator call `target` where it has that empty instrumentation hook. */
 void witness_hook(const char *name, const void *target);
