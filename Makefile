@@ -43,7 +43,7 @@ ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 # What runs while booting, or once something has gone wrong, is built for size: it is half of the code.
 ONCE := $(wildcard core/acpi*.c core/config*.c core/load*.c) \
         core/frames.c core/mb2.c core/mtrr.c core/partition.c core/partition_build.c core/vmcs_check.c \
-        core/platform.c core/tsc.c core/vmx_ctl.c arch/x86/dump.c arch/x86/init.c arch/x86/panic.c \
+        core/platform.c core/speculation.c core/tsc.c core/vmx_ctl.c arch/x86/dump.c arch/x86/init.c arch/x86/panic.c \
         arch/x86/smp.c arch/x86/system.c arch/x86/vmcs_setup.c \
         arch/x86/vmx_cpu.c drivers/power.c drivers/timer_ref.c
 

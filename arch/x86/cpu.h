@@ -100,6 +100,11 @@ static inline void cpu_lfence(void) {
     __asm__ volatile("lfence" : : : "memory");
 }
 
+/* With microcode that knows of it, this overwrites the buffers that loads and stores go through. */
+static inline void cpu_verw(uint16_t data_selector) {
+    __asm__ volatile("verw %0" : : "m"(data_selector) : "memory", "cc");
+}
+
 static inline uint64_t cpu_xgetbv(uint32_t index) {
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));

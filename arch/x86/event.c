@@ -162,9 +162,8 @@ struct verdict exit_bus_lock(struct vcpu *v, struct guest_regs *regs) {
 /* Log and clear what the banks hold, then the mark that a machine check is being handled, with which the next
  * would shut the machine down. If the processor's context is corrupt, no guest may run on this core. */
 struct verdict exit_machine_check(struct vcpu *v, struct guest_regs *regs) {
-    uint64_t cap = 0, status;
+    uint64_t cap = trap_msr_or_zero(IA32_MCG_CAP), status;
     enum stop_cause cause = STOP_CRASHED;
-    (void)!trap_read_msr(IA32_MCG_CAP, &cap);
     for (uint32_t bank = 0; bank < (cap & MCG_BANKS); bank++) {
         if (!trap_read_msr(IA32_MC0_STATUS + 4 * bank, &status) || (status & MC_VALID) == 0)
             continue;

@@ -76,19 +76,12 @@ static void read_config(void) {
         console_screen_off();
 }
 
-/* 0 where there is no such MSR. */
-static uint64_t rdmsr_or_zero(uint32_t index) {
-    uint64_t value = 0;
-    (void)!trap_read_msr(index, &value);
-    return value;
-}
-
 static void init_frames(void) {
     uint64_t reach = BIT(vmx_phys_bits(&vmx_caps));
     boot_info_clip(&info, reach < DIRECT_END ? reach : DIRECT_END);
     enum err e = frames_init(&frames, info.memory, info.nr_memory);
     if (e == ERR_OK)
-        e = mtrr_exclude(&vmx_caps, rdmsr_or_zero, &frames);
+        e = mtrr_exclude(&vmx_caps, trap_msr_or_zero, &frames);
     if (e == ERR_OK)
         e = frames_reserve(&frames, memory_image_range());
     for (unsigned i = 0; i < info.nr_modules && e == ERR_OK; i++)

@@ -23,6 +23,13 @@ uint64_t trap_idt_base(void);
 /* RDMSR of a register that CPUID does not announce: false if this CPU does not have it. */
 must_check bool trap_read_msr(uint32_t index, uint64_t *value);
 
+/* 0 in that case. */
+static inline uint64_t trap_msr_or_zero(uint32_t index) {
+    uint64_t value = 0;
+    (void)!trap_read_msr(index, &value);
+    return value;
+}
+
 /* Halt until this CPU is kicked (smp_kick); returns at once if it has been since the last look. */
 void cpu_wait_kick(void);
 

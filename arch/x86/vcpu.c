@@ -19,6 +19,7 @@
 #include "arch/x86/vmx_cpu.h"
 #include "arch/x86/vmx_exit.h"
 #include "core/log.h"
+#include "core/speculation.h"
 #include "core/str.h"
 
 #define DR6_RESET        UINT64_C(0xffff0ff0)
@@ -29,7 +30,6 @@
 #define CPUID1_DEADLINE  BIT(24)
 #define CPUID7_TSC_ADJ   BIT(1)
 #define CPUID7_SPEC_CTRL BIT(26)
-#define CPUID7_ARCH_CAPS BIT(29)
 
 /* [in x2APIC mode?][kind of TSC] */
 static uint8_t msr_bitmaps[2][MSR_TSC_KINDS][PAGE_SIZE]
@@ -111,19 +111,30 @@ static void init_core(struct vcpu *v) {
     cpu_write_cr2(0);
 }
 
+/* What the boot or a former life of the guest left where speculation could find it. */
+static void forget(const struct speculation *s) {
+    uint64_t options = (s->deeds & SPEC_MCU_OPT) != 0 ? cpu_rdmsr(IA32_MCU_OPT_CTRL) : 0;
+    if ((options & SPEC_MCU_OPT_OFF) != 0)
+        cpu_wrmsr(IA32_MCU_OPT_CTRL, options & ~SPEC_MCU_OPT_OFF);
+    if ((s->deeds & SPEC_IBPB) != 0)
+        cpu_wrmsr(IA32_PRED_CMD, BIT(0));
+    if ((s->deeds & SPEC_FLUSH_L1D) != 0)
+        cpu_wrmsr(IA32_FLUSH_CMD, BIT(0));
+    if ((s->deeds & SPEC_VERW) != 0)
+        cpu_verw(SEL_DATA);
+}
+
 /* All that a guest can have left in this core and that no VMCS field holds. */
 static void reset_core(struct vcpu *v) {
-    uint64_t microcode = 0, arch_caps = 0;
+    struct speculation s = speculation_decide(vmx_cpuid, trap_msr_or_zero(IA32_ARCH_CAPABILITIES));
     zero_host_msrs();
     if ((cpu_cpuid(1, 0).ecx & CPUID1_XSAVE) != 0)
         reset_fpu();
-    (void)!trap_read_msr(IA32_BIOS_SIGN_ID, &microcode);
-    if ((cpu_cpuid(7, 0).edx & CPUID7_ARCH_CAPS) != 0)
-        arch_caps = cpu_rdmsr(IA32_ARCH_CAPABILITIES);
-    msr_state_init(&v->msrs, microcode, arch_caps);
+    msr_state_init(&v->msrs, trap_msr_or_zero(IA32_BIOS_SIGN_ID), s.arch_capabilities);
     init_core(v);
     vmcs_setup(v);
     vcpu_mode_changed(v);
+    forget(&s);
 }
 
 /* Put this core's vCPU into its first state and run it, or let it wait for its SIPI. */

@@ -6,6 +6,7 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/memory.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/system.h"
 #include "arch/x86/trap.h"
@@ -67,7 +68,9 @@ static void log_devices(void) {
 
 /* Here the bootstrap tables show all below 4 GiB: where ACPI tables lie. */
 enum err __wrap_acpi_parse(const struct boot_info *info, struct platform *out) {
+    struct speculation speculation = speculation_decide(vmx_cpuid, trap_msr_or_zero(IA32_ARCH_CAPABILITIES));
     probe_log_cpu(vmx_cpuid, trap_read_msr);
+    probe_log_speculation(&speculation);
     log_line("image %016lx %016lx", memory_image_range().base, memory_image_range().size);
     probe_log_firmware(info);
     log_devices();

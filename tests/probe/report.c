@@ -51,9 +51,9 @@ static void log_leaf(cpuid_fn *cpuid, uint32_t leaf) {
 
 void probe_log_cpu(cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr) {
     static const struct range msrs[] = {
-        {0x17, 1},  {0x1b, 1},  {0x34, 1},   {0x3a, 2},   {0x48, 1},  {0x8b, 1},  {0xce, 1},
-        {0xfe, 1},  {0x10a, 1}, {0x1a0, 1},  {0x200, 32}, {0x250, 1}, {0x258, 2}, {0x268, 8},
-        {0x277, 1}, {0x2ff, 1}, {0x480, 20}, {0x6e0, 1},  {0xda0, 1},
+        {0x17, 1},  {0x1b, 1},  {0x34, 1},  {0x3a, 2},   {0x48, 1},   {0x8b, 1},  {0xce, 1},
+        {0xfe, 1},  {0x10a, 1}, {0x122, 2}, {0x1a0, 1},  {0x200, 32}, {0x250, 1}, {0x258, 2},
+        {0x268, 8}, {0x277, 1}, {0x2ff, 1}, {0x480, 20}, {0x6e0, 1},  {0xda0, 1},
     };
     uint32_t r[4];
     for (unsigned half = 0; half < 2; half++) {
@@ -65,6 +65,12 @@ void probe_log_cpu(cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr) {
         for (uint64_t index = m->base, value; index < range_end(*m); index++)
             if (rdmsr((uint32_t)index, &value))
                 log_line("msr %08lx %016lx", index, value);
+}
+
+void probe_log_speculation(const struct speculation *s) {
+    for (unsigned i = 0; i < SPECULATION_ROWS; i++)
+        log_line("leak %s: %s; %s", speculation_rows[i].name,
+                 (s->open >> i & 1) != 0 ? "possible" : "not on this CPU", speculation_rows[i].why);
 }
 
 static const struct {

@@ -5,6 +5,7 @@
 
 #include "core/config.h"
 #include "core/cpuid_policy.h"
+#include "core/speculation.h"
 
 #define PROBE_CORE_MSRS 5
 #define PCI_HEADER_REGS 16 /* of 4 bytes */
@@ -32,6 +33,9 @@ void probe_log_types(uint64_t there, const struct probe_core *cores);
 /* Of this CPU all CPUID leaves, and the MSRs that say what VMX,
  * memory types and TSC are like. */
 void probe_log_cpu(cpuid_fn *cpuid, probe_rdmsr_fn *rdmsr);
+
+/* What may leak on this CPU: a line a row. */
+void probe_log_speculation(const struct speculation *s);
 
 /* The memory map, the modules, the ACPI tables. */
 void probe_log_firmware(const struct boot_info *info);

@@ -23,6 +23,7 @@ def test_the_draft_boots_as_it_is(lab):
         draft = draft_of(machine)
         assert machine.find(r"^core 2 apic 2 threads 2-3 .*feature_control 5", HYPERVISOR)
         assert machine.find(r"^pci 00:01.1 8086:7010 class 010180", HYPERVISOR)
+        assert machine.find(r"^leak L1TF: possible; ", HYPERVISOR)
         assert not machine.find(r"^draft:\d", HYPERVISOR)
         assert machine.exits() == {}
     assert "cpus    = 0-1\nmemory  = 414M\n" in draft

@@ -4,6 +4,7 @@
 #include <glob.h>
 
 #include "core/frames.h"
+#include "core/speculation.h"
 #include "core/vmx_ctl.h"
 #include "tests/probe/report.h"
 #include "tests/unit/golden.h"
@@ -77,12 +78,20 @@ static void golden_log(void) {
     stub_log_clear();
 }
 
+static void replay_speculation(void) {
+    const uint64_t *caps = machine_msr_if(0x10a);
+    struct speculation s = speculation_decide(machine_cpuid, caps == NULL ? 0 : *caps);
+
+    golden_add("speculation: open %x, deeds %x, shown %lx\n", s.open, s.deeds, s.arch_capabilities);
+}
+
 static void replay_cpu(void) {
     struct vmx_caps caps;
     struct vmx_controls controls;
     bool runs;
 
     golden_add("SMT shift %u\n", cpuid_smt_shift(machine_cpuid));
+    replay_speculation();
     if (machine.nr_msr == 0)
         return;
     vmx_caps_read(&caps, machine_cpuid, machine_rdmsr);
