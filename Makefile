@@ -132,7 +132,8 @@ HOST_EXTRA := tests/unit/host_stub.c tests/probe/report.c tests/audit/ept_check.
 
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))
-UNIT_FLAGS := $(HOST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_KIND  := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_FLAGS := $(HOST_FLAGS) $(UNIT_KIND)
 UNIT_CORE  := $(patsubst %.c,$(BUILD)/unit/%.o,$(CORE) $(HOST_EXTRA))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 

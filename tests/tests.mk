@@ -128,21 +128,56 @@ record-machines: $(BUILD)/probe.elf | $(TO_RUN) ## tests/machines anew, from eve
 	@$(PYTHON) tests/rig/record.py $(MACHINES)
 
 # ---- Fuzzing ---------------------------------------------------------------------------------
+# A fuzzer begins with tests/fuzz/corpus and with what earlier runs left in build/corpus.
 FUZZ_SECONDS := 60
 FUZZ_RUNS    := $(patsubst $(BUILD)/fuzz/%,run-%,$(FUZZERS))
+FUZZ_MERGES  := $(patsubst $(BUILD)/fuzz/%,merge-%,$(FUZZERS))
 
-.PHONY: fuzz fuzz-short $(FUZZ_RUNS)
+.PHONY: fuzz fuzz-short fuzz-merge $(FUZZ_RUNS) $(FUZZ_MERGES)
 fuzz: ## each fuzzer for a minute [FUZZ_SECONDS=60]
 	+@$(MAKE) $(PARALLEL) $(FUZZ_RUNS) FUZZ_SECONDS=$(FUZZ_SECONDS)
 
 fuzz-short:
 	+@$(MAKE) $(PARALLEL) $(FUZZ_RUNS) FUZZ_SECONDS=2
 
+fuzz-merge: ## tests/fuzz/corpus anew: the fewest inputs found so far that reach all that was reached
+	+@$(MAKE) $(PARALLEL) $(FUZZ_MERGES)
+
 $(FUZZ_RUNS): run-%: $(BUILD)/fuzz/%
-	@mkdir -p $(BUILD)/corpus/$*
-	@cd $(BUILD)/corpus && ../fuzz/$* -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-	    -verbosity=0 -artifact_prefix=$*- $* > $*.log 2>&1 || { cat $*.log; false; }
+	@$(PYTHON) tests/rig/corpus.py unpack tests/fuzz/corpus/$*.txt $(BUILD)/corpus/$*
+	@cd $(BUILD)/corpus && ../fuzz/$* $(patsubst %,-dict=$(CURDIR)/%,$(wildcard tests/fuzz/$*.dict)) \
+	    -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=$*- $* \
+	    > $*.log 2>&1 || { cat $*.log; false; }
 	@echo "$*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/corpus/$*.log) inputs, none broke it"
+
+$(FUZZ_MERGES): merge-%: $(BUILD)/fuzz/%
+	@rm -rf $(BUILD)/corpus/fewest/$* && mkdir -p $(BUILD)/corpus/fewest/$*
+	@$< -set_cover_merge=1 -use_counters=0 $(BUILD)/corpus/fewest/$* $(BUILD)/corpus/$* > $(BUILD)/corpus/$*.log 2>&1 || \
+	    { cat $(BUILD)/corpus/$*.log; false; }
+	@$(PYTHON) tests/rig/corpus.py pack $(BUILD)/corpus/fewest/$* tests/fuzz/corpus/$*.txt
+	@wc -lc tests/fuzz/corpus/$*.txt
+
+# ---- Coverage --------------------------------------------------------------------------------
+COVERED := $(BUILD)/coverage
+REPLAYS := $(patsubst $(BUILD)/fuzz/%,replay-%,$(FUZZERS))
+
+.PHONY: coverage replay $(REPLAYS)
+coverage: | $(TO_BUILD) $(TO_TEST) ## lines of core/ that unit tests and the fuzzers' corpora reach; 95 % at least
+	@mkdir -p $(COVERED)
+	@find $(COVERED) -name '*.gcda' -delete
+	+@$(MAKE) $(PARALLEL) BUILD=$(COVERED) UNIT_KIND='-O0 --coverage' unit replay > $(BUILD)/coverage.log 2>&1 || \
+	    { cat $(BUILD)/coverage.log; false; }
+	@$(PYTHON) tests/rig/coverage.py $(COVERED)/unit
+
+replay: $(REPLAYS)
+
+$(BUILD)/unit/fuzz_%: $(BUILD)/unit/tests/fuzz/fuzz_%.o $(BUILD)/unit/tests/fuzz/replay.o $(UNIT_CORE)
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^
+
+$(REPLAYS): replay-%: $(BUILD)/unit/%
+	@rm -rf $(BUILD)/replay/$*
+	@$(PYTHON) tests/rig/corpus.py unpack tests/fuzz/corpus/$*.txt $(BUILD)/replay/$*
+	@$< $(BUILD)/replay/$*/*
 
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
@@ -155,9 +190,10 @@ matrix: all $(BUILD)/rig/witness.so $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## the
 	@$(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST) tests/system/test_paths.py
 	@cat $(BUILD)/system/matrix.txt
 
-test: ## all there is: check, a short fuzz, the system tests
+test: ## all there is: check, a short fuzz, coverage, the system tests
 	+@$(MAKE) --no-print-directory check
 	+@$(MAKE) --no-print-directory fuzz-short
+	+@$(MAKE) --no-print-directory coverage
 	+@$(MAKE) --no-print-directory system
 
 include tests/bench/bench.mk

@@ -55,6 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cpuid_build(table, &view, host);
     CHECK(table->nr_rows <= CPUID_MAX_ROWS);
     check_answers(table, &view);
+    cpuid_show(table, question[2] & 1, question[2]);
+    check_answers(table, &view);
     cpuid_answer(table, question[4], question[5], 1, r);
     const struct cpuid_row *row = cpuid_find(table, question[4], question[5]);
     CHECK(row == NULL || memcmp(row->regs, r, sizeof(r)) == 0);

@@ -29,6 +29,7 @@ static void check_bounds(const struct insn *i) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const enum insn_mode modes[] = {INSN_16, INSN_32, INSN_64};
+    static const uint64_t gpr[16] = {UINT64_MAX, 1, BIT(63), BIT(31), BIT(15), 0x123456789abcdef};
     enum insn_mode mode;
     struct insn i, again;
     struct insn_result r;
@@ -45,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(insn_decode(data + 1, i.length - 1u, mode, &again) == ERR_RANGE);
     memcpy(&mem, data + size - (size < 8 ? size : 8), size < 8 ? size : 8);
     reg = mem * 0x9e3779b97f4a7c15u;
+    require(i.address_bytes == 8 || insn_offset(&i, gpr, mem) >> (8 * i.address_bytes) == 0);
     if (i.op >= INSN_MOVS)
         return 0;
     insn_execute(&i, mem, reg, &r);

@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     image = malloc(size + 1); /* of its own, so that reading beyond it is seen */
     memcpy(image, data, size);
     load(image, size, choice);
-    if (size >= 0x268) {
+    if (size >= 0x290) {
+        image[0x201] |= 0x60; /* the header ends behind init_size */
         memcpy(image + 0x202, "HdrS\x0F\x02", 6);
         image[0x211] |= 1;
         image[0x236] = (uint8_t)(image[0x236] | (choice & 1)); /* either entry */
