@@ -128,7 +128,7 @@ $(BUILD)/gen/font.h: /usr/share/grub/ascii.h | $(TO_BUILD)
 
 $(BUILD)/hv/core/screen.c.o $(BUILD)/unit/core/screen.o $(BUILD)/fuzz/core/screen.o: $(BUILD)/gen/font.h
 
-HOST_EXTRA := tests/unit/host_stub.c tests/probe/report.c tests/audit/ept_check.c
+HOST_EXTRA := tests/unit/host_stub.c tests/probe/report.c tests/audit/ept_check.c tests/audit/vmcs_rules.c
 
 # ---- core/ on the host -----------------------------------------------------------------------
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -I$(BUILD) -fno-omit-frame-pointer -MMD -MP $(filter-out -Wframe%,$(WARN))

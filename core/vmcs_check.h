@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which rule of the SDM's chapter "VM Entries" a VMCS breaks, in words. Pure: reads fields only
+/* Which rule of the SDM's "Checks on the Guest State Area" a VMCS breaks, in words. Pure: reads fields only
  * through the function it is given, so that it judges the real VMCS and an array alike. */
 #pragma once
 
@@ -14,7 +14,6 @@ struct vmcs_violation {
     uint64_t value;
 };
 
-/* True if no rule is broken; else *out is the first broken one. Not looked at is what no field holds:
- * the memory at the link pointer, the MSR lists and the virtual TPR. */
+/* True if no rule is broken; else *out is the first broken one. */
 must_check bool vmcs_check(const struct vmx_caps *caps, vmcs_read_fn *read, void *context,
                            struct vmcs_violation *out);

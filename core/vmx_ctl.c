@@ -211,11 +211,6 @@ bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits)
     return (word_limits(caps, word).may_be_1 & bits) == bits;
 }
 
-bool vmx_word_allowed(const struct vmx_caps *caps, enum vmx_word word, uint64_t value) {
-    struct limits l = word_limits(caps, word);
-    return (value & l.must_be_1) == l.must_be_1 && (value & ~(uint64_t)l.may_be_1) == 0;
-}
-
 static bool requirements_met(const struct vmx_caps *caps) {
     bool met = true;
     for (size_t i = 0; i < ARRAY_SIZE(requirements); i++) {

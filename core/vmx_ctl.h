@@ -65,9 +65,6 @@ bool vmx_caps_equal(const struct vmx_caps *boot, const struct vmx_caps *mine, un
 /* May these bits be 1 in that word, e.g. the preemption timer? */
 bool vmx_can_set(const struct vmx_caps *caps, enum vmx_word word, uint32_t bits);
 
-/* Is this value of that word one the CPU takes: no bit 0 that has to be 1, or 1 that has to be 0? */
-bool vmx_word_allowed(const struct vmx_caps *caps, enum vmx_word word, uint64_t value);
-
 /* What IA32_FEATURE_CONTROL has to hold before VMXON: the value it has if it is locked, else that
  * plus VMX and the lock. Every core: firmware may have set only the boot core's. */
 static inline uint64_t vmx_feature_control(uint64_t now) {

@@ -20,15 +20,13 @@ static uint64_t read_field(void *context, uint32_t encoding) {
     return vmcs_read_raw(encoding);
 }
 
-bool dump_broken_rule(char text[LOG_LINE_MAX]) {
+static void dump_broken_rule(void) {
     struct vmcs_violation b;
-    if (vmcs_check(&vmx_caps, read_field, NULL, &b)) {
-        str_format(text, LOG_LINE_MAX, "no rule that is known here is broken");
-        return false;
-    }
-    str_format(text, LOG_LINE_MAX, "%s%s (field 0x%x) is 0x%lx: %s (\"%s\")", b.field, b.segment, b.encoding,
-               b.value, b.rule, b.section);
-    return true;
+    if (vmcs_check(&vmx_caps, read_field, NULL, &b))
+        log_line("  no rule that is known here is broken");
+    else
+        log_line("  %s%s (field 0x%x) is 0x%lx: %s (\"%s\")", b.field, b.segment, b.encoding, b.value, b.rule,
+                 b.section);
 }
 
 static void dump_qualification(uint32_t reason) {
@@ -91,7 +89,6 @@ static void dump_code(const struct vcpu *v) {
 void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_cause cause, const char *why) {
     uint32_t reason = (uint16_t)vmcs_read(VMCS_EXIT_REASON);
     const char *name = v->partition->config->name;
-    char text[LOG_LINE_MAX];
     if (cause < STOP_CRASHED) {
         log_line("%s: vCPU %u %s", name, v->index,
                  cause == STOP_RESET ? "resets the partition" : "stops the partition");
@@ -103,10 +100,8 @@ void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_c
     log_line("  exit %u (%s), IDT vectoring 0x%x, interruptibility 0x%x, activity %u", reason,
              exit_reason_name(reason), vmcs_read(VMCS_IDT_VECTORING), vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
              vmcs_read(VMCS_GUEST_ACTIVITY));
-    if (reason == REASON_ENTRY_STATE) {
-        dump_broken_rule(text);
-        log_line("  %s", text);
-    }
+    if (reason == REASON_ENTRY_STATE)
+        dump_broken_rule();
     dump_qualification(reason);
     dump_registers(regs);
     dump_segments();

@@ -8,6 +8,3 @@
 /* Log why, and unless the guest asked for it: the exit, registers, control registers, segments and
  * the bytes at RIP. On the vCPU's core. */
 void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_cause cause, const char *why);
-
-/* In words: the rule of VM entry that the current VMCS breaks. False if none. */
-bool dump_broken_rule(char text[LOG_LINE_MAX]);

@@ -217,8 +217,6 @@ void vmx_entry_failed(void) {
         [26] = "VM entry with events blocked by MOV SS",
     };
     uint32_t error = vmcs_read(VMCS_INSTRUCTION_ERROR);
-    char rule[LOG_LINE_MAX];
-    dump_broken_rule(rule);
-    panic_at(NULL, "%s: %s", error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "VM entry",
-             rule);
+    panic_at(NULL, "%s; build/debug/mullion.elf says which",
+             error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "VM entry refused");
 }

@@ -13,6 +13,7 @@
 #include "boot/layout.h"
 #include "core/guest_layout.h"
 #include "tests/audit/ept_check.h"
+#include "tests/audit/vmcs_rules.h"
 
 #define EPT_POINTER_LOW 0x1e /* write-back, 4 levels */
 
@@ -56,11 +57,17 @@ static void audit_constants(struct vcpu *v) {
     unchanged("the MSR bitmap", msr_bitmap, vmcs_read(VMCS_MSR_BITMAP));
 }
 
+static uint64_t read_field(void *context, uint32_t encoding) {
+    (void)context;
+    return vmcs_read_raw(encoding);
+}
+
 static void audit(void) {
-    char rule[LOG_LINE_MAX];
+    struct vmcs_violation b;
     audit_constants(this_cpu.vcpu);
-    if (dump_broken_rule(rule))
-        panic_at(NULL, "VMCS audit: %s", rule);
+    if (!vmcs_check_all(&vmx_caps, read_field, NULL, &b))
+        panic_at(NULL, "VMCS audit: %s%s (field 0x%x) is 0x%lx: %s (\"%s\")", b.field, b.segment, b.encoding,
+                 b.value, b.rule, b.section);
 }
 
 void __wrap_vmx_exit(struct vcpu *v) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "core/vmcs_check.h"
+#include "tests/audit/vmcs_rules.h"
 
 enum vmcs_field {
     F_VPID = 0x0000,
@@ -227,5 +227,5 @@ static void image_start64(void) {
 }
 
 static bool image_check(struct vmcs_violation *out) {
-    return vmcs_check(&image_caps, image_read, image, out);
+    return vmcs_check_all(&image_caps, image_read, image, out);
 }
