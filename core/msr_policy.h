@@ -24,7 +24,6 @@ struct msr_row {
     uint32_t first, last;
     uint8_t read, write; /* enum action of msr_policy.c */
     uint16_t value; /* what a read gives; of MSR_STATE which field of struct msr_state that of `first` is */
-    const char *reason;
 };
 extern const struct msr_row msr_rows[];
 
