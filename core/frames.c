@@ -118,14 +118,14 @@ enum err frames_alloc_low(struct frames *frames, hpa_t *page) {
     return take_own(frames, found, PAGE_SIZE, page);
 }
 
-/* As much of `bytes` as one free block has at a multiple of `align`, in whole 2 MiB if it is not all; of
- * several that have the same, from the smallest. */
-static struct range fit(const struct frames *frames, uint64_t bytes, uint64_t align) {
+/* As much of `bytes` as one free block has below `limit` at a multiple of `align`, in whole 2 MiB if it is
+ * not all; of several that have the same, from the smallest. */
+static struct range fit(const struct frames *frames, uint64_t bytes, uint64_t limit, uint64_t align) {
     struct range best = {0};
     uint64_t best_block = 0;
     for (unsigned i = 0; i < frames->free.count; i++) {
-        struct range block = range_clip(frames->free.ranges[i], RAM_BASE, FRAMES_LIMIT);
-        struct range r = range_clip(block, align_up(block.base, align), FRAMES_LIMIT);
+        struct range block = range_clip(frames->free.ranges[i], RAM_BASE, limit);
+        struct range r = range_clip(block, align_up(block.base, align), limit);
         r.size = r.size < bytes ? align_down(r.size, PAGE_2M) : bytes;
         if (r.size > best.size || (r.size == best.size && block.size < best_block)) {
             best = r;
@@ -135,18 +135,18 @@ static struct range fit(const struct frames *frames, uint64_t bytes, uint64_t al
     return best;
 }
 
-enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces, unsigned max,
-                             unsigned *count) {
+enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, uint64_t limit, struct range *pieces,
+                             unsigned max, unsigned *count) {
     uint64_t left = align_up(bytes, PAGE_SIZE);
     bool wanted = left > 0 && !frames->sealed;
     *count = 0;
     while (wanted && left > 0 && *count < max) {
-        struct range piece = fit(frames, left,
+        struct range piece = fit(frames, left, limit,
                                  left < PAGE_2M   ? PAGE_SIZE
                                  : left < PAGE_1G ? PAGE_2M
                                                   : PAGE_1G);
         if (left >= PAGE_1G && piece.size < left)
-            piece = fit(frames, left, PAGE_2M);
+            piece = fit(frames, left, limit, PAGE_2M);
         if (piece.size == 0 || frames_list_set(&frames->free, piece, false) != ERR_OK)
             break;
         pieces[(*count)++] = piece;

@@ -44,12 +44,12 @@ must_check enum err frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *o
 /* For the application processors' start-up code: one page in [0x1000, 0xA0000), above 0x8000 if possible. */
 must_check enum err frames_alloc_low(struct frames *frames, hpa_t *page);
 
-/* For a partition: `bytes` (rounded up to pages) in as few pieces as possible, at most max. One piece starts
- * at a multiple of 1 GiB if it is that big and such a place is free, else of 2 MiB; of several, all but the
- * last are multiples of 2 MiB. A piece of less than 2 MiB may start at any page. On error nothing is
- * taken. */
-must_check enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces,
-                                        unsigned max, unsigned *count);
+/* For a partition: `bytes` (rounded up to pages) below `limit` in as few pieces as possible, at most max. One
+ * piece starts at a multiple of 1 GiB if it is that big and such a place is free, else of 2 MiB; of several,
+ * all but the last are multiples of 2 MiB. A piece of less than 2 MiB may start at any page. On error nothing
+ * is taken. */
+must_check enum err frames_alloc_pieces(struct frames *frames, uint64_t bytes, uint64_t limit,
+                                        struct range *pieces, unsigned max, unsigned *count);
 
 /* What frames_alloc and frames_alloc_pieces could still give. */
 uint64_t frames_free_bytes(const struct frames *frames);

@@ -5,8 +5,9 @@
 
 #include "core/log.h"
 
-#define MAX_PIECES 8
-#define SEGMENTS   4
+#define MAX_PIECES   8
+#define SEGMENTS     4
+#define IDENTITY_LOW MIB(256)
 
 _Static_assert(MAX_PIECES + SEGMENTS + 1 + CONFIG_MAX_WINDOWS <= MAX_GUEST_REGIONS, "all fit");
 _Static_assert(GUEST_TABLES_BASE + GUEST_TABLES_BYTES == GUEST_RAM_BASE, "tables end at 1 MiB");
@@ -46,10 +47,26 @@ static enum err layout_add_own(struct guest_map *map, struct frames *frames, str
                                enum region_kind kind) {
     struct range piece;
     unsigned count;
-    enum err e = frames_alloc_pieces(frames, at.size, &piece, 1, &count);
+    enum err e = frames_alloc_pieces(frames, at.size, FRAMES_LIMIT, &piece, 1, &count);
     if (e != ERR_OK)
         return e;
     return guest_map_add(map, (struct guest_region){gpa(at.base), hpa(piece.base), at.size, kind});
+}
+
+/* Loaders and many devices reach no further than 4 GiB: where guest-physical is host-physical, some of it has
+ * to lie below. */
+static enum err layout_alloc(const struct partition_config *config, struct frames *frames,
+                             struct range pieces[MAX_PIECES], unsigned *count) {
+    uint64_t bytes = config->memory_bytes, low = bytes < IDENTITY_LOW ? bytes : IDENTITY_LOW;
+    unsigned more = 0;
+    if (!config->identity)
+        return frames_alloc_pieces(frames, bytes, FRAMES_LIMIT, pieces, MAX_PIECES, count);
+    enum err e = frames_alloc_pieces(frames, low, GIB(4), pieces, MAX_PIECES, count);
+    if (e == ERR_OK && bytes > low)
+        e = frames_alloc_pieces(frames, bytes - low, FRAMES_LIMIT, pieces + *count, MAX_PIECES - *count,
+                                &more);
+    *count += more;
+    return e;
 }
 
 enum err guest_layout_build(struct guest_map *map, const struct partition_config *config,
@@ -59,7 +76,7 @@ enum err guest_layout_build(struct guest_map *map, const struct partition_config
     struct range pieces[MAX_PIECES];
     uint64_t offset = 0;
     unsigned count;
-    enum err e = frames_alloc_pieces(frames, config->memory_bytes, pieces, MAX_PIECES, &count);
+    enum err e = layout_alloc(config, frames, pieces, &count);
     map->count = 0;
     if (e == ERR_OK && config->identity) /* the real first megabyte is the firmware's */
         e = layout_add_own(map, frames, (struct range){0, GUEST_LOW_RAM_BYTES}, REGION_RAM);

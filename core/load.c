@@ -47,7 +47,7 @@ static bool loader_is_free(const struct loader *l, struct range range) {
     bool ram = false;
     for (unsigned i = 0; i < l->nr_runs; i++)
         ram |= l->runs[i].type == MEMORY_RAM && range_contains(l->runs[i].range, range);
-    return ram && range_end(range) <= l->max && !loader_is_used(l, range);
+    return ram && range_end(range) <= GIB(4) && !loader_is_used(l, range);
 }
 
 /* The best place begins, or with `high` ends, at a border: of `want`, of RAM, or of what is in use. */
@@ -93,8 +93,8 @@ enum err loader_place(struct loader *l, uint64_t offset, uint64_t file_bytes, ui
                              bytes, file_bytes, offset, kernel->bytes);
     if (!loader_take(l, (struct range){at, bytes}))
         return loader_refuse(l, ERR_RANGE,
-                             "0x%lx bytes for 0x%lx: not free RAM below %lu GiB, or one of too many pieces",
-                             bytes, at, l->max >> 30);
+                             "0x%lx bytes for 0x%lx: not free RAM below 4 GiB, or one of too many pieces",
+                             bytes, at);
     return loader_write(l, at, (const uint8_t *)kernel->data + offset, file_bytes);
 }
 
@@ -148,7 +148,7 @@ static enum err loader_put_gdt(struct loader *l, struct guest_start *out) {
     out->ds = (uint16_t)(out->cs + 8);
     out->gdt_limit = (uint16_t)(out->ds + 7);
     uint64_t *gdt = loader_put(l, out->gdt_limit + 1u, 8, &out->gdt_base);
-    gdt[out->cs / 8] = out->mode == START_LONG ? 0x00AF9B000000FFFF : 0x00CF9B000000FFFF;
+    gdt[out->cs / 8] = 0x00CF9B000000FFFF;
     gdt[out->ds / 8] = 0x00CF93000000FFFF;
     return ERR_OK;
 }
@@ -191,7 +191,7 @@ static const struct format {
   flat = {"a flat binary", NULL, load_flat, NULL};
 
 enum err load_guest(const struct load_request *request, struct guest_start *out) {
-    struct loader l = {.request = request, .max = GIB(4)};
+    struct loader l = {.request = request};
     const struct format *f = formats, *end = formats + ARRAY_SIZE(formats);
     uint64_t at = 0;
     l.modules = (struct loader_want){0, PAGE_SIZE, MIB(1), GIB(4), false};

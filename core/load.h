@@ -25,15 +25,13 @@ enum start_mode {
     START_RESET,     /* the state of RESET, the first fetch at FFFFFFF0H; nothing below counts */
     START_REAL,      /* cs.base = cs << 4, likewise the others; 64 KiB limits */
     START_PROTECTED, /* 32-bit, flat segments of base 0 and limit 4 GiB, paging off */
-    START_LONG,      /* 64-bit, flat segments, CR0.PG, CR4.PAE, EFER.LME and LMA set, cr3 valid */
 };
 
 /* The state a partition's first vCPU starts in. Interrupts are off, registers not named are 0. */
 struct guest_start {
     enum start_mode mode;
-    uint64_t rip, rsp;
+    uint64_t rip;
     uint64_t rax, rbx, rsi;
-    uint64_t cr3;       /* START_LONG only, else 0 */
     uint64_t gdt_base;  /* the table in guest memory that cs and ds select from */
     uint16_t gdt_limit; /* 0 with START_REAL: no table */
     uint16_t cs, ds;    /* selectors; ss, es, fs, gs as ds */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Linux kernel (bzImage) by the 64-bit or, where it has no such entry, the 32-bit boot protocol of
- * Documentation/arch/x86/boot.rst: reads the file, which is believed in nothing, and builds what the kernel
- * expects around it: boot_params, page tables, GDT. */
+/* A Linux kernel (bzImage) by the 32-bit boot protocol of Documentation/arch/x86/boot.rst, which every one
+ * has: reads the file, which is believed in nothing, and builds what the kernel expects around it. */
 #include "core/acpi_gen.h"
 #include "core/loader.h"
 
 /* Names and offsets as in the protocol. Of boot_params alone: */
-enum { ACPI_RSDP_ADDR = 0x070, EXT_RAMDISK_IMAGE = 0x0C0, EXT_RAMDISK_SIZE = 0x0C4 };
-enum { E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128, HEADER_MAX = 0x290 };
+enum { ACPI_RSDP_ADDR = 0x070, E820_ENTRIES = 0x1E8, E820_TABLE = 0x2D0, E820_MAX = 128, HEADER_MAX = 0x290 };
 /* Of the header, in the file and in boot_params; JUMP says how far after MAGIC it ends, HEADER_MAX at the
  * most. */
 enum { SETUP_SECTS = 0x1F1, JUMP = 0x201, MAGIC = 0x202, VERSION = 0x206, TYPE_OF_LOADER = 0x210 };
@@ -17,13 +15,6 @@ enum { XLOADFLAGS = 0x236, CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258, INIT_SIZE
 _Static_assert(LOADER_MAX_RUNS <= E820_MAX, "e820_table holds every run");
 
 #define USUAL_ADDRESS MIB(1) /* of kernels from before pref_address; code32_start counts from here */
-#define PTE_TABLE     (BIT(0) | BIT(1)) /* present, writable */
-
-struct linux_tables {
-    uint64_t pml4[512], pdpt[512];
-    uint64_t pd[6][512]; /* the first 4 GiB; two more where the kernel is above */
-};
-_Static_assert(PAGE_SIZE + sizeof(struct linux_tables) + 2 * PAGE_SIZE <= LOADER_LOW_BYTES, "the low block");
 
 bool load_linux_is(const struct loader *l, uint64_t *at) {
     (void)at;
@@ -40,43 +31,26 @@ static uint64_t linux_field(const struct loader *l, unsigned at, unsigned bytes,
     return at + bytes <= linux_header_end(l) ? loader_field(l, at, bytes) : other;
 }
 
-static bool linux_is_long(const struct loader *l) {
-    return (linux_field(l, XLOADFLAGS, 2, 0) & BIT(0)) != 0; /* XLF_KERNEL_64 */
-}
-
 /* From the start of the loaded kernel. */
 static uint64_t linux_entry(const struct loader *l) {
-    return linux_is_long(l) ? 0x200 : linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS;
+    return linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS;
 }
 
-/* At its preferred address if that is RAM; elsewhere if it can be moved. The page tables reach two GiB from
- * where it starts: more than one is refused. */
+/* At its preferred address if that is RAM; elsewhere if it can be moved. */
 static enum err linux_place(struct loader *l, uint64_t setup, uint64_t *at) {
     uint64_t file_bytes = l->request->kernel.bytes - setup, bytes = linux_field(l, INIT_SIZE, 4, 0);
     uint64_t preferred = linux_field(l, PREF_ADDRESS, 8, USUAL_ADDRESS);
     bool relocatable = linux_field(l, RELOCATABLE, 1, 0) != 0;
     bytes = bytes > file_bytes ? bytes : file_bytes;
     struct loader_want here = {bytes, 1, preferred, preferred + bytes, false};
-    struct loader_want want = {bytes, linux_field(l, KERNEL_ALIGNMENT, 4, 0), MIB(1), l->max, false};
+    struct loader_want want = {bytes, linux_field(l, KERNEL_ALIGNMENT, 4, 0), MIB(1), GIB(4), false};
     if (relocatable && count_bits(want.align) != 1)
         return loader_refuse(l, ERR_MALFORMED, "kernel_alignment 0x%lx; wanted: a power of two", want.align);
-    if (bytes <= GIB(1) && (loader_find(l, &here, at) || (relocatable && loader_find(l, &want, at))))
+    if (loader_find(l, &here, at) || (relocatable && loader_find(l, &want, at)))
         return loader_place(l, setup, file_bytes, *at, bytes);
     return loader_refuse(l, ERR_NO_MEMORY,
                          "no room: wants %lu KiB of RAM at 0x%lx%s; give the partition more memory",
-                         bytes >> 10, preferred, relocatable ? " or elsewhere" : "");
-}
-
-/* Identity: the first 4 GiB, and the two GiB from where the kernel lies, in 2 MiB pages. */
-static void linux_page_tables(struct loader *l, uint64_t kernel_at, uint64_t *cr3) {
-    struct linux_tables *tables = loader_put(l, sizeof(*tables), PAGE_SIZE, cr3);
-    tables->pml4[0] = (*cr3 + offsetof(struct linux_tables, pdpt)) | PTE_TABLE;
-    for (unsigned i = 0; i < ARRAY_SIZE(tables->pd); i++) {
-        uint64_t gib = i < 4 ? i : (kernel_at >> 30) + i - 4;
-        for (unsigned j = 0; j < 512; j++)
-            tables->pd[i][j] = (GIB(gib) + j * PAGE_2M) | PTE_TABLE | BIT(7);
-        tables->pdpt[gib] = (*cr3 + offsetof(struct linux_tables, pd[i])) | PTE_TABLE;
-    }
+                         bytes >> 10, preferred, relocatable ? " or elsewhere below 4 GiB" : "");
 }
 
 enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
@@ -96,12 +70,9 @@ enum err load_linux(struct loader *l, uint64_t at, struct guest_start *out) {
         return loader_refuse(l, ERR_RANGE, "a command line of %lu bytes; this kernel takes %lu", cmdline,
                              cmdline_max);
     /* Several modules are one initrd: the kernel unpacks one archive after the other and skips zeros. */
-    l->modules.max = linux_field(l, INITRD_ADDR_MAX, 4, 0) + 1;
+    if ((linux_field(l, XLOADFLAGS, 2, 0) & BIT(1)) == 0) /* XLF_CAN_BE_LOADED_ABOVE_4G, the initrd too */
+        l->modules.max = linux_field(l, INITRD_ADDR_MAX, 4, 0) + 1;
     l->modules.high = true;
-    if (linux_is_long(l))
-        out->mode = START_LONG;
-    if (linux_is_long(l) && (linux_field(l, XLOADFLAGS, 2, 0) & BIT(1)) != 0) /* XLF_CAN_BE_LOADED_ABOVE_4G */
-        l->max = l->modules.max = LOADER_ADDR_MAX;
     out->cs = 0x10; /* __BOOT_CS */
     enum err e = linux_place(l, setup, &at);
     out->rip = at + linux_entry(l);
@@ -118,13 +89,9 @@ void load_linux_tell(struct loader *l, struct guest_start *out) {
     bytes_put(params + TYPE_OF_LOADER, 1, 0xFF); /* none that the protocol knows */
     bytes_put(params + CODE32_START, 4, kernel_at + linux_field(l, CODE32_START, 4, 0) - USUAL_ADDRESS);
     bytes_put(params + RAMDISK_IMAGE, 4, l->modules_at);
-    bytes_put(params + EXT_RAMDISK_IMAGE, 4, l->modules_at >> 32);
     bytes_put(params + RAMDISK_SIZE, 4, l->modules.bytes);
-    bytes_put(params + EXT_RAMDISK_SIZE, 4, l->modules.bytes >> 32);
     bytes_put(params + CMD_LINE_PTR, 4, loader_put_text(l, request->config->cmdline, ""));
     bytes_put(params + ACPI_RSDP_ADDR, 8, ACPI_RSDP);
     bytes_put(params + E820_ENTRIES, 1, l->nr_runs);
     memcpy(params + E820_TABLE, l->runs, l->nr_runs * sizeof(l->runs[0]));
-    if (out->mode == START_LONG)
-        linux_page_tables(l, kernel_at, &out->cr3);
 }

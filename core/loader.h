@@ -8,7 +8,6 @@
 #include "core/range.h"
 #include "core/str.h"
 
-#define LOADER_ADDR_MAX  GIB(511) /* one PML4 entry reaches 512; the last GiB is left out */
 #define LOADER_MAX_USED  16
 #define LOADER_MAX_RUNS  (MAX_GUEST_REGIONS + 2)
 #define LOADER_LOW_BYTES KIB(48)
@@ -26,13 +25,12 @@ struct loader_want {
     bool high;             /* as high as possible; else as low */
 };
 
-/* One load on its way. */
+/* One load on its way; nothing is put above 4 GiB. */
 struct loader {
     const struct load_request *request;
     struct loader_run runs[LOADER_MAX_RUNS];
     struct range used[LOADER_MAX_USED]; /* guest RAM already spoken for */
     unsigned nr_runs, nr_used;
-    uint64_t max;               /* nothing may lie at or above */
     struct loader_want modules; /* all of them */
     uint64_t modules_at;        /* of the first; each is at a page */
     uint8_t *low;               /* LOADER_LOW_BYTES up to 640 KiB */

@@ -24,7 +24,6 @@
 #define RIGHTS_CODE16   0x009bu
 #define RIGHTS_DATA16   0x0093u
 #define RIGHTS_CODE32   0xc09bu
-#define RIGHTS_CODE64   0xa09bu
 #define RIGHTS_DATA32   0xc093u
 #define RIGHTS_LDT      0x0082u
 #define RIGHTS_TSS_BUSY 0x008bu
@@ -177,18 +176,11 @@ static void set_start_real(const struct guest_start *s) {
 }
 
 static void set_start_flat(const struct vcpu *v, const struct guest_start *s) {
-    bool is_long = s->mode == START_LONG;
-    uint64_t cr0 = CR0_PE | CR0_ET | (is_long ? CR0_PG : 0);
-    write_control_registers(v, cr0, is_long ? CR4_PAE : 0);
-    vmcs_write(VMCS_GUEST_CR3, s->cr3);
-    write_segment(SEG_CS, s->cs, 0, LIMIT_4G, is_long ? RIGHTS_CODE64 : RIGHTS_CODE32);
+    write_control_registers(v, CR0_PE | CR0_ET, 0);
+    write_segment(SEG_CS, s->cs, 0, LIMIT_4G, RIGHTS_CODE32);
     write_data_segments(s->ds, 0, LIMIT_4G, RIGHTS_DATA32);
     vmcs_write(VMCS_GUEST_GDTR_BASE, s->gdt_base);
     vmcs_write(VMCS_GUEST_GDTR_LIMIT, s->gdt_limit);
-    if (is_long) {
-        vmcs_write(VMCS_GUEST_EFER, EFER_LME | EFER_LMA);
-        vmcs_write(VMCS_ENTRY_CONTROLS, vmx_controls.word[VMX_ENTRY] | ENTRY_IA32E_GUEST);
-    }
 }
 
 void vmcs_set_start(const struct vcpu *v, const struct guest_start *s, struct guest_regs *regs) {
@@ -197,7 +189,6 @@ void vmcs_set_start(const struct vcpu *v, const struct guest_start *s, struct gu
     else if (s->mode != START_RESET)
         set_start_flat(v, s);
     vmcs_write(VMCS_GUEST_RIP, s->rip);
-    vmcs_write(VMCS_GUEST_RSP, s->rsp);
     regs->rax = s->rax;
     regs->rbx = s->rbx;
     regs->rsi = s->rsi;

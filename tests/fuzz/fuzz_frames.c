@@ -95,7 +95,8 @@ static void request(struct input *in) {
         ASSERT(at.v % PAGE_SIZE == 0 && at.v >= MIB(1) && at.v < MEMORY_BYTES);
         check_given((struct range){at.v, bytes % MIB(4)}, &before);
         madvise(memory + at.v, bytes % MIB(4), MADV_DONTNEED);
-    } else if (kind % 4 == 3 && frames_alloc_pieces(&frames, bytes, pieces, 4, &count) == ERR_OK) {
+    } else if (kind % 4 == 3 &&
+               frames_alloc_pieces(&frames, bytes, FRAMES_LIMIT, pieces, 4, &count) == ERR_OK) {
         for (unsigned i = 0; i < count; i++) {
             bytes -= pieces[i].size < bytes ? pieces[i].size : bytes;
             ASSERT(pieces[i].base >= MIB(1));

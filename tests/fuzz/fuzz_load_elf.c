@@ -44,7 +44,7 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
     }
     if (start.mode == START_PROTECTED && start.rax == 0 && start.rbx != 0)
         require(get(guest_map_ptr(&fuzz_map, gpa(start.rbx), 56)) == 0x336EC578);
-    require(start.mode == START_REAL || start.mode == START_LONG || fuzz_is_ram(start.gdt_base));
+    require(start.mode == START_REAL || fuzz_is_ram(start.gdt_base));
     require(start.mode != START_PROTECTED || fuzz_is_ram(start.rip));
 }
 

@@ -21,8 +21,7 @@ static void load(const uint8_t *image, size_t size, uint8_t choice) {
     fuzz_guest(high_at[choice % ARRAY_SIZE(high_at)]);
     if (!fuzz_load(&request, &start) || start.rsi == 0)
         return;
-    require(start.mode == (start.cr3 != 0 ? START_LONG : START_PROTECTED) && fuzz_is_ram(start.rip));
-    require(start.cr3 == 0 || (fuzz_is_ram(start.cr3) && start.cr3 % PAGE_SIZE == 0));
+    require(start.mode == START_PROTECTED && fuzz_is_ram(start.rip));
     params = guest_map_ptr(&fuzz_map, gpa(start.rsi), PAGE_SIZE);
     require(params != NULL && params[0x210] == 0xFF && params[0x1E8] == 5);
     require(guest_map_ptr(&fuzz_map, gpa(start.gdt_base), start.gdt_limit + 1u) != NULL);

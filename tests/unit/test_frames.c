@@ -149,7 +149,7 @@ static void random_pieces(void) {
     unsigned count;
     bool one = model_has_room(bytes / P, align);
 
-    if (frames_alloc_pieces(&frames, bytes, pieces, 3, &count) != ERR_OK) {
+    if (frames_alloc_pieces(&frames, bytes, FRAMES_LIMIT, pieces, 3, &count) != ERR_OK) {
         assert_false(one);
         assert_int_equal(count, 0);
         return;
@@ -244,15 +244,15 @@ static void test_pieces_are_few_and_aligned(void **state) {
 
     (void)state;
     pc_init();
-    assert_int_equal(frames_alloc_pieces(&frames, MIB(512), p, 4, &n), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, MIB(512), FRAMES_LIMIT, p, 4, &n), ERR_OK);
     assert_true(n == 1 && p[0].base == MIB(2) && p[0].size == MIB(512)); /* the smaller block */
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(1), p, 4, &n), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(1), FRAMES_LIMIT, p, 4, &n), ERR_OK);
     assert_true(n == 1 && p[0].base == GIB(1));
     /* 4 GiB + 3 pages fit only above 4 GiB; then 2 GiB only in three pieces, biggest first */
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(4) + 3 * P, p, 4, &n), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(4) + 3 * P, FRAMES_LIMIT, p, 4, &n), ERR_OK);
     assert_true(n == 1 && p[0].base == GIB(4));
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(2) + P, p, 2, &n), ERR_NO_MEMORY);
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(2) + P, p, 4, &n), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(2) + P, FRAMES_LIMIT, p, 2, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(2) + P, FRAMES_LIMIT, p, 4, &n), ERR_OK);
     assert_int_equal(n, 3);
     assert_true(p[1].base == GIB(8) + PAGE_2M && p[1].size == GIB(1) - PAGE_2M);
     assert_true(p[0].base == GIB(2) && p[0].size == GIB(1) - PAGE_2M);
@@ -267,7 +267,7 @@ static void test_whole_before_aligned(void **state) {
 
     (void)state;
     assert_int_equal(frames_init(&frames, &map, 1), ERR_OK);
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(1) + MIB(512), p, 2, &n), ERR_OK);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(1) + MIB(512), FRAMES_LIMIT, p, 2, &n), ERR_OK);
     assert_true(n == 1 && p[0].base == GIB(1) + PAGE_2M);
 }
 
@@ -279,10 +279,10 @@ static void test_refused_pieces_take_nothing(void **state) {
     (void)state;
     pc_init();
     before = frames;
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(9), p, 4, &n), ERR_NO_MEMORY);
-    assert_int_equal(frames_alloc_pieces(&frames, GIB(6), p, 1, &n), ERR_NO_MEMORY);
-    assert_int_equal(frames_alloc_pieces(&frames, 0, p, 4, &n), ERR_NO_MEMORY);
-    assert_int_equal(frames_alloc_pieces(&frames, UINT64_MAX, p, 4, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(9), FRAMES_LIMIT, p, 4, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, GIB(6), FRAMES_LIMIT, p, 1, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, 0, FRAMES_LIMIT, p, 4, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, UINT64_MAX, FRAMES_LIMIT, p, 4, &n), ERR_NO_MEMORY);
     assert_int_equal(before.free.count, frames.free.count);
     assert_memory_equal(before.free.ranges, frames.free.ranges, frames.free.count * sizeof(struct range));
 }
@@ -366,7 +366,7 @@ static void test_sealed(void **state) {
     assert_int_equal(frames_alloc(&frames, P, &at), ERR_NO_MEMORY);
     assert_non_null(strstr(stub_log, "sealed"));
     assert_int_equal(frames_alloc_low(&frames, &at), ERR_NO_MEMORY);
-    assert_int_equal(frames_alloc_pieces(&frames, P, p, 1, &n), ERR_NO_MEMORY);
+    assert_int_equal(frames_alloc_pieces(&frames, P, FRAMES_LIMIT, p, 1, &n), ERR_NO_MEMORY);
     assert_int_equal(frames.own.count, 0);
 }
 

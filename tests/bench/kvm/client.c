@@ -213,38 +213,25 @@ static void vcpu_set_cpuid(const struct vcpu *v) {
     KVM(v->fd, KVM_SET_CPUID2, &c);
 }
 
-static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool is_long) {
-    return (struct kvm_segment){.limit = UINT32_MAX,
-                                .selector = selector,
-                                .type = type,
-                                .present = 1,
-                                .s = 1,
-                                .db = !is_long,
-                                .l = is_long,
-                                .g = 1};
+static struct kvm_segment flat_segment(uint16_t selector, uint8_t type) {
+    return (struct kvm_segment){
+        .limit = UINT32_MAX, .selector = selector, .type = type, .present = 1, .s = 1, .db = 1, .g = 1};
 }
 
 static void vcpu_set_start(const struct vcpu *v, const struct guest_start *start) {
-    struct kvm_regs regs = {.rip = start->rip,
-                            .rsp = start->rsp,
-                            .rax = start->rax,
-                            .rbx = start->rbx,
-                            .rsi = start->rsi,
-                            .rflags = 2};
+    struct kvm_regs regs = {
+        .rip = start->rip, .rax = start->rax, .rbx = start->rbx, .rsi = start->rsi, .rflags = 2};
     struct kvm_sregs sregs;
-    bool is_long = start->mode == START_LONG;
 
-    if (start->mode != START_PROTECTED && !is_long)
+    if (start->mode != START_PROTECTED)
         kvm_fail("a kernel that starts in real mode");
     KVM(v->fd, KVM_GET_SREGS, &sregs);
-    sregs.cs = flat_segment(start->cs, 11, is_long);
-    sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = flat_segment(start->ds, 3, false);
+    sregs.cs = flat_segment(start->cs, 11);
+    sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = flat_segment(start->ds, 3);
     sregs.gdt.base = start->gdt_base;
     sregs.gdt.limit = start->gdt_limit;
-    sregs.cr0 = 0x31 | (is_long ? BIT(31) : 0); /* NE, ET, PE; PG */
-    sregs.cr3 = start->cr3;
-    sregs.cr4 = is_long ? BIT(5) : 0;            /* PAE */
-    sregs.efer = is_long ? BIT(8) | BIT(10) : 0; /* LME, LMA */
+    sregs.cr0 = 0x31; /* NE, ET, PE */
+    sregs.cr3 = sregs.cr4 = sregs.efer = 0;
     KVM(v->fd, KVM_SET_SREGS, &sregs);
     KVM(v->fd, KVM_SET_REGS, &regs);
 }
