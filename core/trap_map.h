@@ -4,6 +4,7 @@
 
 #include "core/acpi_gen.h"
 #include "core/config.h"
+#include "core/guest_layout.h"
 #include "core/vlapic.h"
 
 #define TRAP_PORT_KEYBOARD   0x64 /* 8042 command port */
@@ -49,8 +50,21 @@ static inline enum trap_target trap_map_out(const struct partition_config *confi
 }
 
 /* The I/O bitmaps A and B: every port exits but those that the config grants. */
-void trap_map_io_bitmap(const struct partition_config *config, uint8_t bitmap[TRAP_IO_BITMAP_BYTES]);
+static inline void trap_map_io_bitmap(const struct partition_config *config,
+                                      uint8_t bitmap[TRAP_IO_BITMAP_BYTES]) {
+    memset(bitmap, 0xff, TRAP_IO_BITMAP_BYTES);
+    for (unsigned i = 0; i < config->ports.count; i++)
+        for (uint64_t port = config->ports.at[i].base; port < range_end(config->ports.at[i]); port++)
+            bitmap[port / 8] &= (uint8_t)~BIT(port % 8);
+}
 
 /* `mode` is that of the vCPU's local APIC. The registers of the two APICs are 32 bits wide and lie 16
  * bytes apart. A read may ask for a part of one, as on hardware; other accesses are of nothing. */
-enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write);
+static inline enum trap_target trap_map_memory(enum vlapic_mode mode, gpa_t at, unsigned bytes, bool write) {
+    uint64_t page = align_down(at.v, PAGE_SIZE);
+    if (at.v % 16 + bytes > 4 || (write && bytes != 4))
+        return TRAP_NONE;
+    if (page == GUEST_LAPIC_BASE && mode == VLAPIC_XAPIC)
+        return TRAP_APIC;
+    return page == TRAP_IOAPIC_BASE ? TRAP_IOAPIC : TRAP_NONE;
+}
