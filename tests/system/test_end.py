@@ -101,7 +101,7 @@ def image_with_fadt(lab, name, kernel, fields, machine="qemu-q35-dmar", config=C
         files[file_name] = os.path.join(lab.directory, f"{name}.{file_name}")
         with open(files[file_name], "wb") as file:
             file.write(table)
-    grub = grub_config(MODULES, "", timeout=0, entry=0).replace("    multiboot2", "    acpi /boot/facp /boot/dsdt\n    multiboot2")
+    grub = grub_config(MODULES, timeout=0, entry=0).replace("    multiboot2", "    acpi /boot/facp /boot/dsdt\n    multiboot2")
     path = os.path.join(lab.directory, f"{name}.iso")
     make_grub_image(path, grub, files, {"mullion.conf": config}, ["acpi"])
     return path
