@@ -34,7 +34,7 @@ enum err frames_list_set(struct frames_list *list, struct range r, bool in) {
     if (!in && to > end)
         put[count++] = (struct range){end, to - end};
     if (list->count - (last - first) + count > FRAMES_MAX_RANGES) {
-        log_line("frames: memory is in more than %d pieces", FRAMES_MAX_RANGES);
+        log_line("frames: memory is in more than %u pieces", FRAMES_MAX_RANGES);
         return ERR_FULL;
     }
     memmove(&list->ranges[first + count], &list->ranges[last], (list->count - last) * sizeof(put[0]));

@@ -63,15 +63,13 @@ static void sink_field(struct sink *s, const char *text, size_t length) {
         sink_char(s, ' ');
 }
 
-static void sink_number(struct sink *s, uint64_t v, unsigned base, bool negative) {
-    char text[21]; /* 20 decimal digits of 2^64 - 1 and a sign */
+static void sink_number(struct sink *s, uint64_t v, unsigned base) {
+    char text[20]; /* decimal digits of 2^64 - 1 */
     size_t at = sizeof(text);
     do {
         text[--at] = "0123456789abcdef"[v % base];
         v /= base;
     } while (v != 0);
-    if (negative)
-        text[--at] = '-';
     sink_field(s, text + at, sizeof(text) - at);
 }
 
@@ -101,12 +99,9 @@ size_t str_vformat(char *to, size_t size, const char *format, va_list args) {
         f += is_long;
         if (*f == 's') {
             sink_string(&s, va_arg(args, const char *), most);
-        } else if (*f == 'd') {
-            long v = is_long ? va_arg(args, long) : va_arg(args, int);
-            sink_number(&s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, v < 0);
         } else if (*f == 'u' || *f == 'x') {
             uint64_t v = is_long ? va_arg(args, unsigned long) : va_arg(args, unsigned);
-            sink_number(&s, v, *f == 'u' ? 10 : 16, false);
+            sink_number(&s, v, *f == 'u' ? 10 : 16);
         } else {
             sink_char(&s, *f); /* %%; the compiler has seen to the rest */
         }

@@ -21,7 +21,7 @@ bool str_copy(char *to, size_t size, const char *from, size_t length);
 /* The whole of text[0..length) as a number, decimal or 0x hexadecimal. False on anything else or overflow. */
 bool str_to_u64(const char *text, size_t length, uint64_t *value);
 
-/* printf into a buffer, as far as we need it: %s %d %u %x %%, a width with - or 0 before it, .* for %s,
+/* printf into a buffer, as far as we need it: %s %u %x %%, a width with - or 0 before it, .* for %s,
  * length l and z. Always terminates (size > 0); returns the bytes written without the NUL, so a result of
  * size - 1 may be cut. */
 size_t str_format(char *to, size_t size, const char *format, ...) printf_like(3, 4);

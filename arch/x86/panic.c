@@ -79,7 +79,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...) {
 }
 
 void host_panic(const char *file, int line, const char *what) {
-    panic_at(NULL, "%s:%d: %s", file, line, what);
+    panic_at(NULL, "%s:%u: %s", file, (unsigned)line, what);
 }
 
 void vmx_instruction_failed(const char *instruction, uint64_t operand) {

@@ -87,7 +87,7 @@ def check_formats(path, lines):
     """core/str.c prints less than a compiler lets pass."""
     for number, line in enumerate(lines, 1):
         for literal in re.findall(r"\"((?:\\.|[^\"\\])*)\"", line):
-            rest = re.sub(r"%[-0]?\d*(s|\.\*s|[lz]?[dux]|%)", "", literal)
+            rest = re.sub(r"%[-0]?\d*(s|\.\*s|[lz]?[ux]|%)", "", literal)
             if "%" in rest:
                 yield path, number, "a conversion that core/str.h does not have"
 
