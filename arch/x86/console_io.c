@@ -39,7 +39,9 @@ static bool tx_waits[MAX_PARTITIONS]; /* its UART tells the guest that there is 
 static struct console console;
 static struct screen screen;
 static struct history early, *history = &early;
-static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS], logs[MAX_CPUS];
+static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS];
+static struct ring logs[MAX_CPUS] __attribute__((section(".bss.cores")));
+static unsigned nr_logs __attribute__((section(".bss.sealed")));
 
 static unsigned first_cpu[MAX_PARTITIONS] __attribute__((section(".bss.sealed")));
 static struct uart_place uart __attribute__((section(".bss.sealed")));
@@ -171,6 +173,11 @@ void console_route(const struct system_config *config, const struct platform *pl
     }
 }
 
+void console_cores(unsigned count) {
+    nr_logs = count;
+    memory_image_trim(&logs[count]);
+}
+
 void console_launch(const struct system_config *config) {
     console_init(&console);
     for (unsigned i = 0; i < config->nr_partitions; i++) {
@@ -179,7 +186,7 @@ void console_launch(const struct system_config *config) {
         if (p->vuart)
             console_add(&console, i, p->name, &tx[i], &rx[i]);
     }
-    for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+    for (unsigned cpu = 0; cpu < nr_logs; cpu++)
         console_add(&console, CONSOLE_LOG(cpu), "mullion", &logs[cpu], NULL);
     mode = MODE_RINGS;
     console_service();

@@ -26,6 +26,9 @@ void console_forget(void);
  * the console if the config allows. Boot core, while booting. */
 void console_route(const struct system_config *config, const struct platform *platform);
 
+/* There are so many cores: gives back the memory for more. Boot core, before the memory map is in use. */
+void console_cores(unsigned count);
+
 /* Hand the line to core/console: one speaker a partition and a CPU. Boot core, before the launch. */
 void console_launch(const struct system_config *config);
 

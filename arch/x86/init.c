@@ -130,6 +130,7 @@ void boot_main(uint64_t multiboot_info) {
         pic_disable();
     lapic_init(platform.lapic);
     platform_boot_core_first(&platform, lapic_id());
+    console_cores(platform.nr_cpus);
     init_frames();
     keep_log();
     init_memory();

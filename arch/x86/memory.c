@@ -24,6 +24,7 @@ static bool sealed;
 
 extern const char image_start[], text_end[], rodata_end[], sealed_start[], sealed_end[];
 extern const char boot_stack_guard[], boot_pml4[], image_end[];
+static const char *image_used = image_end; /* up to here */
 extern uint64_t boot_pd_image[];
 extern const uint32_t boot_image_phys; /* where the image was loaded: start.S */
 
@@ -40,8 +41,12 @@ hpa_t memory_image_phys(const void *symbol) {
     return hpa((uintptr_t)symbol - IMAGE_VIRT + boot_image_phys);
 }
 
+void memory_image_trim(const void *end) {
+    image_used = (const char *)align_up((uintptr_t)end, PAGE_SIZE);
+}
+
 struct range memory_image_range(void) {
-    return (struct range){boot_image_phys, (uintptr_t)image_end - IMAGE_VIRT};
+    return (struct range){boot_image_phys, (uintptr_t)image_used - IMAGE_VIRT};
 }
 
 bool memory_has_stack(uint64_t at, uint64_t bytes) {
@@ -99,14 +104,14 @@ struct host_map *memory_map(void) {
 }
 
 enum err memory_init(struct frames *frames, const struct boot_info *info, const struct platform *platform) {
-    static const struct {
+    const struct {
         const char *from, *to;
         unsigned attributes;
     } parts[HOST_PARTS] = {
         {image_start, text_end, PT_RX},
         {text_end, rodata_end, PT_READ},
         {rodata_end, boot_stack_guard, PT_RW},
-        {boot_stack_guard + PAGE_SIZE, image_end, PT_RW},
+        {boot_stack_guard + PAGE_SIZE, image_used, PT_RW},
     };
     for (unsigned i = 0; i < HOST_PARTS; i++) {
         layout.image[i].at =

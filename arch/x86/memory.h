@@ -10,6 +10,10 @@
 hpa_t memory_image_phys(const void *symbol);
 struct range memory_image_range(void);
 
+/* Nothing of the image behind `end` will be used: those frames are no longer its. Boot CPU, before anyone
+ * asks for the above. */
+void memory_image_trim(const void *end);
+
 /* May these bytes be those of a stack of ours, on this CPU? */
 bool memory_has_stack(uint64_t at, uint64_t bytes);
 
