@@ -31,39 +31,32 @@ static uint64_t counter(const struct vcpu *v, uint64_t which) {
     return which < VCPU_EXIT_REASONS ? v->exits[which] : (uint64_t)HYPERCALL_EINVAL;
 }
 
-uint64_t hypercall(const struct vcpu *v, uint64_t number, uint64_t rbx, uint64_t rcx,
-                   enum hypercall_act *act) {
-    *act = HYPERCALL_DONE;
+bool hypercall(const struct vcpu *v, uint64_t number, uint64_t rbx, uint64_t rcx, uint64_t *result) {
+    *result = (uint64_t)HYPERCALL_EINVAL;
     switch (number) {
     case HYPERCALL_VERSION:
-        return 2;
+        *result = 2;
+        return true;
     case HYPERCALL_EXITS:
-        return vcpu_exits(v);
-    case HYPERCALL_STOP:
-        *act = HYPERCALL_TO_STOP;
-        return 0;
-    case HYPERCALL_RESTART:
-        *act = HYPERCALL_TO_RESTART;
-        return 0;
+        *result = vcpu_exits(v);
+        return true;
     case HYPERCALL_NAME:
-        return name_part(v, rbx);
+        *result = name_part(v, rbx);
+        return true;
     case HYPERCALL_COUNTER:
-        return counter(v, rbx);
+        *result = counter(v, rbx);
+        return true;
     case HYPERCALL_WRITE:
         if (!v->partition->config->vuart)
-            return (uint64_t)HYPERCALL_ENODEV;
-        if (rcx > sizeof(rbx))
-            return (uint64_t)HYPERCALL_EINVAL;
-        *act = HYPERCALL_TO_WRITE;
-        return 0;
-    case HYPERCALL_WAIT:
-        *act = HYPERCALL_TO_WAIT;
-        return 0;
+            *result = (uint64_t)HYPERCALL_ENODEV;
+        return !v->partition->config->vuart || rcx > sizeof(rbx);
     case HYPERCALL_TRACE:
-        if (rbx > TRACE_MAX)
-            return (uint64_t)HYPERCALL_EINVAL;
-        *act = HYPERCALL_TO_TRACE;
-        return 0;
+        return rbx > TRACE_MAX;
+    case HYPERCALL_STOP:
+    case HYPERCALL_RESTART:
+    case HYPERCALL_WAIT:
+        return false;
     }
-    return (uint64_t)HYPERCALL_ENOSYS;
+    *result = (uint64_t)HYPERCALL_ENOSYS;
+    return true;
 }

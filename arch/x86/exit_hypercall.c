@@ -37,22 +37,20 @@ static uint64_t trace(struct vcpu *v, uint64_t instructions) {
     return 0;
 }
 
-rarely static struct verdict carry_out(struct vcpu *v, struct guest_regs *regs, enum hypercall_act act) {
-    switch (act) {
-    case HYPERCALL_DONE:
-        break;
-    case HYPERCALL_TO_STOP:
+rarely static struct verdict carry_out(struct vcpu *v, struct guest_regs *regs) {
+    switch (regs->rax) {
+    case HYPERCALL_STOP:
         return exit_stop(STOP_ASKED, NULL);
-    case HYPERCALL_TO_RESTART:
+    case HYPERCALL_RESTART:
         return exit_stop(STOP_RESET, NULL);
-    case HYPERCALL_TO_WRITE:
+    case HYPERCALL_WRITE:
         regs->rax = devices_console_write(v, regs->rbx, (unsigned)regs->rcx);
         break;
-    case HYPERCALL_TO_WAIT:
+    case HYPERCALL_WAIT:
         regs->rax =
             wait_until(v, regs->rbx - v->msrs.tsc_adjust, vmcs_read(VMCS_EXIT_LENGTH)); /* its TSC, in ours */
         break;
-    case HYPERCALL_TO_TRACE:
+    case HYPERCALL_TRACE:
         regs->rax = trace(v, regs->rbx);
         break;
     }
@@ -60,12 +58,11 @@ rarely static struct verdict carry_out(struct vcpu *v, struct guest_regs *regs, 
 }
 
 struct verdict exit_vmcall(struct vcpu *v, struct guest_regs *regs) {
-    enum hypercall_act act;
+    uint64_t result;
     if (guest_cpl() != 0)
         return exit_inject(VECTOR_UD);
-    uint64_t result = hypercall(v, regs->rax, regs->rbx, regs->rcx, &act);
-    if (act != HYPERCALL_DONE)
-        return carry_out(this_cpu.vcpu, vcpu_regs(), act);
+    if (!hypercall(v, regs->rax, regs->rbx, regs->rcx, &result))
+        return carry_out(this_cpu.vcpu, vcpu_regs());
     vcpu_regs()->rax = result;
     return VERDICT_NEXT;
 }
