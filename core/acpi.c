@@ -235,10 +235,8 @@ static uint16_t fadt_port(struct bytes t, uint32_t extended, uint32_t block, uin
 
 /* A register of a byte; absent if it is where none can be or where we do not reach. */
 static struct acpi_address fadt_register(struct bytes t, uint32_t offset) {
-    static const uint64_t reach[] = {
-        [SPACE_MEMORY] = 0xffffffff, [SPACE_IO] = 0xffff, [SPACE_PCI] = 0x1f000700ff};
     struct acpi_address r = field_address(t, offset);
-    bool good = r.space < ARRAY_SIZE(reach) && (r.address & ~reach[r.space]) == 0;
+    bool good = r.space <= SPACE_IO && r.address <= (r.space == SPACE_IO ? UINT16_MAX : UINT32_MAX);
     return good ? r : (struct acpi_address){0};
 }
 

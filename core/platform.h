@@ -13,11 +13,11 @@ struct platform_ioapic {
     uint32_t gsi_base;
 };
 
-enum address_space { SPACE_MEMORY = 0, SPACE_IO = 1, SPACE_PCI = 2 };
+enum address_space { SPACE_MEMORY = 0, SPACE_IO = 1 };
 
 struct acpi_address { /* Generic Address Structure; address 0 = absent */
     uint8_t space;
-    uint64_t address; /* memory below 4 GiB, a port, or of bus 0: 39:32 device, 18:16 function, 7:0 offset */
+    uint64_t address; /* memory below 4 GiB, or a port */
 };
 
 struct uart_place {

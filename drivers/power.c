@@ -13,8 +13,6 @@
 #define SLEEP_TYP          2 /* "Sleep Control Register": bits 2 to 4 */
 #define SLEEP_EN           (1u << 5)
 #define PORT_DELAY         0x80 /* power-on self test codes: reading takes about 1 us */
-#define PORT_PCI_ADDRESS   0xcf8
-#define PORT_PCI_DATA      0xcfc
 #define PORT_RESET_CONTROL 0xcf9
 #define PORT_KEYBOARD      0x64
 #define KEYBOARD_BUSY      0x02
@@ -29,23 +27,13 @@ static void power_delay(void) {
 
 /* Write a register that ACPI describes; nothing happens if it is absent. */
 static void register_write(struct acpi_address r, unsigned value) {
-    uint32_t device = (uint32_t)(r.address >> 32), function = r.address >> 16 & 7, offset = r.address & 0xff;
-    volatile uint8_t *memory;
+    volatile uint8_t *memory = r.space == SPACE_MEMORY ? host_phys(hpa(r.address), 1) : NULL;
     if (r.address == 0)
         return;
-    switch (r.space) {
-    case SPACE_IO:
+    if (r.space == SPACE_IO)
         cpu_out8((uint16_t)r.address, (uint8_t)value);
-        break;
-    case SPACE_PCI:
-        cpu_out32(PORT_PCI_ADDRESS, 1u << 31 | device << 11 | function << 8 | (offset & ~3u));
-        cpu_out8((uint16_t)(PORT_PCI_DATA + (offset & 3)), (uint8_t)value);
-        break;
-    default:
-        memory = host_phys(hpa(r.address), 1);
-        if (memory != NULL)
-            *memory = (uint8_t)value;
-    }
+    else if (memory != NULL)
+        *memory = (uint8_t)value;
     power_delay();
 }
 

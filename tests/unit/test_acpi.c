@@ -561,10 +561,10 @@ static void test_reset_register(void **state) {
         uint64_t address;
         bool good;
     } rows[] = {
-        {0x400, 1, 0xcf9, true},    {0x400, 0, 0xfed00000, true}, {0x400, 2, 0x1f00070044, true},
+        {0x400, 1, 0xcf9, true},    {0x400, 0, 0xfed00000, true}, {0x400, 2, 0x44, false},
         {0, 1, 0xcf9, false},       {0x400, 3, 0xcf9, false},     {0x400, 0x7f, 0xcf9, false},
         {0x400, 1, 0x10cf9, false}, {0x400, 0, 0, false},         {0x400, 1, 0xffff, true},
-        {0x400, 0, BIT(32), false}, {0x400, 2, BIT(19), false},   {0x400, 2, 0x100, false},
+        {0x400, 0, BIT(32), false}, {0x400, 0, UINT32_MAX, true},
     };
 
     (void)state;
@@ -813,7 +813,7 @@ static void test_spcr(void **state) {
         {0, SPACE_MEMORY, 0, 0xfe032008, true, 1},
         {0, SPACE_MEMORY, 1, 0xfe032004, false, 0},
         {0, SPACE_MEMORY, 1, BIT(48), false, 0},
-        {0, SPACE_PCI, 1, 0xfe032000, false, 0},
+        {0, 2, 1, 0xfe032000, false, 0},
         {3, SPACE_MEMORY, 3, 0xfe032000, false, 0}, /* a PL011 */
         {0, SPACE_MEMORY, 1, 0, false, 0},          /* console redirection is off */
     };
