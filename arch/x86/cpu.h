@@ -71,33 +71,20 @@ static inline void cpu_ltr(uint16_t selector) {
     __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
 }
 
-/* Run the NMI handler; its IRET ends the blocking of NMIs that one left which came as a VM exit. */
-static inline void cpu_int_nmi(void) {
-    __asm__ volatile("int $2" : : : "memory");
-}
+#define CPU_INSTRUCTION(name, mnemonic)                                                                      \
+    static inline void cpu_##name(void) {                                                                    \
+        __asm__ volatile(mnemonic : : : "memory");                                                           \
+    }
 
-static inline void cpu_hlt(void) {
-    __asm__ volatile("hlt" : : : "memory");
-}
-
-static inline void cpu_pause(void) {
-    __asm__ volatile("pause" : : : "memory");
-}
-
-static inline void cpu_wbinvd(void) {
-    __asm__ volatile("wbinvd" : : : "memory");
-}
+CPU_INSTRUCTION(hlt, "hlt")
+CPU_INSTRUCTION(pause, "pause")
+CPU_INSTRUCTION(wbinvd, "wbinvd")
+CPU_INSTRUCTION(mfence, "mfence")
+CPU_INSTRUCTION(lfence, "lfence")
+CPU_INSTRUCTION(int_nmi, "int $2") /* its IRET ends the blocking of NMIs by one that came as a VM exit */
 
 static inline void cpu_clflush(const void *at) {
     __asm__ volatile("clflush (%0)" : : "r"(at) : "memory");
-}
-
-static inline void cpu_mfence(void) {
-    __asm__ volatile("mfence" : : : "memory");
-}
-
-static inline void cpu_lfence(void) {
-    __asm__ volatile("lfence" : : : "memory");
 }
 
 /* With microcode that knows of it, this overwrites the buffers that loads and stores go through. */
@@ -120,21 +107,16 @@ static inline void cpu_xsetbv(uint32_t index, uint64_t v) {
     __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
-static inline void cpu_rep_movsb(void *to, const void *from, size_t bytes) {
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
-}
+#define CPU_REP(width, type)                                                                                 \
+    static inline void cpu_rep_movs##width(void *to, const void *from, size_t count) {                       \
+        __asm__ volatile("rep movs" #width : "+D"(to), "+S"(from), "+c"(count) : : "memory");                \
+    }                                                                                                        \
+    static inline void cpu_rep_stos##width(void *to, type value, size_t count) {                             \
+        __asm__ volatile("rep stos" #width : "+D"(to), "+c"(count) : "a"(value) : "memory");                 \
+    }
 
-static inline void cpu_rep_movsq(void *to, const void *from, size_t words) {
-    __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
-}
-
-static inline void cpu_rep_stosb(void *to, int value, size_t bytes) {
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(value) : "memory");
-}
-
-static inline void cpu_rep_stosq(void *to, uint64_t value, size_t words) {
-    __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(value) : "memory");
-}
+CPU_REP(b, uint8_t)
+CPU_REP(q, uint64_t)
 
 /* Load an IDT that holds nothing and fault: a triple fault, the last way to reset. */
 _Noreturn static inline void cpu_triple_fault(void) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The record of a partition's end. Reads the VMCS and guest memory, changes nothing. */
-#include "arch/x86/dump.h"
+#include "arch/x86/vmx_exit.h"
 
 #include "arch/x86/guest.h"
-#include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_cpu.h"
 #include "core/log.h"
 #include "core/str.h"

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Event injection and the instruction advance. */
-#include "arch/x86/event.h"
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vcpu.h"
-#include "arch/x86/vmcs.h"
-#include "arch/x86/vmx_exit.h"
 #include "core/event.h"
 #include "core/log.h"
 #include "core/vmx_ctl.h"

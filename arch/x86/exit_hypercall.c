@@ -4,7 +4,6 @@
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/devices.h"
-#include "arch/x86/event.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/vcpu.h"

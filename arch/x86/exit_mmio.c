@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EPT violations: the instruction is decoded and executed by core/insn, what is behind its operand is
- * operand.c's. */
+ * guest.c's. */
 #include "arch/x86/guest.h"
-#include "arch/x86/operand.h"
-#include "arch/x86/vmcs.h"
-#include "arch/x86/vmx_exit.h"
 
 /* "Exit Qualification for EPT Violations" */
 #define QUAL_FETCH       BIT(2)

@@ -2,8 +2,7 @@
 /* String moves between memory, ports and RAX: one element an exit. With REP the instruction is run again
  * until rCX is 0, so that no guest keeps us for longer, and interrupts come between the elements as they
  * should. */
-#include "arch/x86/operand.h"
-#include "arch/x86/vmcs.h"
+#include "arch/x86/guest.h"
 
 #define RFLAGS_DF BIT(10)
 

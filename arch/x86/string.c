@@ -28,7 +28,7 @@ void *memset(void *to, int value, size_t bytes) {
     if ((((uintptr_t)to | bytes) & 7) == 0)
         cpu_rep_stosq(to, 0x0101010101010101 * (uint8_t)value, bytes / 8);
     else
-        cpu_rep_stosb(to, value, bytes);
+        cpu_rep_stosb(to, (uint8_t)value, bytes);
     return to;
 }
 

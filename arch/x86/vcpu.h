@@ -45,3 +45,14 @@ static inline void vcpu_send_vector(const struct vcpu *to, uint8_t vector) {
 
 /* Send what vlapic_route made of an ICR or an IOAPIC message to this partition's vCPUs. */
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi);
+
+/* vmcs_setup.c: fills this core's VMCS. Clear and load it, write controls, host state, and the guest state of
+ * RESET. */
+void vmcs_setup(const struct vcpu *v);
+
+/* Controls as at the start, and the guest state of INIT with this CR0. */
+void vmcs_set_init(const struct vcpu *v, uint64_t cr0);
+
+/* Change the guest state to where an image starts, or to where a SIPI sends the vCPU. */
+void vmcs_set_start(const struct vcpu *v, const struct guest_start *start, struct guest_regs *regs);
+void vmcs_set_sipi(uint8_t vector);

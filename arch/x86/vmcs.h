@@ -130,7 +130,6 @@ static const vmcs_n /* host state */
 #define VMX_REGION_INSTRUCTION(name, mnemonic)                                                               \
     static inline void name(hpa_t region) {                                                                  \
         bool failed;                                                                                         \
-                                                                                                             \
         __asm__ volatile(mnemonic " %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");                      \
         if (failed)                                                                                          \
             vmx_instruction_failed(mnemonic, region.v);                                                      \
@@ -151,7 +150,6 @@ enum invalidation { INVALIDATE_SINGLE = 1, INVALIDATE_ALL = 2 }; /* the same for
     static inline void name(enum invalidation type, uint64_t what) {                                         \
         uint64_t descriptor[2] = {what, 0};                                                                  \
         bool failed;                                                                                         \
-                                                                                                             \
         __asm__ volatile(mnemonic " %1, %2"                                                                  \
                          : "=@ccbe"(failed)                                                                  \
                          : "m"(descriptor), "r"((uint64_t)type)                                              \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VMCS from nothing: controls as core/vmx_ctl resolved them, the host as it is, the guest as
  * "Processor State After Reset" says. Writes fields, decides nothing. */
-#include "arch/x86/vmcs_setup.h"
+#include "arch/x86/vcpu.h"
 
 #include "arch/x86/console_io.h"
 #include "arch/x86/cpu.h"

@@ -3,8 +3,6 @@
  * and in core/. */
 #include "arch/x86/vmx_exit.h"
 
-#include "arch/x86/dump.h"
-#include "arch/x86/event.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
@@ -41,16 +39,14 @@ static exit_fn exit_unhandled;
 
 static const struct {
     exit_fn *handle;
-    const char *name;
-    const char *why; /* of exit_unhandled, which stops the partition; NULL: because it must not happen */
+    const char *name; /* of those that may stop the partition */
+    const char *why;  /* of exit_unhandled, which does; NULL: because it must not happen */
 } exit_rows[VCPU_EXIT_REASONS] = {
     [0] = {exit_exception, "exception or NMI", NULL},
     [1] = {exit_unhandled, "external interrupt", NULL},
     [2] = {exit_unhandled, "triple fault", "triple fault"},
     [3] = {exit_counted, "INIT signal", NULL},
-    [4] = {exit_unhandled, "SIPI", NULL},
-    [5] = {exit_unhandled, "I/O SMI", NULL},
-    [6] = {exit_unhandled, "other SMI", NULL},
+    [4 ... 6] = {exit_unhandled, "SIPI or SMI", NULL},
     [7] = {exit_interrupt_window, "interrupt window", NULL},
     [8] = {exit_nmi_window, "NMI window", NULL},
     [9] = {exit_unhandled, "task switch", "hardware task switch, which is not supported"},
@@ -63,22 +59,13 @@ static const struct {
     [16] = {exit_unhandled, "RDTSC", NULL},
     [17] = {exit_undefined, "RSM", NULL},
     [18] = {exit_vmcall, "VMCALL", NULL},
-    [19] = {exit_undefined, "VMCLEAR", NULL},
-    [20] = {exit_undefined, "VMLAUNCH", NULL},
-    [21] = {exit_undefined, "VMPTRLD", NULL},
-    [22] = {exit_undefined, "VMPTRST", NULL},
-    [23] = {exit_undefined, "VMREAD", NULL},
-    [24] = {exit_undefined, "VMRESUME", NULL},
-    [25] = {exit_undefined, "VMWRITE", NULL},
-    [26] = {exit_undefined, "VMXOFF", NULL},
-    [27] = {exit_undefined, "VMXON", NULL},
+    [19 ... 27] = {exit_undefined, "VMCLEAR to VMXON", NULL},
     [28] = {exit_cr, "control-register access", NULL},
     [29] = {exit_unhandled, "MOV DR", NULL},
     [30] = {exit_io, "I/O instruction", NULL},
     [31] = {exit_rdmsr, "RDMSR", NULL},
     [32] = {exit_wrmsr, "WRMSR", NULL},
-    [33] = {exit_unhandled, "entry failure: guest state", "VM entry failed"},
-    [34] = {exit_unhandled, "entry failure: MSR loading", "VM entry failed"},
+    [33 ... 34] = {exit_unhandled, "entry failure: guest state", "VM entry failed"},
     [35] = {exit_unhandled, "?", NULL},
     [36] = {exit_undefined, "MWAIT", NULL},
     [37] = {exit_monitor_trap, "monitor trap flag", NULL},
@@ -86,12 +73,8 @@ static const struct {
     [39] = {exit_undefined, "MONITOR", NULL},
     [40] = {exit_unhandled, "PAUSE", NULL},
     [41] = {exit_machine_check, "entry failure: machine check", NULL},
-    [42] = {exit_unhandled, "?", NULL},
-    [43] = {exit_unhandled, "TPR below threshold", NULL},
-    [44] = {exit_unhandled, "APIC access", NULL},
-    [45] = {exit_unhandled, "virtualized EOI", NULL},
-    [46] = {exit_unhandled, "access to GDTR or IDTR", NULL},
-    [47] = {exit_unhandled, "access to LDTR or TR", NULL},
+    [42 ... 45] = {exit_unhandled, "APIC virtualization", NULL},
+    [46 ... 47] = {exit_unhandled, "access to GDTR, IDTR, LDTR or TR", NULL},
     [48] = {exit_ept_violation, "EPT violation", NULL},
     [49] = {exit_unhandled, "EPT misconfiguration", NULL},
     [50] = {exit_undefined, "INVEPT", NULL},
@@ -100,35 +83,20 @@ static const struct {
     [53] = {exit_undefined, "INVVPID", NULL},
     [54] = {exit_cache, "WBINVD", NULL},
     [55] = {exit_xsetbv, "XSETBV", NULL},
-    [56] = {exit_unhandled, "APIC write", NULL},
-    [57] = {exit_unhandled, "RDRAND", NULL},
-    [58] = {exit_unhandled, "INVPCID", NULL},
-    [59] = {exit_undefined, "VMFUNC", NULL},
-    [60] = {exit_undefined, "ENCLS", NULL},
-    [61] = {exit_unhandled, "RDSEED", NULL},
-    [62] = {exit_unhandled, "page-modification log full", NULL},
-    [63] = {exit_gp, "XSAVES", NULL},
-    [64] = {exit_gp, "XRSTORS", NULL},
+    [56 ... 58] = {exit_unhandled, "APIC write, RDRAND, INVPCID", NULL},
+    [59 ... 60] = {exit_undefined, "VMFUNC, ENCLS", NULL},
+    [61 ... 62] = {exit_unhandled, "RDSEED, page-modification log full", NULL},
+    [63 ... 64] = {exit_gp, "XSAVES, XRSTORS", NULL},
     [65] = {exit_undefined, "PCONFIG", NULL},
-    [66] = {exit_unhandled, "SPP-related event", NULL},
-    [67] = {exit_unhandled, "UMWAIT", NULL},
-    [68] = {exit_unhandled, "TPAUSE", NULL},
-    [69] = {exit_undefined, "LOADIWKEY", NULL},
-    [70] = {exit_undefined, "ENCLV", NULL},
+    [66 ... 68] = {exit_unhandled, "SPP-related event, UMWAIT, TPAUSE", NULL},
+    [69 ... 70] = {exit_undefined, "LOADIWKEY, ENCLV", NULL},
     [71] = {exit_unhandled, "?", NULL},
-    [72] = {exit_gp, "ENQCMD PASID", NULL},
-    [73] = {exit_gp, "ENQCMDS PASID", NULL},
+    [72 ... 73] = {exit_gp, "ENQCMD PASID, ENQCMDS PASID", NULL},
     [74] = {exit_bus_lock, "bus lock", NULL},
     [75] = {exit_notify, "notify", NULL},
-    [76] = {exit_undefined, "SEAMCALL", NULL},
-    [77] = {exit_undefined, "TDCALL", NULL},
-    [78] = {exit_undefined, "RDMSRLIST", NULL},
-    [79] = {exit_undefined, "WRMSRLIST", NULL},
-    [80] = {exit_undefined, "URDMSR", NULL},
-    [81] = {exit_undefined, "UWRMSR", NULL},
+    [76 ... 81] = {exit_undefined, "SEAMCALL, TDCALL, RDMSRLIST, WRMSRLIST, URDMSR, UWRMSR", NULL},
     [82 ... 83] = {exit_unhandled, "?", NULL},
-    [84] = {exit_undefined, "RDMSR with an immediate", NULL}, /* no control for these two: hidden */
-    [85] = {exit_undefined, "WRMSRNS with an immediate", NULL},
+    [84 ... 85] = {exit_undefined, "RDMSR, WRMSRNS with an immediate", NULL}, /* no control: hidden */
     [86] = {exit_unhandled, "?", NULL},
 };
 

@@ -70,7 +70,13 @@ static inline struct verdict exit_stop(enum stop_cause cause, const char *why) {
 exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache;
 /* exit_hypercall.c */
 exit_fn exit_vmcall, exit_preemption_timer;
-/* event.c */
+
+/* event.c: mechanics of the VMCS; what two events make of each other is core/event's. Deliver a hardware
+ * exception at the next entry; exit as soon as the guest can take an interrupt or an NMI, or after each
+ * instruction, or no longer. `control`: PRIMARY_INTERRUPT_WINDOW, PRIMARY_NMI_WINDOW or PRIMARY_MTF. */
+#define BLOCKING_STI_MOVSS 3u /* of the interruptibility state */
+void event_inject(uint8_t vector, bool has_error, uint32_t error);
+void event_exit_when(uint32_t control, bool on);
 exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_bus_lock, exit_notify;
 exit_fn exit_machine_check;
 /* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
@@ -85,3 +91,7 @@ exit_fn exit_ept_violation;
 
 /* Name of a basic exit reason; "?" if it has none here. */
 const char *exit_reason_name(uint32_t reason);
+
+/* dump.c: log for people to read why a partition stops, and unless the guest asked for it: the exit,
+ * registers, control registers, segments and the bytes at RIP. */
+void dump_guest(const struct vcpu *v, const struct guest_regs *regs, enum stop_cause cause, const char *why);

@@ -3,7 +3,7 @@
  * lenient CPU or emulator lets pass. Linked there alone, by --wrap around the two functions that an entry
  * follows, and around the proof of all tables (Makefile). */
 #include "arch/x86/cpu.h"
-#include "arch/x86/dump.h"
+#include "arch/x86/vmx_exit.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"

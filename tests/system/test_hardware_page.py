@@ -12,7 +12,7 @@ from conftest import TOP
 from messages import NOTHING_STARTED
 
 # Files whose messages come after the launch, or say themselves what to do.
-ELSEWHERE = {f"arch/x86/{name}.c" for name in ("dump", "event", "operand", "panic", "system", "trap", "vcpu")} \
+ELSEWHERE = {f"arch/x86/{name}.c" for name in ("dump", "event", "guest", "panic", "system", "trap", "vcpu")} \
     | {"core/config_check.c"}
 
 STRING = r'"((?:\\.|[^"\\])*)"'
