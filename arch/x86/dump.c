@@ -8,7 +8,6 @@
 #include "core/str.h"
 #include "core/vmcs_check.h"
 
-#define REASON_IO          30
 #define REASON_EPT         48
 #define REASON_EPT_BAD     49
 #define REASON_ENTRY_STATE 33
@@ -39,10 +38,6 @@ static void dump_qualification(uint32_t reason) {
     case REASON_EPT_BAD:
         log_line("  the hypervisor's own table is damaged, on the way to guest-physical 0x%lx",
                  vmcs_read(VMCS_GUEST_PHYSICAL));
-        break;
-    case REASON_IO:
-        log_line("  %s port 0x%lx, %lu bytes%s", (q & 8) != 0 ? "IN from" : "OUT to", q >> 16 & 0xffff,
-                 (q & 7) + 1, (q & 0x10) != 0 ? ", string" : "");
         break;
     default:
         log_line("  qualification 0x%lx", q);

@@ -79,15 +79,15 @@ void event_inject(uint8_t vector, bool has_error, uint32_t error);
 void event_exit_when(uint32_t control, bool on);
 exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_bus_lock, exit_notify;
 exit_fn exit_machine_check;
-/* exit_io.c, exit_string.c: one element of an INS or OUTS at `port`, or of another string move */
+/* exit_io.c */
 exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);
 void port_write(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value);
+/* exit_mmio.c; one element of an INS or OUTS at `port`, or of another string move */
+exit_fn exit_ept_violation;
 struct insn;
 struct verdict exit_string(struct vcpu *v, struct guest_regs *regs, const struct insn *i, uint8_t length,
                            uint16_t port);
-/* exit_mmio.c */
-exit_fn exit_ept_violation;
 
 /* Name of a basic exit reason; "?" if it has none here. */
 const char *exit_reason_name(uint32_t reason);
