@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exits of instructions about the CPU itself: CPUID, MSRs, control registers, XSETBV, caches.
  * Moves values between the VMCS and core/'s policies. */
-#include "arch/x86/apic_access.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest.h"
 #include "arch/x86/msr.h"
@@ -22,10 +21,7 @@
 #define TYPE_BUSY         2u
 #define RIGHTS_L          BIT(13)
 
-rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_regs *regs) {
-    bool on = (vmcs_read(VMCS_CR4_SHADOW) & CR4_OSXSAVE) != 0;
-    uint32_t out[4];
-    cpuid_answer(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx, on ? cpu_xgetbv(0) : 1, out);
+static inline struct verdict answer_cpuid(struct guest_regs *regs, const uint32_t out[4]) {
     regs->rax = out[CPUID_EAX];
     regs->rbx = out[CPUID_EBX];
     regs->rcx = out[CPUID_ECX];
@@ -33,15 +29,16 @@ rarely static struct verdict answer_cpuid(const struct vcpu *v, struct guest_reg
     return VERDICT_NEXT;
 }
 
+rarely static struct verdict other_cpuid(const struct vcpu *v, struct guest_regs *regs) {
+    bool on = (vmcs_read(VMCS_CR4_SHADOW) & CR4_OSXSAVE) != 0;
+    uint32_t out[4];
+    cpuid_answer(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx, on ? cpu_xgetbv(0) : 1, out);
+    return answer_cpuid(regs, out);
+}
+
 struct verdict exit_cpuid(struct vcpu *v, struct guest_regs *regs) {
     const struct cpuid_row *row = cpuid_find(&v->cpuid, (uint32_t)regs->rax, (uint32_t)regs->rcx);
-    if (row == NULL)
-        return answer_cpuid(v, regs);
-    regs->rax = row->regs[CPUID_EAX];
-    regs->rbx = row->regs[CPUID_EBX];
-    regs->rcx = row->regs[CPUID_ECX];
-    regs->rdx = row->regs[CPUID_EDX];
-    return VERDICT_NEXT;
+    return row == NULL ? other_cpuid(v, regs) : answer_cpuid(regs, row->regs);
 }
 
 static bool is_apic_msr(uint32_t index) {

@@ -3,7 +3,6 @@
  * core/trap_map's; device windows that the guest has for itself are not touched for it. */
 #include "arch/x86/guest.h"
 
-#include "arch/x86/apic_access.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/devices.h"
 #include "arch/x86/vmx_cpu.h"

@@ -68,6 +68,14 @@ static inline struct verdict exit_stop(enum stop_cause cause, const char *why) {
 
 /* exit_cpu.c */
 exit_fn exit_cpuid, exit_rdmsr, exit_wrmsr, exit_cr, exit_xsetbv, exit_cache;
+/* exit_apic.c: the guest's accesses to its local APIC. The ICR of x2APIC mode, if it says just "this vector
+ * to those vCPUs, all in that mode", else false; IA32_APIC_BASE or an x2APIC register; a register of the
+ * xAPIC page. */
+must_check bool apic_plain_ipi(struct vcpu *v, uint64_t icr);
+must_check enum msr_verdict apic_msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
+must_check enum msr_verdict apic_msr_write(struct vcpu *v, uint32_t index, uint64_t value);
+uint32_t apic_page_read(struct vcpu *v, unsigned offset);
+void apic_page_write(struct vcpu *v, unsigned offset, uint32_t value);
 /* exit_hypercall.c */
 exit_fn exit_vmcall, exit_preemption_timer;
 

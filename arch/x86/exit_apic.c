@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest's local APIC: verdicts of core/vlapic carried out on the real one, which the guest
  * owns. */
-#include "arch/x86/apic_access.h"
-
 #include "arch/x86/lapic.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/vcpu.h"
+#include "arch/x86/vmx_exit.h"
 
 static enum msr_verdict read_register(struct vcpu *v, enum vlapic_mode via, unsigned reg, uint64_t *value) {
     enum vlapic_verdict verdict = vlapic_read(&v->lapic, via, reg, value);
