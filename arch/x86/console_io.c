@@ -39,7 +39,7 @@ static bool tx_waits[MAX_PARTITIONS]; /* its UART tells the guest that there is 
 static struct console console;
 static struct screen screen;
 static struct history early, *history = &early;
-static struct ring tx[MAX_PARTITIONS], rx[MAX_PARTITIONS];
+struct ring console_tx[MAX_PARTITIONS], console_rx[MAX_PARTITIONS];
 static struct ring logs[MAX_CPUS] __attribute__((section(".bss.cores")));
 static unsigned nr_logs __attribute__((section(".bss.sealed")));
 
@@ -184,20 +184,12 @@ void console_launch(const struct system_config *config) {
         const struct partition_config *p = &config->partitions[i];
         first_cpu[i] = (unsigned)__builtin_ctzll(p->cpus);
         if (p->vuart)
-            console_add(&console, i, p->name, &tx[i], &rx[i]);
+            console_add(&console, i, p->name, &console_tx[i], &console_rx[i]);
     }
     for (unsigned cpu = 0; cpu < nr_logs; cpu++)
         console_add(&console, CONSOLE_LOG(cpu), "mullion", &logs[cpu], NULL);
     mode = MODE_RINGS;
     console_service();
-}
-
-struct ring *console_tx_ring(unsigned partition) {
-    return &tx[partition];
-}
-
-struct ring *console_rx_ring(unsigned partition) {
-    return &rx[partition];
 }
 
 static void kick_partitions(uint32_t mask) {
@@ -213,7 +205,7 @@ static void kick_partitions(uint32_t mask) {
 bool console_tx_wait(unsigned partition) {
     __atomic_store_n(&tx_waits[partition], true, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* flag before room here, room before flag below */
-    return ring_room(&tx[partition]) < RESUME_ROOM;
+    return ring_room(&console_tx[partition]) < RESUME_ROOM;
 }
 
 /* Partitions that wait for room in their ring and have it now. */
@@ -221,7 +213,7 @@ static uint32_t resumed(void) {
     uint32_t mask = 0;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < MAX_PARTITIONS; i++) {
-        if (__atomic_load_n(&tx_waits[i], __ATOMIC_RELAXED) && ring_room(&tx[i]) >= RESUME_ROOM) {
+        if (__atomic_load_n(&tx_waits[i], __ATOMIC_RELAXED) && ring_room(&console_tx[i]) >= RESUME_ROOM) {
             __atomic_store_n(&tx_waits[i], false, __ATOMIC_RELAXED);
             mask |= (uint32_t)BIT(i);
         }
@@ -275,7 +267,7 @@ void console_service(void) {
 
 void console_output(unsigned partition) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our byte before `tx_armed`; in move() the other way round */
-    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && ring_used(&tx[partition]) > 0)
+    if (!__atomic_load_n(&tx_armed, __ATOMIC_ACQUIRE) && ring_used(&console_tx[partition]) > 0)
         console_service();
 }
 

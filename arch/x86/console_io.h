@@ -32,8 +32,8 @@ void console_cores(unsigned count);
 /* Hand the line to core/console: one speaker a partition and a CPU. Boot core, before the launch. */
 void console_launch(const struct system_config *config);
 
-struct ring *console_tx_ring(unsigned partition);
-struct ring *console_rx_ring(unsigned partition);
+/* Of each partition. */
+extern struct ring console_tx[MAX_PARTITIONS], console_rx[MAX_PARTITIONS];
 
 /* The partition may have put something into its ring. Any core. */
 void console_output(unsigned partition);

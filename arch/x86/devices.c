@@ -12,7 +12,7 @@
 
 void devices_reset(struct partition *p) {
     lock_take(&p->lock);
-    vuart_reset(&p->uart, console_tx_ring(p->id), console_rx_ring(p->id));
+    vuart_reset(&p->uart, &console_tx[p->id], &console_rx[p->id]);
     vioapic_reset(&p->ioapic);
     lock_release(&p->lock);
 }

@@ -188,7 +188,7 @@ static void boot_system(void) {
     if (vmx_ctl_resolve(&vmx_caps, &vmx_controls) != ERR_OK)
         refuse("this machine cannot run Mullion");
     check_config();
-    if (partitions_build(&partitions, &config, &info, &vmx_caps, memory_map()) != ERR_OK)
+    if (partitions_build(&partitions, &config, &info, &vmx_caps, &memory_map) != ERR_OK)
         refuse("the partitions cannot be built");
     vcpu_bitmaps_init();
     system_init(&config, &platform, tsc_khz);

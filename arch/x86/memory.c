@@ -14,7 +14,7 @@
 #define CPUID_1G  BIT(26)
 #define CPU_EXTRA 2 /* frames of a CPU behind its pages: the VMXON region, the VMCS */
 
-static struct host_map map __attribute__((section(".bss.sealed")));
+struct host_map memory_map __attribute__((section(".bss.sealed")));
 static struct host_layout layout __attribute__((section(".bss.sealed")));
 static struct {
     struct range physical;
@@ -68,9 +68,9 @@ unsigned memory_this_cpu(void) {
 
 void *host_phys(hpa_t at, uint64_t bytes) {
     const struct range want = {at.v, bytes};
-    bool seen = sealed                  ? host_map_sees(&map, this_cpu.index, want)
+    bool seen = sealed                  ? host_map_sees(&memory_map, this_cpu.index, want)
                 : on_bootstrap_tables() ? range_contains((struct range){0, BOOT_MAP_END}, want)
-                                        : host_map_sees_at_boot(&map, want);
+                                        : host_map_sees_at_boot(&memory_map, want);
     return seen ? (void *)(DIRECT_VIRT + at.v) : NULL;
 }
 
@@ -93,14 +93,10 @@ static enum err map_windows(void) {
     for (unsigned i = 0; i < WINDOW_COUNT && e == ERR_OK; i++) {
         struct range r = frames_pages(windows[i].physical, true);
         if (r.size > 0)
-            e = pt_map(&map.boot, window_virt(i) + r.base % PAGE_2M, hpa(r.base), r.size,
+            e = pt_map(&memory_map.boot, window_virt(i) + r.base % PAGE_2M, hpa(r.base), r.size,
                        windows[i].attributes);
     }
     return e;
-}
-
-struct host_map *memory_map(void) {
-    return &map;
 }
 
 enum err memory_init(struct frames *frames, const struct boot_info *info, const struct platform *platform) {
@@ -121,38 +117,38 @@ enum err memory_init(struct frames *frames, const struct boot_info *info, const 
     }
     layout.direct = DIRECT_VIRT;
     layout.image_phys = memory_image_phys(image_start);
-    enum err e = host_map_init(&map, &layout, frames, (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2,
-                               info, platform);
+    enum err e = host_map_init(&memory_map, &layout, frames,
+                               (cpu_cpuid(0x80000001, 0).edx & CPUID_1G) != 0 ? 3 : 2, info, platform);
     return e == ERR_OK ? map_windows() : e;
 }
 
 enum err memory_cpu_build(unsigned cpu, uint32_t apic_id) {
-    enum err e = host_map_cpu(&map, cpu, CPU_EXTRA);
+    enum err e = host_map_cpu(&memory_map, cpu, CPU_EXTRA);
     if (e != ERR_OK)
         return e;
-    struct percpu *data = host_phys(map.cpus[cpu].frames, PAGE_SIZE);
+    struct percpu *data = host_phys(memory_map.cpus[cpu].frames, PAGE_SIZE);
     ASSERT(data != NULL);
     data->index = cpu;
     data->apic_id = apic_id;
-    data->vmxon_region = hpa(map.cpus[cpu].frames.v + PERCPU_FRAMES * PAGE_SIZE);
+    data->vmxon_region = hpa(memory_map.cpus[cpu].frames.v + PERCPU_FRAMES * PAGE_SIZE);
     data->vmcs = hpa(data->vmxon_region.v + PAGE_SIZE);
-    data->sealed_cr3 = map.cpus[cpu].sealed.root.v;
+    data->sealed_cr3 = memory_map.cpus[cpu].sealed.root.v;
     return ERR_OK;
 }
 
 uint64_t memory_cpu_cr3(unsigned cpu) {
-    return map.cpus[cpu].boot_root.v;
+    return memory_map.cpus[cpu].boot_root.v;
 }
 
 void memory_seal_image(void) {
-    map.frames->sealed = true;
-    ASSERT(pt_protect(&map.boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start), PT_READ) ==
-           ERR_OK);
+    memory_map.frames->sealed = true;
+    ASSERT(pt_protect(&memory_map.boot, (uintptr_t)sealed_start, (uint64_t)(sealed_end - sealed_start),
+                      PT_READ) == ERR_OK);
     sealed = true; /* host_phys: from here on by the views */
 }
 
 void memory_unseal(void) {
     if (sealed)
-        cpu_write_cr3(map.cpus[this_cpu.index].boot_root.v);
+        cpu_write_cr3(memory_map.cpus[this_cpu.index].boot_root.v);
     sealed = false;
 }

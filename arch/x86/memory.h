@@ -35,7 +35,7 @@ must_check enum err memory_cpu_build(unsigned cpu, uint32_t apic_id);
 uint64_t memory_cpu_cr3(unsigned cpu);
 
 /* What the tables hold, to be added to. Boot CPU, before the seal. */
-struct host_map *memory_map(void);
+extern struct host_map memory_map;
 
 /* What was built while booting becomes read-only. Boot CPU, when all CPUs are past using it; after which each
  * goes over to its sealed_cr3. */

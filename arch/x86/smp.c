@@ -6,7 +6,9 @@
 #include "arch/x86/lapic.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/system.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/vmx_cpu.h"
 #include "core/host.h"
 #include "core/log.h"
 #include "core/str.h"
@@ -102,10 +104,6 @@ void smp_kick(unsigned cpu) {
     send(BIT(cpu), ICR_NMI | ICR_ASSERT);
 }
 
-uint32_t smp_apic_id(unsigned cpu) {
-    return smp_entries[cpu].apic_id;
-}
-
 void smp_stop_others(void) {
     uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(memory_this_cpu());
     __atomic_store_n(&stopper, memory_this_cpu() + 1, __ATOMIC_RELEASE);
@@ -113,11 +111,11 @@ void smp_stop_others(void) {
     (void)wait_for_cores(&stopped, others, cpu_rdtsc(), STOP_WAIT_US);
 }
 
-bool smp_must_stop(void) {
+void smp_stop_if_told(void) {
     unsigned by = __atomic_load_n(&stopper, __ATOMIC_ACQUIRE);
-    return by != 0 && by != memory_this_cpu() + 1;
-}
-
-void smp_stopped(void) {
+    if (by == 0 || by == memory_this_cpu() + 1)
+        return;
+    vmx_cpu_off();
     __atomic_fetch_or(&stopped, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
+    system_halt();
 }

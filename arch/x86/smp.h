@@ -21,13 +21,9 @@ void smp_barrier(void);
 /* An NMI: that core looks for work before it (re-)enters its guest. */
 void smp_kick(unsigned cpu);
 
-/* To send a guest's interrupt to. */
-uint32_t smp_apic_id(unsigned cpu);
-
 /* The end, by panic or not: every other core that has come gets an NMI, leaves VMX and halts. Waits
  * for them, but not for ever. */
 void smp_stop_others(void);
 
-/* In the NMI handler: does another core want this one to stop? Then it says when it has. */
-bool smp_must_stop(void);
-void smp_stopped(void);
+/* In the NMI handler: if another core ends the machine, stop for good, out of VMX, where INIT is blocked. */
+void smp_stop_if_told(void);

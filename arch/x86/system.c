@@ -90,12 +90,6 @@ void system_panicked(void) {
     machine_end(platform, how);
 }
 
-void system_stop_core(void) {
-    vmx_cpu_off();
-    smp_stopped();
-    system_halt();
-}
-
 void system_halt(void) {
     for (;;)
         cpu_hlt();

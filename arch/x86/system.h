@@ -21,8 +21,5 @@ _Noreturn void system_end(const struct platform *platform, enum when_done how);
 /* The same after a panic, whose story is told and who has stopped the other cores. */
 _Noreturn void system_panicked(void);
 
-/* Stop this core for good, because another one ends the machine: out of VMX, where INIT is blocked. */
-_Noreturn void system_stop_core(void);
-
 /* Halt this core for good. */
 _Noreturn void system_halt(void);

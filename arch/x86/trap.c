@@ -8,7 +8,6 @@
 #include "arch/x86/lapic.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/smp.h"
-#include "arch/x86/system.h"
 #include "arch/x86/vmx_exit.h"
 #include "boot/layout.h"
 #include "core/str.h"
@@ -98,8 +97,7 @@ static const struct {
 };
 
 static void nmi_handle(struct trap_frame *frame) {
-    if (smp_must_stop())
-        system_stop_core();
+    smp_stop_if_told();
     this_cpu.kicked = 1;
     for (unsigned i = 0; i < ARRAY_SIZE(windows); i++)
         if (frame->rip >= (uintptr_t)windows[i].from && frame->rip < (uintptr_t)windows[i].to)
