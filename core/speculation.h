@@ -6,7 +6,7 @@
 #include "core/types.h"
 #include "core/vmx_ctl.h"
 
-#define SPEC_IBPB        BIT(0) /* by IA32_PRED_CMD */
+#define SPEC_IBPB        BIT(0) /* by IA32_PRED_CMD; IA32_SPEC_CTRL is there, too */
 #define SPEC_FLUSH_L1D   BIT(1) /* by IA32_FLUSH_CMD */
 #define SPEC_VERW        BIT(2)
 #define SPEC_MCU_OPT     BIT(3) /* this CPU has IA32_MCU_OPT_CTRL */

@@ -30,7 +30,6 @@ static struct reading pm_timer_read(uint16_t port) {
         uint64_t before = cpu_rdtsc();
         uint32_t timer = cpu_in32(port) & PM_TIMER_MASK;
         uint64_t width = cpu_rdtsc() - before;
-
         if (width < best_width) {
             best_width = width;
             best = (struct reading){before + width / 2, timer};

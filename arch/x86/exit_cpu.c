@@ -167,7 +167,6 @@ rarely static struct verdict write_cr(struct vcpu *v, const struct guest_regs *r
     enum cr_verdict verdict = (cr == 0 ? cr0_write : cr4_write)(&v->cr, &now, value, &change);
     if (verdict != CR_OK || (change.load_pdptes && !load_pdptes(v, now.cr3)))
         return exit_inject_gp();
-
     if (change.flush)
         vmx_invvpid(INVALIDATE_SINGLE, v->cpu + 1);
     vmcs_write(cr == 0 ? VMCS_GUEST_CR0 : VMCS_GUEST_CR4, change.real);

@@ -24,7 +24,6 @@ static struct verdict execute(struct vcpu *v, struct guest_regs *regs, const str
     if (verdict.kind != KIND_NEXT)
         return verdict;
     struct insn_result r;
-
     insn_execute(i, i->reads_mem ? operand_read(v, &memory) : 0, regs->gpr[i->reg], &r);
     if (i->writes_mem)
         operand_write(v, &memory, r.mem);

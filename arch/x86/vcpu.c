@@ -20,14 +20,13 @@
 #include "core/speculation.h"
 #include "core/str.h"
 
-#define DR6_RESET        UINT64_C(0xffff0ff0)
-#define XCR0_RESET       1u
-#define XSAVE_BYTES      576u /* legacy region and header */
-#define MXCSR_RESET      0x1f80u
-#define CPUID1_XSAVE     BIT(26)
-#define CPUID1_DEADLINE  BIT(24)
-#define CPUID7_TSC_ADJ   BIT(1)
-#define CPUID7_SPEC_CTRL BIT(26)
+#define DR6_RESET       UINT64_C(0xffff0ff0)
+#define XCR0_RESET      1u
+#define XSAVE_BYTES     576u /* legacy region and header */
+#define MXCSR_RESET     0x1f80u
+#define CPUID1_XSAVE    BIT(26)
+#define CPUID1_DEADLINE BIT(24)
+#define CPUID7_TSC_ADJ  BIT(1)
 
 /* [in x2APIC mode?][kind of TSC] */
 static uint8_t msr_bitmaps[2][MSR_TSC_KINDS][PAGE_SIZE]
@@ -77,8 +76,6 @@ static void zero_host_msrs(void) {
         cpu_wrmsr(msrs[i], 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_USER_WAIT) != 0)
         cpu_wrmsr(IA32_UMWAIT_CONTROL, 0);
-    if ((cpu_cpuid(7, 0).edx & CPUID7_SPEC_CTRL) != 0)
-        cpu_wrmsr(IA32_SPEC_CTRL, 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_RDTSCP) != 0)
         cpu_wrmsr(IA32_TSC_AUX, 0);
     if ((vmx_controls.word[VMX_SECONDARY] & SECONDARY_XSAVES) != 0)
@@ -114,8 +111,10 @@ static void forget(const struct speculation *s) {
     uint64_t options = (s->deeds & SPEC_MCU_OPT) != 0 ? cpu_rdmsr(IA32_MCU_OPT_CTRL) : 0;
     if ((options & SPEC_MCU_OPT_OFF) != 0)
         cpu_wrmsr(IA32_MCU_OPT_CTRL, options & ~SPEC_MCU_OPT_OFF);
-    if ((s->deeds & SPEC_IBPB) != 0)
+    if ((s->deeds & SPEC_IBPB) != 0) {
+        cpu_wrmsr(IA32_SPEC_CTRL, 0);
         cpu_wrmsr(IA32_PRED_CMD, BIT(0));
+    }
     if ((s->deeds & SPEC_FLUSH_L1D) != 0)
         cpu_wrmsr(IA32_FLUSH_CMD, BIT(0));
     if ((s->deeds & SPEC_VERW) != 0)
@@ -226,7 +225,6 @@ void vcpu_kicked(void) {
     struct vcpu *v = this_cpu.vcpu;
     for (;;) {
         uint32_t pending = __atomic_fetch_and(&v->pending, VCPU_PENDING_NMI, __ATOMIC_ACQ_REL);
-
         if (__atomic_load_n(&v->partition->state, __ATOMIC_ACQUIRE) != PARTITION_RUNNING)
             park(v);
         if ((pending & VCPU_PENDING_INIT) != 0)
@@ -246,13 +244,11 @@ void vcpu_kicked(void) {
 void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
     for (uint64_t left = ipi->targets; left != 0; left &= left - 1) {
         struct vcpu *to = &v->partition->vcpus[__builtin_ctzll(left)];
-
         if (ipi->kind == IPI_FIXED) {
             vcpu_send_vector(to, ipi->vector);
             continue;
         }
         uint32_t old = __atomic_load_n(&to->pending, __ATOMIC_RELAXED);
-
         while (!__atomic_compare_exchange_n(&to->pending, &old, vlapic_post(old, ipi), true, __ATOMIC_ACQ_REL,
                                             __ATOMIC_RELAXED))
             continue;

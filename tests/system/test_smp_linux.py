@@ -21,8 +21,8 @@ BUSY = "sh -c 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done'"
 class Linux:
     """The machine, its Linux partition's shell, and what was asked for."""
 
-    def __init__(self, machine, cpus, x2apic):
-        self.machine, self.cpus, self.x2apic = machine, cpus, x2apic
+    def __init__(self, machine, cpus, x2apic, model):
+        self.machine, self.cpus, self.x2apic, self.model = machine, cpus, x2apic, model
         self.shell = Shell(machine)
         self.since = 0  # where the present life of the partition begins
 
@@ -66,6 +66,9 @@ class Linux:
 MACHINES = [(2, False, "corei7_ivy_bridge_3770k"), (4, True, "tigerlake"), (4, False, "corei7_icelake_u")]
 
 
+ITS_IMMUNE = "corei7_ivy_bridge_3770k",  # by core/speculation.c: no return thunks
+
+
 def name_of(machine):
     """C16, X27: with and without nox2apic."""
     cpus, x2apic, model = machine
@@ -83,7 +86,7 @@ def linux(lab, request):
     name = name_of(request.param)
     image = lab.image(name, config, ["vmlinuz", "initrd.img"], kernel=PLAIN)
     with lab.boot(name, image, cpus=cpus, model=model) as machine:
-        made = Linux(machine, cpus, x2apic)
+        made = Linux(machine, cpus, x2apic, model)
         made.wait_until_up()
         yield made
 
@@ -98,6 +101,8 @@ def check_kernel(linux):
     assert linux.shell.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource") == ["tsc"]
     timers = linux.shell.run("cat /sys/devices/system/clockevents/clockevent*/current_device")
     assert timers == ["lapic-deadline"] * linux.cpus
+    its = linux.shell.run("cat /sys/devices/system/cpu/vulnerabilities/indirect_target_selection")
+    assert (its == ["Not affected"]) == (linux.model in ITS_IMMUNE), its
     assert linux.dmesg(COMPLAINTS) == []
 
 
