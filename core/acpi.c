@@ -102,18 +102,6 @@ static bool table_find(struct bytes root, const char *signature, uint32_t bytes_
     return false;
 }
 
-bool acpi_table(const struct boot_info *info, unsigned index, struct bytes *out) {
-    struct bytes root;
-    char signature[5] = "";
-    uint64_t address;
-    if (!root_open(info, &root) || !table_at(root, index, &address))
-        return false;
-    const void *header = host_phys(hpa(address), sizeof(signature) - 1);
-    if (header == NULL || !table_open(address, memcpy(signature, header, 4), TABLE_BYTES, out))
-        *out = (struct bytes){NULL, 0};
-    return true;
-}
-
 /* ---- MADT: CPUs, I/O APICs, interrupt overrides ---------------------------------------------- */
 
 enum { MADT_CPU = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_ADDRESS = 5, MADT_CPU_X2APIC = 9 };

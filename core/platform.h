@@ -87,10 +87,6 @@ must_check enum err acpi_parse(const struct boot_info *info, struct platform *ou
 /* Make the CPU with this APIC id, on which we run, the first; the MADT need not list it. */
 void platform_boot_core_first(struct platform *platform, uint32_t apic_id);
 
-/* Table number `index` that the root lists, of whatever kind; out->at is NULL if it is not sound. False:
- * there are no more. */
-must_check bool acpi_table(const struct boot_info *info, unsigned index, struct bytes *out);
-
 /* Where the interrupt of the UART at `port` arrives. False if no IOAPIC serves it or the port is not one of
  * COM1 to COM4: what a card in another slot is wired to, these tables do not say. */
 must_check bool platform_uart_route(const struct platform *platform, uint16_t port, struct irq_route *out);

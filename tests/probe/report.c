@@ -21,6 +21,7 @@
 #define CORE_LIST(cores) (config_print_cores(cores).s + (count_bits(cores) == 1 ? 5 : 6))
 
 /* Offsets, as in acpi.c. */
+enum { RSDP_REVISION_1 = 15, RSDP_RSDT = 16, RSDP_XSDT_8 = 24, TABLE_LENGTH = 4, TABLE_BYTES = 36 };
 enum { TABLE_OEM = 10, DMAR_ENTRIES = 48, ENTRY_TYPE_2 = 0, ENTRY_UNIT = 0, ENTRY_LENGTH_2 = 2 };
 enum { UNIT_FLAGS_1 = 4, UNIT_SEGMENT_2 = 6, UNIT_BASE_8 = 8, UNIT_SCOPES = 16 };
 enum { SCOPE_LENGTH_1 = 1, SCOPE_BUS_1 = 5, SCOPE_PATH = 6, SCOPE_BYTES = 8 };
@@ -157,17 +158,34 @@ static void log_table(struct bytes t) {
         log_dmar(t);
 }
 
+/* As far as it is in reach, sound or not. */
+static struct bytes table_at(uint64_t at) {
+    const void *header = host_phys(hpa(at), TABLE_BYTES);
+    uint32_t length = bytes_u32((struct bytes){header, header == NULL ? 0 : TABLE_BYTES}, TABLE_LENGTH);
+    const void *all = length >= TABLE_BYTES ? host_phys(hpa(at), length) : NULL;
+    return (struct bytes){all, all == NULL ? 0 : length};
+}
+
+static void log_tables(const struct boot_info *info) {
+    struct bytes rsdp = {info->rsdp, info->rsdp_bytes};
+    uint64_t xsdt = bytes_u8(rsdp, RSDP_REVISION_1) >= 2 ? bytes_field(rsdp, RSDP_XSDT_8, 8) : 0;
+    struct bytes root = table_at(xsdt != 0 ? xsdt : bytes_u32(rsdp, RSDP_RSDT));
+    unsigned width = xsdt != 0 ? 8 : 4;
+    for (uint64_t at = TABLE_BYTES; at + width <= root.length; at += width) {
+        struct bytes t = table_at(bytes_field(root, at, width));
+        if (t.length > 0)
+            log_table(t);
+    }
+}
+
 void probe_log_firmware(const struct boot_info *info) {
     static const char *const kinds[] = {"?", "ram", "reserved", "acpi", "nvs", "bad"};
-    struct bytes t;
     for (const struct memory_range *m = info->memory; m < info->memory + info->nr_memory; m++)
         log_line("memory %016lx %016lx %s", m->range.base, m->range.size, kinds[m->kind]);
     for (const struct module *m = info->modules; m < info->modules + info->nr_modules; m++)
         log_line("module %016lx %016lx %s%s%.*s", m->at.v, m->bytes, m->name, m->args[0] != '\0' ? " " : "",
                  ARGS_SHOWN, m->args);
-    for (unsigned i = 0; acpi_table(info, i, &t); i++)
-        if (t.at != NULL)
-            log_table(t);
+    log_tables(info);
 }
 
 void probe_log_pci(unsigned bdf, const uint32_t regs[PCI_HEADER_REGS]) {
