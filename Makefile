@@ -147,6 +147,7 @@ $(BUILD)/unit/test_%: $(BUILD)/unit/tests/unit/test_%.o $(UNIT_CORE)
 	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $^ -lcmocka $(UNIT_LIBS)
 
 $(BUILD)/unit/test_insn: UNIT_LIBS := -lcapstone
+$(BUILD)/unit/test_built: UNIT_LIBS := -Wl,--wrap=frames_alloc,--wrap=frames_alloc_pieces
 
 UNIT_RUNS  := $(patsubst $(BUILD)/unit/%,unit-%,$(UNIT_TESTS))
 .PHONY: unit $(UNIT_RUNS)

@@ -8,7 +8,8 @@
 #include "core/log.h"
 #include "core/platform.h"
 
-#define CONFIG_MAX_BYTES   KIB(64) /* of the whole text */
+#define CONFIG_NAME        "mullion.conf" /* the module that holds it */
+#define CONFIG_MAX_BYTES   KIB(64)        /* of the whole text */
 #define CONFIG_MAX_WINDOWS 8
 #define CONFIG_MAX_MODULES 8
 #define CONFIG_MAX_NAME    15 /* characters of a partition's name: it goes before each line */
@@ -98,6 +99,7 @@ struct machine {
     uint64_t free_bytes;             /* RAM that partitions can have; 0 = not known */
     const struct boot_info *boot;    /* all zero = not known */
     const struct platform *platform; /* all zero = not known */
+    uint64_t address_end;            /* of the physical addresses its CPUs have; 0 = not known */
 };
 
 /* Complain about everything that is wrong, then return ERR_RANGE if anything was. `config` is what

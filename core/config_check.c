@@ -75,7 +75,7 @@ static void check_load(const struct check *c, const struct partition_config *p, 
                      config_print_size(bytes).s, config_print_size(GUEST_TABLES_BYTES).s);
     if (!p->load_at_reset && !range_contains(ram[0], image) && !range_contains(ram[1], image))
         report_error(c->report, line,
-                     "load = 0x%lx: the kernel would be at %s; the partition's RAM is %s%s%s", p->load,
+                     "load = 0x%lx: the kernel would be at %s; the partition's memory is %s%s%s", p->load,
                      config_print_ports(image).s, config_print_ports(ram[0]).s, p->identity ? "" : ", ",
                      p->identity ? "" : config_print_ports(ram[1]).s);
 }
@@ -191,6 +191,9 @@ static void check_mmio(struct window *w) {
     for (unsigned i = 0; i < ARRAY_SIZE(ram); i++)
         refuse(w, ram[i], "the partition's own memory");
     refuse(w, (struct range){GUEST_TABLES_BASE, GUEST_TABLES_BYTES}, "the partition's ACPI tables");
+    if (w->c->machine->address_end != 0)
+        refuse(w, (struct range){w->c->machine->address_end, FRAMES_LIMIT - w->c->machine->address_end},
+               "beyond the addresses of this CPU");
     if (w->p->load_at_reset)
         refuse(w, (struct range){GIB(4) - GUEST_TABLES_BYTES, GUEST_TABLES_BYTES}, "the ROM of load = reset");
     refuse(w, (struct range){0xfec00000, PAGE_SIZE}, "the I/O APIC"); /* the guest's own too */

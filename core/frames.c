@@ -75,8 +75,8 @@ enum err frames_reserve(struct frames *frames, struct range range) {
 }
 
 static enum err refuse(const struct frames *frames, uint64_t bytes, const char *why) {
-    log_line("frames: no room for 0x%lx bytes: %s, 0x%lx bytes free", bytes, frames->sealed ? "sealed" : why,
-             frames_free_bytes(frames));
+    log_line("frames: no room for %lu KiB: %s, %lu KiB free", align_up(bytes, KIB(1)) >> 10,
+             frames->sealed ? "sealed" : why, frames_free_bytes(frames) >> 10);
     return ERR_NO_MEMORY;
 }
 

@@ -91,10 +91,14 @@ static enum err build(const struct build *b, const struct partition_config *c, u
 enum err partitions_build(struct partitions *out, const struct system_config *config,
                           const struct boot_info *info, const struct vmx_caps *caps, struct host_map *host) {
     const struct build b = {out, info, caps, host, host->frames};
+    struct report report = {CONFIG_NAME, 0};
     for (unsigned i = 0; i < config->nr_partitions; i++) {
-        enum err e = build(&b, &config->partitions[i], i);
+        const struct partition_config *c = &config->partitions[i];
+        enum err e = build(&b, c, i);
         if (e != ERR_OK) {
-            log_line("%s: cannot be built", config->partitions[i].name);
+            report_error(&report, c->line_of[KEY_MEMORY],
+                         "memory = %s: partition %s and its tables do not fit; give it less",
+                         config_print_size(c->memory_bytes).s, c->name);
             return e;
         }
     }

@@ -23,7 +23,7 @@ static int usage(void) {
 int main(int argc, char **argv) {
     static char text[CONFIG_MAX_BYTES + 1];
     struct report report = {argv[1], 0};
-    struct machine machine = {UINT64_MAX, GIB(40), &built.info, &built.platform};
+    struct machine machine = {UINT64_MAX, GIB(40), &built.info, &built.platform, BIT(39)};
     FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
     size_t bytes = file != NULL ? fread(text, 1, sizeof(text), file) : 0;
 

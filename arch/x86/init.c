@@ -24,7 +24,6 @@
 #include "drivers/ioapic.h"
 #include "drivers/timer_ref.h"
 
-#define CONFIG_NAME         "mullion.conf"
 #define DEFAULT_UART        ((struct uart_place){0x3f8, 0})
 
 #define CPUID1_MCE          BIT(7)
@@ -170,7 +169,8 @@ static void start_cores(void) {
             log_line("core %u (APIC id %u) does not answer and is left out", i, platform.apic_ids[i]);
     cores &= ~different;
     log_line("%u of %u cores run", count_bits(cores), platform.nr_cpus);
-    machine = (struct machine){cores, frames_free_bytes(&frames), &info, &platform};
+    machine =
+        (struct machine){cores, frames_free_bytes(&frames), &info, &platform, BIT(vmx_phys_bits(&vmx_caps))};
 }
 
 static void check_config(void) {

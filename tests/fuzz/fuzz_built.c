@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (frames_init(&built.frames, built.info.memory, built.info.nr_memory) != ERR_OK)
         return 0;
     const struct machine machine = {BIT(built.platform.nr_cpus) - 1, frames_free_bytes(&built.frames),
-                                    &built.info, &built.platform};
+                                    &built.info, &built.platform, BIT(vmx_phys_bits(&built.caps))};
 
     if (config_check(&config, &machine, &report) != ERR_OK)
         return 0;

@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct boot_info no_boot;
     static const struct platform no_platform;
     static const struct machine nothing = {.boot = &no_boot, .platform = &no_platform};
-    static const struct machine machine = {0xff, GIB(4), &boot, &platform};
+    static const struct machine machine = {0xff, GIB(4), &boot, &platform, BIT(39)};
     struct report report = {"c", 0};
 
     stub_log_clear();

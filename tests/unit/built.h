@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "core/partition_build.h"
+#include "core/trap_map.h"
 #include "tests/audit/ept_check.h"
 #include "tests/unit/host_stub.h"
 #include "tests/unit/pages.h"
@@ -87,11 +88,10 @@ static inline void built_module(const char *name, uint64_t bytes) {
     snprintf(m->name, sizeof(m->name), "%s", name);
 }
 
-/* What init.c does on the boot core, for a config that config_check has accepted. */
-static inline enum err built_build(const struct system_config *config) {
+/* What init.c does on the boot core before it knows whether the config fits. */
+static inline enum err built_host(void) {
     enum err e = frames_init(&built.frames, built.info.memory, built.info.nr_memory);
 
-    built.config = config;
     built.layout = built_layout;
     if (e == ERR_OK)
         e = frames_reserve(&built.frames, (struct range){BUILT_IMAGE, MIB(2)});
@@ -102,6 +102,14 @@ static inline enum err built_build(const struct system_config *config) {
         e = host_map_init(&built.host, &built.layout, &built.frames, 3, &built.info, &built.platform);
     for (unsigned i = 0; i < built.platform.nr_cpus && e == ERR_OK; i++)
         e = host_map_cpu(&built.host, i, 2);
+    return e;
+}
+
+/* And after, for a config that config_check has accepted. */
+static inline enum err built_build(const struct system_config *config) {
+    enum err e = built_host();
+
+    built.config = config;
     if (e == ERR_OK)
         e = partitions_build(&built.partitions, config, &built.info, &built.caps, &built.host);
     if (e == ERR_OK)
@@ -125,19 +133,28 @@ static inline struct range built_frames(const struct pt_leaf *leaf) {
     return (struct range){leaf->to.v, leaf->bytes};
 }
 
+/* Where the RAM ends that begins at or before `at`, by one entry of the map; `at` if it is in none. */
+static inline uint64_t built_ram_end(uint64_t at, bool booting) {
+    for (unsigned i = 0; i < built.info.nr_memory; i++) {
+        struct range pages = frames_pages(built.info.memory[i].range, booting);
+
+        if (built.info.memory[i].kind == MEMORY_RAM && range_contains(pages, (struct range){at, 1}))
+            return range_end(pages);
+    }
+    return at;
+}
+
 /* Only RAM, and nothing of what the firmware says is something else; `booting`: a page may be both in part.
  */
 static inline bool built_is_ram(struct range r, bool booting) {
-    bool ram = false;
-
-    for (unsigned i = 0; i < built.info.nr_memory; i++) {
-        const struct memory_range *m = &built.info.memory[i];
-
-        ram |= m->kind == MEMORY_RAM && range_contains(frames_pages(m->range, booting), r);
-        if (m->kind != MEMORY_RAM && range_overlaps(frames_pages(m->range, !booting), r))
+    for (unsigned i = 0; i < built.info.nr_memory; i++)
+        if (built.info.memory[i].kind != MEMORY_RAM &&
+            range_overlaps(frames_pages(built.info.memory[i].range, !booting), r))
             return false;
-    }
-    return ram;
+    for (uint64_t at = r.base, end; at < range_end(r); at = end)
+        if ((end = built_ram_end(at, booting)) == at)
+            return false;
+    return true;
 }
 
 static inline bool built_in_list(const struct frames_list *list, struct range r) {
@@ -285,6 +302,31 @@ static inline bool built_prove_cpu(unsigned cpu) {
     return true;
 }
 
+/* No port that acts on the machine, and none twice. */
+static inline bool built_prove_ports(void) {
+    static const struct range machine[] = {{0, 0x22}, {0x40, 4}, {0x60, 2}, {0x64, 1}, {0x70, 8},
+                                           {0x92, 1}, {0xa0, 2}, {0xb2, 2}, {0xcf8, 8}};
+    static uint8_t given[TRAP_IO_BITMAP_BYTES];
+
+    memset(given, 0, sizeof(given));
+    for (unsigned i = 0; i < ARRAY_SIZE(machine); i++)
+        for (uint64_t port = machine[i].base; port < range_end(machine[i]); port++)
+            given[port / 8] |= (uint8_t)BIT(port % 8);
+    for (unsigned id = 0; id < built.config->nr_partitions; id++) {
+        const uint8_t *traps = built.memory + built.partitions.at[id]->io_bitmaps.v;
+
+        for (unsigned i = 0; i < TRAP_IO_BITMAP_BYTES; i++) {
+            uint8_t passes = (uint8_t)~traps[i];
+
+            if ((passes & given[i]) != 0)
+                return built_no("%s: among ports 0x%x-0x%x is another's", built.config->partitions[id].name,
+                                8 * i, 8 * i + 7);
+            given[i] |= passes;
+        }
+    }
+    return true;
+}
+
 /* Everything about everything that was built. The first offence is in built.offence. */
 static inline bool built_prove(void) {
     built.offence[0] = '\0';
@@ -292,7 +334,7 @@ static inline bool built_prove(void) {
     for (unsigned i = 0; i < built.config->nr_partitions; i++)
         if (!built_prove_ept(i))
             return false;
-    if (!built_prove_once())
+    if (!built_prove_once() || !built_prove_ports())
         return false;
     for (unsigned cpu = 0; cpu < built.platform.nr_cpus; cpu++)
         if (!built_prove_cpu(cpu))

@@ -50,7 +50,7 @@ static int setup(void **state) {
     platform.reset_reg = (struct acpi_address){SPACE_IO, 0xa19};
     platform.sleep_control = (struct acpi_address){SPACE_IO, 0xa1a};
     platform.smi_port = 0xa1b;
-    machine = (struct machine){0xf, GIB(4) + 5, &boot, &platform};
+    machine = (struct machine){0xf, GIB(4) + 5, &boot, &platform, BIT(46)};
     return 0;
 }
 
@@ -200,30 +200,30 @@ static void test_memory(void **state) {
 static void test_load(void **state) {
     (void)state;
     bad(A "load=0x7c00\n", "c:5: load = 0x7c00: the kernel would be at 0x7c00-0x107bff; the "
-                           "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+                           "partition's memory is 0x0-0x9ffff, 0x100000-0x7fffff\n");
 }
 
 static void test_load_borders(void **state) {
     (void)state;
     boot.modules[1].bytes = KIB(640);
     good(A "load=0\n");
-    bad(A "load=16\n", "c:5: load = 0x10: the kernel would be at 0x10-0xa000f; the partition's RAM is "
+    bad(A "load=16\n", "c:5: load = 0x10: the kernel would be at 0x10-0xa000f; the partition's memory is "
                        "0x0-0x9ffff, 0x100000-0x7fffff\n");
     good(A "load=1M\n");
     good(A "load=0x760000\n");
     bad(A "load=0x760001\n", "c:5: load = 0x760001: the kernel would be at 0x760001-0x800000; the "
-                             "partition's RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+                             "partition's memory is 0x0-0x9ffff, 0x100000-0x7fffff\n");
     good("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0xbff60000\n");
     bad("[partition a]\nkernel=k\nmemory=3200M\ncpus=1\nload=0xbff60001\n",
         "c:5: load = 0xbff60001: the kernel would be at 0xbff60001-0xc0000000; the partition's "
-        "RAM is 0x0-0x9ffff, 0x100000-0xbfffffff\n");
+        "memory is 0x0-0x9ffff, 0x100000-0xbfffffff\n");
     good("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=0\n");
     bad("[partition a]\nkernel=k\nmemory=8M identity\ncpus=1\nload=1M\n",
-        "c:5: load = 0x100000: the kernel would be at 0x100000-0x19ffff; the partition's RAM is "
+        "c:5: load = 0x100000: the kernel would be at 0x100000-0x19ffff; the partition's memory is "
         "0x0-0x9ffff\n");
     memset(&boot, 0, sizeof(boot));
     bad(A "load=0xa0000\n", "c:5: load = 0xa0000: the kernel would be at 0xa0000; the partition's "
-                            "RAM is 0x0-0x9ffff, 0x100000-0x7fffff\n");
+                            "memory is 0x0-0x9ffff, 0x100000-0x7fffff\n");
 }
 
 static void test_load_knows_no_modules(void **state) {
@@ -321,6 +321,7 @@ static void bad_mmio(const char *mmio, const char *what) {
 
 static void test_machine_windows(void **state) {
     (void)state;
+    bad_mmio("0x3ffffffff000+8K", "0x400000000000+4128768G is beyond the addresses of this CPU");
     bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
     bad_mmio("0xfec10000+64K", "0xfec10000+4K is an I/O APIC");
     bad_mmio("0xfeef0000+64K", "0xfee00000+1M is the local APICs and interrupt messages");
@@ -350,6 +351,7 @@ static void test_machine_windows(void **state) {
     memset(&platform, 0, sizeof(platform));
     memset(&boot, 0, sizeof(boot));
     good(A "mmio=0x800000+4K,0xb0100000+4K,0xfed00000+4K,0xfe000000+4K,0xfec10000+4K\n");
+    bad_mmio("0x3ffffffff000+8K", "0x400000000000+4128768G is beyond the addresses of this CPU");
     bad_mmio("0xfec00000+4K", "0xfec00000+4K is the I/O APIC");
 }
 
@@ -370,7 +372,7 @@ static void test_no_machine(void **state) {
     (void)state;
     memset(&boot, 0, sizeof(boot));
     memset(&platform, 0, sizeof(platform));
-    machine = (struct machine){0, 0, &boot, &platform};
+    machine = (struct machine){0, 0, &boot, &platform, 0};
     good("[partition a]\nkernel=x\ninitrd=y\nmemory=65536G\ncpus=0-63\n");
     bad(A B("1\n"), "c:8: cpus: core 1 cannot be shared with partition a (line 4)\n");
 }

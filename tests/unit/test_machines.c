@@ -142,7 +142,7 @@ static void replay_memory(void) {
 }
 
 static void replay_draft(void) {
-    struct machine facts = {machine.cores, machine.free_bytes, &machine.boot, &platform};
+    struct machine facts = {machine.cores, machine.free_bytes, &machine.boot, &platform, 0};
     struct report report = {"draft", 0};
     struct probe_text draft;
 

@@ -62,7 +62,7 @@ static int setup(void **state) {
     for (uint32_t i = 0; i < 6; i++)
         platform.apic_ids[i] = i;
     platform.nr_cpus = 6;
-    facts = (struct machine){0x3f, GIB(4), &boot, &platform};
+    facts = (struct machine){0x3f, GIB(4), &boot, &platform, BIT(46)};
     stub_phys_set(0x1000, images, sizeof(images));
     stub_log_clear();
     return 0;
