@@ -5,51 +5,30 @@
 #include "core/host.h"
 #include "core/str.h"
 
-#define PLACE_FROM                                                                                           \
-    MIB(64) /* above what boot loaders and firmware use first, below what they take from the top */
-#define HEAD_WEIGHT UINT64_C(0x9e3779b97f4a7c15)
-#define TOLD_LINES  40 /* a panic with its backtrace, and a little before */
-#define TOLD        "last| "
+#define PLACE_FROM MIB(64) /* boot loaders and firmware use what is below, and the top */
+#define TOLD_LINES 40      /* a panic with its backtrace, and a little before */
+#define TOLD       "last| "
 
 _Static_assert(sizeof(struct history) == 2 * PAGE_SIZE, "whole pages are reserved");
 
-static uint64_t weight(uint64_t index, char c) {
-    return (2 * index + 1) * (uint8_t)c;
-}
-
 void history_add(struct history *h, const char *line, size_t bytes) {
     uint64_t at = __atomic_fetch_add(&h->head, bytes, __ATOMIC_RELAXED);
-    uint64_t more = bytes * HEAD_WEIGHT;
-    for (size_t i = 0; i < bytes; i++) {
-        uint64_t index = (at + i) % HISTORY_BYTES;
-        more += weight(index, line[i]) - weight(index, h->text[index]);
-        h->text[index] = line[i];
-    }
-    __atomic_fetch_add(&h->sum, more, __ATOMIC_RELAXED);
-}
-
-static bool sound(const struct history *h) {
-    uint64_t sum = h->head * HEAD_WEIGHT;
-    for (uint64_t i = 0; i < HISTORY_BYTES && h->magic == HISTORY_MAGIC; i++)
-        sum += weight(i, h->text[i]);
-    return h->magic == HISTORY_MAGIC && sum == h->sum;
+    for (size_t i = 0; i < bytes; i++)
+        h->text[(at + i) % HISTORY_BYTES] = line[i];
 }
 
 hpa_t history_place(const struct frames *frames, struct history **last) {
-    hpa_t first = hpa(0);
     *last = NULL;
     for (unsigned i = 0; i < frames->free.count; i++) {
         struct range r = range_clip(frames->free.ranges[i], PLACE_FROM, GIB(4));
         struct range at = {align_up(r.base, PAGE_2M), sizeof(struct history)};
-        for (; range_contains(r, at); at.base += PAGE_2M) {
-            struct history *h = host_phys(hpa(at.base), at.size);
-            if (h != NULL && first.v == 0)
-                first = hpa(at.base);
-            if (h != NULL && *last == NULL && sound(h))
-                *last = h;
-        }
+        struct history *h = range_contains(r, at) ? host_phys(hpa(at.base), at.size) : NULL;
+        if (h == NULL)
+            continue;
+        *last = h->magic == HISTORY_MAGIC ? h : NULL;
+        return hpa(at.base);
     }
-    return first;
+    return hpa(0);
 }
 
 void history_tell(struct history *last) {

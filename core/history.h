@@ -6,12 +6,11 @@
 #include "core/frames.h"
 #include "core/log.h"
 
-#define HISTORY_BYTES (2 * PAGE_SIZE - 24)
+#define HISTORY_BYTES (2 * PAGE_SIZE - 16)
 #define HISTORY_MAGIC UINT64_C(0x676f4c6e6f696c75) /* this is one, and its boot has not ended in peace */
 
 struct history {
     uint64_t magic;
-    uint64_t sum;  /* of the rest, by position */
     uint64_t head; /* bytes ever added */
     char text[HISTORY_BYTES];
 };
@@ -20,7 +19,7 @@ struct history {
 void history_add(struct history *h, const char *line, size_t bytes);
 
 /* Where to keep one: two free pages, at the same address in every boot that finds them free; 0 = nowhere.
- * *last is what an earlier boot left there or at a like place, NULL if that is nothing or was damaged. */
+ * *last is what an earlier boot left there, NULL if that is nothing. */
 hpa_t history_place(const struct frames *frames, struct history **last);
 
 /* Log how the boot that left it ended, which makes it nothing. */
