@@ -15,8 +15,6 @@
 #define NOTIFY_CONTEXT_INVALID BIT(0)
 
 #define MCG_BANKS              0xffu
-#define MC_VALID               BIT(63)
-#define MC_CONTEXT_CORRUPT     BIT(57)
 
 #define DR6_FIXED              UINT64_C(0xffff0ff0) /* bits that read 1 */
 #define DR6_BREAKPOINTS        UINT64_C(0xf)
@@ -156,22 +154,27 @@ struct verdict exit_bus_lock(struct vcpu *v, struct guest_regs *regs) {
     return settle(v, VERDICT_RESUME);
 }
 
-/* Log and clear what the banks hold, then the mark that a machine check is being handled, with which the next
- * would shut the machine down. If the processor's context is corrupt, no guest may run on this core. */
-struct verdict exit_machine_check(struct vcpu *v, struct guest_regs *regs) {
+enum machine_check event_machine_check(void) {
     uint64_t cap = trap_msr_or_zero(IA32_MCG_CAP), status;
-    enum stop_cause cause = STOP_CRASHED;
+    enum machine_check worst = machine_check_cause(cap, trap_msr_or_zero(IA32_MCG_STATUS));
     for (uint32_t bank = 0; bank < (cap & MCG_BANKS); bank++) {
         if (!trap_read_msr(IA32_MC0_STATUS + 4 * bank, &status) || (status & MC_VALID) == 0)
             continue;
-        log_line("%s: machine check on core %u, bank %u: status 0x%lx", v->partition->config->name, v->cpu,
-                 bank, status);
-        cause = (status & MC_CONTEXT_CORRUPT) != 0 ? STOP_BROKEN : cause;
+        log_line("machine check on core %u, bank %u: status 0x%lx", this_cpu.index, bank, status);
+        enum machine_check found = machine_check_bank(cap, status);
+        worst = found > worst ? found : worst;
         cpu_wrmsr(IA32_MC0_STATUS + 4 * bank, 0);
     }
     if (cap != 0)
         cpu_wrmsr(IA32_MCG_STATUS, 0);
-    return exit_stop(cause, "machine check");
+    return worst;
+}
+
+struct verdict exit_machine_check(struct vcpu *v, struct guest_regs *regs) {
+    enum machine_check found = event_machine_check();
+    return found == CHECK_PASSES
+               ? VERDICT_RESUME
+               : exit_stop(found == CHECK_STOPS ? STOP_CRASHED : STOP_BROKEN, "machine check");
 }
 
 static struct verdict take_exception(struct vcpu *v, struct guest_regs *regs) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptor tables and the exception entry of the host CPU. Decides nothing: an NMI is a kick,
- * anything else is a panic. */
+ * a machine check may be another core's, anything else is a panic. */
 #include "arch/x86/trap.h"
 
 #include "arch/x86/console_io.h"
@@ -113,6 +113,13 @@ static bool is_vmcs_access(const struct trap_frame *frame) {
            (at[-4] == VMREAD || at[-4] == VMWRITE) && at[-2] == 0x77 && at[-1] == 2;
 }
 
+/* A return from it lets NMIs in, and its stack is that of the other exceptions: only what ran on the main
+ * stack can go on. */
+static bool check_passes(const struct trap_frame *frame) {
+    return frame->vector == VECTOR_MC && event_machine_check() == CHECK_PASSES &&
+           frame->rsp - PERCPU_STACK <= PERCPU_STACK_TOP - PERCPU_STACK;
+}
+
 void trap_handle(struct trap_frame *frame) {
     static const char *const names[EXCEPTIONS] = {
         "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9",   "#TS",
@@ -129,7 +136,9 @@ void trap_handle(struct trap_frame *frame) {
         panic_at(frame, "%s failed, field 0x%lx",
                  ((const uint8_t *)frame->rip)[-4] == VMREAD ? "VMREAD" : "VMWRITE",
                  frame->gpr[REGISTER_RDX]);
-    else
-        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector % EXCEPTIONS],
+    else if (frame->vector >= EXCEPTIONS)
+        panic_at(frame, "interrupt %lu in the hypervisor", frame->vector);
+    else if (!check_passes(frame))
+        panic_at(frame, "%s in the hypervisor, error code %lx, CR2 %lx", names[frame->vector],
                  frame->error_code, cpu_read_cr2());
 }

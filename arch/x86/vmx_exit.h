@@ -4,6 +4,7 @@
 #pragma once
 
 #include "arch/x86/percpu.h"
+#include "core/machine_check.h"
 #include "core/partition.h"
 #include "core/types.h"
 
@@ -87,6 +88,11 @@ void event_inject(uint8_t vector, bool has_error, uint32_t error);
 void event_exit_when(uint32_t control, bool on);
 exit_fn exit_exception, exit_interrupt_window, exit_nmi_window, exit_monitor_trap, exit_bus_lock, exit_notify;
 exit_fn exit_machine_check;
+
+/* In a machine check: log and clear what the banks hold, then the mark that one is being handled, with which
+ * the next would shut the machine down. */
+enum machine_check event_machine_check(void);
+
 /* exit_io.c */
 exit_fn exit_io;
 uint32_t port_read(struct vcpu *v, uint16_t port, unsigned bytes);
