@@ -65,7 +65,7 @@ enum stop_cause {
     STOP_ASKED,   /* the guest asked for it */
     STOP_RESET,   /* the guest reset itself */
     STOP_CRASHED, /* it did something that no machine survives */
-    STOP_BROKEN,  /* a core of it lost its own state in a machine check: never to start again */
+    STOP_BROKEN,  /* the state of a core or an EPT is lost: never to start again */
 };
 
 struct partition {
@@ -80,7 +80,7 @@ struct partition {
 
     enum partition_state state; /* atomic */
     enum stop_cause cause;
-    uint32_t parked;   /* vCPUs that have noticed, atomic */
+    uint64_t parked;   /* cores that have noticed, atomic */
     uint32_t restarts; /* atomic; whoever is parked waits for the next */
 
     uint8_t cmos_index; /* of the clock, last written to port 70H */

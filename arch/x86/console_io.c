@@ -283,12 +283,16 @@ void console_partition_stopped(unsigned partition) {
 }
 
 /* Whoever was stopped may have been in move(), which leaves all counts within their bounds. */
-void console_flush(void) {
+void console_rest(void) {
     uint8_t byte;
     mode = MODE_ALONE; /* before the look: this core may get the UART's NMI */
     while (console_next(&console, &byte))
         put(TO_UART | TO_SCREEN, (const char *)&byte, 1);
     screen_draw(&screen);
+}
+
+void console_flush(void) {
+    console_rest();
     uart_drain();
     console_forget();
 }

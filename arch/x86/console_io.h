@@ -52,6 +52,8 @@ uint32_t console_poll_ticks(void);
 void console_partition_stopped(unsigned partition);
 
 /* The other cores have been stopped, one of them perhaps with the console's lock. Log lines go straight to
- * the UART from here on; first, before the machine ends in peace, all that is in the rings. */
+ * the UART from here on; what is in the rings goes first where the machine ends in peace, and behind the
+ * story of a panic, as it may be what is broken. */
 void console_flush(void);
 void console_panic(void);
+void console_rest(void);

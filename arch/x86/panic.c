@@ -23,7 +23,8 @@ extern const struct symbol {
 _Static_assert(sizeof(struct symbol) == 4, "symbols.py");
 extern const char image_start[], text_end[];
 
-static bool panicked; /* atomic */
+static unsigned teller; /* 1 + the core that panicked first and tells the story, 0 = none; atomic */
+static unsigned again;  /* faults of its own since then */
 
 static void print_symbol(uint64_t address) {
     uint64_t offset = address - (uintptr_t)image_start;
@@ -60,22 +61,35 @@ static void print_frame(const struct trap_frame *f) {
 
 void panic_at(const struct trap_frame *frame, const char *format, ...) {
     char text[LOG_LINE_MAX];
+    unsigned me = memory_this_cpu() + 1, first = 0;
+    uint64_t silent = 0;
     va_list args;
-    if (__atomic_exchange_n(&panicked, true, __ATOMIC_ACQ_REL))
-        system_halt(); /* the first core tells the story; a fault while it does ends it */
-    smp_stop_others();
+    if (__atomic_compare_exchange_n(&teller, &first, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        silent = smp_stop_others();
+    else if (first != me)
+        for (;;)
+            smp_stop_if_told();
+    else if (++again == 2) /* what is wrong may be the log */
+        system_panicked(false);
+    else if (again > 2)
+        system_halt();
     console_panic();
     va_start(args, format);
     str_vformat(text, sizeof(text), format, args);
     va_end(args);
-    log_line("PANIC on core %u: %s", memory_this_cpu(), text);
+    log_line("%s on core %u: %s", again == 0 ? "PANIC" : "panic in the panic", me - 1, text);
+    if (silent != 0)
+        log_line("cores 0x%lx do not answer", silent);
+    if (again != 0)
+        system_panicked(true);
     if (frame != NULL) {
         print_frame(frame);
         print_backtrace(frame->rip, frame->gpr[5]);
     } else {
         print_backtrace((uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0));
     }
-    system_panicked();
+    console_rest();
+    system_panicked(true);
 }
 
 void host_panic(const char *file, int line, const char *what) {

@@ -13,10 +13,10 @@
 #include "core/log.h"
 #include "core/str.h"
 
-#define INIT_US      10000
-#define SIPI_US      200
-#define AP_WAIT_US   500000
-#define STOP_WAIT_US 100000
+#define INIT_US        10000
+#define SIPI_US        200
+#define AP_WAIT_US     500000
+#define ANSWER_WAIT_US 100000
 
 /* Read by start.S: 16 bytes each. */
 struct smp_entry {
@@ -104,11 +104,15 @@ void smp_kick(unsigned cpu) {
     send(BIT(cpu), ICR_NMI | ICR_ASSERT);
 }
 
-void smp_stop_others(void) {
+uint64_t smp_wait_for(const uint64_t *cores, uint64_t mask) {
+    return mask & ~wait_for_cores(cores, mask, cpu_rdtsc(), ANSWER_WAIT_US);
+}
+
+uint64_t smp_stop_others(void) {
     uint64_t others = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) & ~BIT(memory_this_cpu());
     __atomic_store_n(&stopper, memory_this_cpu() + 1, __ATOMIC_RELEASE);
     send(others, ICR_NMI | ICR_ASSERT);
-    (void)wait_for_cores(&stopped, others, cpu_rdtsc(), STOP_WAIT_US);
+    return smp_wait_for(&stopped, others);
 }
 
 void smp_stop_if_told(void) {

@@ -22,8 +22,11 @@ void smp_barrier(void);
 void smp_kick(unsigned cpu);
 
 /* The end, by panic or not: every other core that has come gets an NMI, leaves VMX and halts. Waits
- * for them, but not for ever. */
-void smp_stop_others(void);
+ * for them, but not for ever: returns the mask of those that did not answer. */
+uint64_t smp_stop_others(void);
+
+/* Wait, not for ever, until all of `mask` is set in *cores; returns what is missing. */
+uint64_t smp_wait_for(const uint64_t *cores, uint64_t mask);
 
 /* In the NMI handler: if another core ends the machine, stop for good, out of VMX, where INIT is blocked. */
 void smp_stop_if_told(void);

@@ -50,7 +50,7 @@ void system_partition_stopped(const struct partition *p) {
     static const char *const causes[] = {[STOP_ASKED] = "as it asked",
                                          [STOP_RESET] = "at its reset",
                                          [STOP_CRASHED] = "crashed",
-                                         [STOP_BROKEN] = "on a core that must not be used"};
+                                         [STOP_BROKEN] = "for good: the machine is damaged"};
     if (p->cause != STOP_ASKED)
         __atomic_fetch_add(&crashed, 1, __ATOMIC_ACQ_REL);
     log_counters(p);
@@ -84,9 +84,10 @@ void system_end(const struct platform *p, enum when_done how) {
     machine_end(p, how);
 }
 
-void system_panicked(void) {
+void system_panicked(bool say_so) {
     enum when_done how = config != NULL ? config->on_panic : DONE_HALT;
-    log_line("the machine is stopped: %s", then[how]);
+    if (say_so)
+        log_line("the machine is stopped: %s", then[how]);
     machine_end(platform, how);
 }
 

@@ -19,7 +19,7 @@ void system_partition_stopped(const struct partition *p);
 _Noreturn void system_end(const struct platform *platform, enum when_done how);
 
 /* The same after a panic, whose story is told and who has stopped the other cores. */
-_Noreturn void system_panicked(void);
+_Noreturn void system_panicked(bool say_so);
 
 /* Halt this core for good. */
 _Noreturn void system_halt(void);

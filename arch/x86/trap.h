@@ -37,5 +37,6 @@ void cpu_wait_kick(void);
 void cpu_take_interrupts(void);
 
 /* Our own fault, at a trap (frame) or in C (NULL): the first CPU to come here stops all
- * others by NMI, prints where, the registers and a symbolised backtrace, and halts. */
+ * others by NMI, prints where, the registers and a symbolised backtrace, and ends the machine as on_panic
+ * says, which a fault while it does so only makes shorter. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...) printf_like(2, 3);

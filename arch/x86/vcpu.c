@@ -169,7 +169,7 @@ static void last_parked(struct partition *p) {
 _Noreturn static void park(struct vcpu *v) {
     struct partition *p = v->partition;
     uint32_t restarts = __atomic_load_n(&p->restarts, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&p->parked, 1, __ATOMIC_ACQ_REL) == p->nr_vcpus)
+    if (__atomic_or_fetch(&p->parked, BIT(v->cpu), __ATOMIC_ACQ_REL) == p->config->cpus)
         last_parked(p);
     while (__atomic_load_n(&p->restarts, __ATOMIC_ACQUIRE) == restarts)
         cpu_wait_kick();
@@ -182,6 +182,9 @@ void vcpu_stop(struct vcpu *v, enum stop_cause cause) {
         for (unsigned i = 0; i < p->nr_vcpus; i++)
             if (i != v->index)
                 smp_kick(p->vcpus[i].cpu);
+        uint64_t silent = smp_wait_for(&p->parked, p->config->cpus & ~BIT(v->cpu));
+        if (silent != 0)
+            log_line("%s: waits for cores 0x%lx, which do not answer", p->config->name, silent);
     }
     park(v);
 }
