@@ -19,6 +19,8 @@
     .endr
     \instruction
 \name\()_window_end:
+    mov $(PERCPU_STACK_TOP - GUEST_REGS_BYTES), %rsp /* the registers are still there */
+    xor %ebp, %ebp
     call vmx_entry_failed
 1:  movb $0, KICKED
     xor %ebp, %ebp

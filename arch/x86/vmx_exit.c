@@ -14,6 +14,7 @@
 _Static_assert(sizeof(struct guest_regs) == GUEST_REGS_BYTES, "vmx_exit.S");
 
 #define REASON_BASIC    0xffffu
+#define REASON_EPT_BAD  49
 #define REASON_BUS_LOCK 74
 #define BUS_LOCK        BIT(26)
 
@@ -106,7 +107,9 @@ const char *exit_reason_name(uint32_t reason) {
 
 static struct verdict exit_unhandled(struct vcpu *v, struct guest_regs *regs) {
     uint32_t reason = vmcs_read(VMCS_EXIT_REASON) & REASON_BASIC;
-    return exit_stop(STOP_CRASHED, reason < VCPU_EXIT_REASONS ? exit_rows[reason].why : NULL);
+    /* A restart would not mend a damaged EPT, and who knows where else it leads. */
+    return exit_stop(reason == REASON_EPT_BAD ? STOP_BROKEN : STOP_CRASHED,
+                     reason < VCPU_EXIT_REASONS ? exit_rows[reason].why : NULL);
 }
 
 /* What stands in the upper half of the reason, or is no reason that is known. */
@@ -173,18 +176,18 @@ void vmx_exit(struct vcpu *v) {
         act(verdict);
 }
 
-/* VMLAUNCH or VMRESUME fell through: the VMCS is wrong in controls or host state, which no guest
- * can cause. */
+/* VMLAUNCH or VMRESUME fell through: the VMCS is wrong in controls or host state, which no guest can cause;
+ * but it is that of this core alone, and a restart writes it anew. */
 void vmx_entry_failed(void) {
     static const char *const names[] = {
         /* "VM-Instruction Error Numbers" */
         [4] = "VMLAUNCH with non-clear VMCS",
         [5] = "VMRESUME with non-launched VMCS",
-        [7] = "VM entry with invalid control fields",
-        [8] = "VM entry with invalid host-state fields",
+        [7] = "VM entry with invalid control fields; build/debug/mullion.elf says which",
+        [8] = "VM entry with invalid host-state fields; build/debug/mullion.elf says which",
         [26] = "VM entry with events blocked by MOV SS",
     };
     uint32_t error = vmcs_read(VMCS_INSTRUCTION_ERROR);
-    panic_at(NULL, "%s; build/debug/mullion.elf says which",
-             error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "VM entry refused");
+    act(exit_stop(STOP_CRASHED,
+                  error < ARRAY_SIZE(names) && names[error] != NULL ? names[error] : "VM entry refused"));
 }

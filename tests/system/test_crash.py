@@ -100,7 +100,7 @@ def test_X37_damaged_tables_stop_their_partition_alone(lab):
     with lab.boot("misconfig-3", image, cpus=2, at_break=[f"setpmem {root:#x} 4 2"]) as machine:
         machine.wait_for(r"exit 49 \(EPT misconfiguration\)", HYPERVISOR, timeout=30)
         machine.wait_for(r"own table is damaged, on the way to guest-physical 0x[0-9a-f]+", HYPERVISOR)
-        machine.wait_for(r"^bad: stopped, crashed$", HYPERVISOR)
+        machine.wait_for(r"^bad: stopped, for good: the machine is damaged$", HYPERVISOR)
         machine.wait_for(JITTER_LINE, "steady", since=machine.here(), timeout=60)
 
 

@@ -121,7 +121,7 @@ def test_X37_EPT_misconfiguration_stops_its_partition(lab):
     with boot_patched(lab, "misconfigured", config, "pt_ept", RESERVED_TYPE, cpus=2) as machine:
         for name in ("first", "second"):
             machine.wait_for(rf"^{name}: vCPU 0 on core \d: an exit that must not happen$", HYPERVISOR, timeout=120)
-            machine.wait_for(rf"^{name}: stopped, crashed$", HYPERVISOR)
+            machine.wait_for(rf"^{name}: stopped, for good: the machine is damaged$", HYPERVISOR)
         assert machine.find(r"exit 49 \(EPT misconfiguration\)", HYPERVISOR)
         assert machine.find("PANIC", HYPERVISOR) is None
 
