@@ -40,6 +40,11 @@ AUDIT := $(wildcard tests/audit/*.c)
 AUDIT_WRAPS := vmx_exit vcpu_kicked guest_layout_prove
 ASM  := $(sort $(wildcard boot/*.S arch/x86/*.S))
 
+# ATTACK=1 links what goes wrong where a guest asks for it.
+ATTACKS := $(wildcard tests/attack/*.c)
+ATTACK_WRAPS := exit_vmcall panic_at console_panic memory_has_stack memory_seal_image trap_read_msr vcpu_kicked \
+                smp_stop_if_told dump_guest exit_preemption_timer
+
 # What runs while booting, or once something has gone wrong, is built for size: it is half of the code.
 ONCE := $(wildcard core/acpi*.c core/config*.c core/load*.c) \
         core/frames.c core/mb2.c core/mtrr.c core/partition.c core/partition_build.c core/vmcs_check.c \
@@ -53,9 +58,9 @@ HV_FLAGS  = -std=gnu11 $(if $(filter $(ONCE),$<),-Os,-O2) -g -I. -I$(BUILD) -ffr
             -fno-optimize-sibling-calls -MMD -MP $(WARN) $(ANALYZE)
 HV_LD    := -nostdlib -static -Wl,-T,$(BUILD)/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
             -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
-            $(if $(DEBUG),$(AUDIT_WRAPS:%=-Xlinker --wrap=%))
+            $(if $(DEBUG),$(AUDIT_WRAPS:%=-Xlinker --wrap=%)) $(if $(ATTACK),$(ATTACK_WRAPS:%=-Xlinker --wrap=%))
 
-HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW) $(if $(DEBUG),$(AUDIT)))
+HV_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(ASM) $(CORE) $(HW) $(if $(DEBUG),$(AUDIT)) $(if $(ATTACK),$(ATTACKS)))
 
 # probe.elf is the hypervisor with some functions wrapped: it looks at the machine and starts nothing.
 PROBE_OBJ   := $(patsubst %,$(BUILD)/hv/%.o,$(wildcard tests/probe/*.c))
@@ -67,6 +72,10 @@ all: $(BUILD)/mullion.elf $(BUILD)/probe.elf ## build/mullion.elf, the hyperviso
 .PHONY: debug
 debug: ## build/debug/mullion.elf, which checks the VMCS before every VM entry
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 all
+
+.PHONY: attack
+attack: ## build/attack/mullion.elf, which attacks itself when a guest asks for it
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/attack ATTACK=1 $(BUILD)/attack/mullion.elf
 
 # What runs at every exit: the stub enters it with RBP = 0, where a backtrace ends.
 $(BUILD)/hv/arch/x86/vmx_exit.c.o $(BUILD)/hv/arch/x86/exit_%.c.o: HV_FLAGS += -fomit-frame-pointer

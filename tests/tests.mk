@@ -61,7 +61,7 @@ confcheck: $(BUILD)/confcheck ## what Mullion would say to a config [CONF=file C
 # ---- Checks ----------------------------------------------------------------------------------
 HEADERS := $(sort $(wildcard core/*.h arch/x86/*.h drivers/*.h boot/*.h))
 SOURCES := $(CORE) $(HW) $(AUDIT) $(HEADERS) \
-           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/unit/*.[ch] tests/probe/*.[ch] tests/audit/*.h tests/fuzz/*.c tests/rig/*.[ch] \
+           $(sort $(wildcard guests/*.[ch] guests/*/*.[ch] tests/*.c tests/attack/*.[ch] tests/unit/*.[ch] tests/probe/*.[ch] tests/audit/*.h tests/fuzz/*.c tests/rig/*.[ch] \
              tests/bench/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 
@@ -181,7 +181,7 @@ $(REPLAYS): replay-%: $(BUILD)/unit/%
 
 # ---- System tests ----------------------------------------------------------------------------
 .PHONY: system test
-system: all debug $(BUILD)/mullion.iso $(BUILD)/mullion.img $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
+system: all debug attack $(BUILD)/mullion.iso $(BUILD)/mullion.img $(BUILD)/rig/witness.so $(BUILD)/confcheck $(BUILD)/prove $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## boot the real image in emulators
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --durations=10 \
 	    $(PYTEST) tests/system
 
