@@ -13,8 +13,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tests/rig"))
 
+import iso  # noqa: E402
 from emulator import Machine  # noqa: E402
-from iso import make_iso  # noqa: E402
 
 GUESTS = os.path.join(TOP, "build/guests")
 RUNS = os.path.join(TOP, "build/system")
@@ -46,6 +46,20 @@ def cr4_of_cores(machine):
                 for cpu, value in re.findall(r"\[CPU(\d+) *\] .*CR4=0x([0-9a-f]+)", file.read())}
 
 
+def make_iso(out, config, modules, *rest, **options):
+    """The image, as iso.py makes it. All tables that its config leads to, unless it is refused, give nobody what is not
+    his (tests/prove.c)."""
+    iso.make_iso(out, config, modules, *rest, **options)
+    if config is None:
+        return
+    path = f"{os.path.splitext(out)[0]}.conf"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(config)
+    sizes = [f"{module}={os.path.getsize(file)}" for module, file in modules.items()]
+    done = subprocess.run([os.path.join(TOP, "build/prove"), path, *sizes], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+
+
 class Lab:
     """Makes images and boots them, all below one directory; ends what it started."""
 
@@ -60,19 +74,7 @@ class Lab:
         out = os.path.join(self.directory, f"{name}.iso")
         paths = {module: os.path.join(GUESTS, MODULES.get(module, module)) for module in modules}
         make_iso(out, config, paths, kernel, entry=entry)
-        if config is not None:
-            self.prove(name, config, paths)
         return out
-
-    def prove(self, name, config, paths):
-        """All tables that the config leads to, unless it is refused, give nobody what is not his (tests/prove.c)."""
-        path = os.path.join(self.directory, f"{name}.conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(config)
-        sizes = [f"{module}={os.path.getsize(file)}" for module, file in paths.items()]
-        done = subprocess.run([os.path.join(TOP, "build/prove"), path, *sizes], capture_output=True, text=True,
-                              check=False)
-        assert done.returncode in (0, 2), done.stdout + done.stderr
 
     def boot(self, name, image, **machine):
         """Start a machine; keywords as of Machine."""

@@ -8,8 +8,8 @@ import re
 import struct
 
 import pytest
-from conftest import GUESTS, TOP, partition
-from iso import grub_config, make_grub_image, make_iso
+from conftest import GUESTS, TOP, make_iso, partition
+from iso import grub_config, make_grub_image
 from messages import HYPERVISOR, NOTHING_STARTED
 from patch import ELF, PROLOGUE, instruction, patch
 

@@ -4,8 +4,7 @@ for such rules before every entry finds none."""
 import os
 
 import pytest
-from conftest import DEBUG, GUESTS, LINUX_CMDLINE, PLAIN, partition
-from iso import make_iso
+from conftest import DEBUG, GUESTS, LINUX_CMDLINE, PLAIN, make_iso, partition
 from messages import HYPERVISOR, LINUX_PROMPT, LINUX_UP
 from patch import instruction, patch, vmwrites_forgotten
 

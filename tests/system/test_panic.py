@@ -5,8 +5,7 @@ import os
 import time
 
 import pytest
-from conftest import CR4_VMXE, DEBUG, TOP, cr4_of_cores, partition
-from iso import make_iso
+from conftest import CR4_VMXE, DEBUG, TOP, cr4_of_cores, make_iso, partition
 from messages import HYPERVISOR, JITTER_LINE
 from patch import PROLOGUE, instruction, patch
 

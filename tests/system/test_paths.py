@@ -7,8 +7,7 @@ import struct
 from typing import NamedTuple
 
 import pytest
-from conftest import GUESTS, RUNS, partition
-from iso import make_iso
+from conftest import GUESTS, RUNS, make_iso, partition
 from messages import CORES_STARTED, HELLO_DONE, HYPERVISOR, LOADED, MISSING, NO_VMX, NOTHING_STARTED
 from patch import ELF, patch, relocation, symbols
 

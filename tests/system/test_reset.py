@@ -4,8 +4,7 @@ import os
 import time
 
 import pytest
-from conftest import GUESTS, partition
-from iso import make_iso
+from conftest import GUESTS, make_iso, partition
 from messages import HELLO_DONE, HYPERVISOR, JITTER_LINE, NOTHING_STARTED
 from patch import PROLOGUE, patch
 

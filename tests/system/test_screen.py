@@ -4,9 +4,8 @@ glyph by glyph with the font. What stands there must be what went over the seria
 import os
 
 import pytest
-from conftest import GUESTS, partition
+from conftest import GUESTS, make_iso, partition
 from emulator import NotSeen
-from iso import make_iso
 from messages import HYPERVISOR, JITTER_LINE, NO_VMX, NOTHING_STARTED
 from screen import our_font, vga_font
 
