@@ -28,7 +28,7 @@ usb: $(BUILD)/mullion.img ## build/mullion.img for a USB stick, and how to write
 	@echo "  sudo dd if=$< of=/dev/sdX bs=4M conv=fsync status=progress    # sdX: the stick's name"
 
 # ---- Run it ----------------------------------------------------------------------------------
-$(BUILD)/rig/witness.so: tests/rig/witness.c tests/rig/trace.c tests/rig/witness.h | $(TO_BUILD)
+$(BUILD)/rig/witness.so: tests/rig/witness.c tests/rig/trace.c tests/rig/cost.c tests/rig/witness.h | $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	$(Q)$(CC) -std=gnu11 -O2 -I. $(filter-out -Wframe%,$(WARN)) -shared -fPIC -o $@ $(filter %.c,$^)

@@ -28,6 +28,7 @@ WITNESS = os.path.join(TOP, "build/rig/witness.so")
 BOCHS_MODEL = "corei7_skylake_x"
 TICKS_PER_SECOND = 50_000_000  # Bochs executes and counts this many per emulated second
 VMREADS, VMWRITES = 128, 129   # as the witness counts them at a mark
+LIFE = 128                     # in costs(): the exit that ended one, and all until the next one begins
 WALL_PER_CPU_SECOND = 10       # how much slower than its CPU time a run may be on a busy host
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
@@ -90,17 +91,18 @@ class Machine:
     """start it by constructing it; use it as a context manager or close() it."""
 
     def __init__(self, image, directory, emulator="bochs", cpus=4, memory=512, model=None, uefi=False, kvm=False,
-                 any_msr=False, disk=False, watched=False, extra=(), at_break=(), at_start=(), trace=None, regs_at=()):
+                 any_msr=False, disk=False, watched=False, extra=(), at_break=(), at_start=(), trace=None, regs_at=(),
+                 costs=False):
         """image: a CD, or with `disk` a disk: Bochs' first one, QEMU's stick on USB. trace: offsets of the
         hypervisor's image, the first its entry point, which tests/rig/trace.c looks for: see tracing.py. regs_at:
         others, where it looks at the registers.
         any_msr: Bochs lets MSRs pass that it lacks; Linux without Mullion needs that. watched: Bochs shows its
         screen to picture(); QEMU always does. at_break: commands for Bochs' debugger, given when a guest executes
-        XCHG BX, BX; at_start: before GRUB is loaded."""
+        XCHG BX, BX; at_start: before GRUB is loaded. costs: count what each exit costs, see costs()."""
         self.directory = os.path.abspath(directory)
         self.console = Console()
         self._at_break, self._at_start, self._watched = at_break, at_start, watched
-        self._trace, self._regs_at = trace, regs_at
+        self._trace, self._regs_at, self._costs = trace, regs_at, costs
         self._viewer = None
         self.on_output = None  # called with each piece of output, on the reader's thread
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -150,6 +152,8 @@ class Machine:
         environment = {"SDL_VIDEODRIVER": "dummy"}
         if os.path.exists(WITNESS):
             environment |= {"LD_PRELOAD": WITNESS, "MULLION_WITNESS": self._path("witness")}
+            if self._costs:
+                environment["MULLION_COSTS"] = self._path("costs")
             if self._trace is not None:
                 environment |= {"MULLION_TRACE": self._path("trace"),
                                 "MULLION_TRACE_MARKS": ",".join(f"{mark:x}" for mark in self._trace),
@@ -425,12 +429,27 @@ class Machine:
         return [(_ticks(when), int(cpu), *(word if word == "verw" else int(word, 16) for word in words))
                 for when, cpu, *words in rows]
 
+    def costs(self):
+        """{reason: Cost}, of a run that has ended. LIFE is a reason here, too."""
+        return {int(row[0]): Cost(*map(int, row[1:5]), int(row[5], 16), int(row[6]))
+                for row in map(str.split, self._said("costs").split("\n")[:-1])}
+
     def exits(self):
         """{reason: count} over all CPUs, as the emulator saw them until its last row."""
         total = {}
         for (_, reason), count in (self.witness() or [(0, {})])[-1][1].items():
             total[reason] = total.get(reason, 0) + count
         return total
+
+
+class Cost(NamedTuple):
+    """Instructions of the hypervisor between the exits of a reason and the entries after them."""
+    count: int
+    total: int
+    worst: int
+    when: int           # the worst, in nanoseconds
+    qualification: int  # its
+    cpu: int            # its
 
 
 class Mark(NamedTuple):

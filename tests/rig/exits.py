@@ -3,10 +3,13 @@
 from collections import Counter
 from typing import NamedTuple
 
-REASONS = {0: "exception or NMI", 1: "external interrupt", 7: "interrupt window", 8: "NMI window",
-           10: "CPUID", 12: "HLT", 18: "VMCALL", 28: "CR access", 30: "I/O", 31: "RDMSR",
-           32: "WRMSR", 40: "PAUSE", 44: "APIC access", 45: "virtualized EOI", 48: "EPT violation",
-           49: "EPT misconfiguration", 52: "preemption timer", 54: "WBINVD", 55: "XSETBV", 56: "APIC write"}
+REASONS = {0: "exception or NMI", 1: "external interrupt", 2: "triple fault", 7: "interrupt window", 8: "NMI window",
+           9: "task switch", 10: "CPUID", 11: "GETSEC", 12: "HLT", 13: "INVD", 15: "RDPMC", 17: "RSM", 18: "VMCALL",
+           19: "VMCLEAR", 20: "VMLAUNCH", 21: "VMPTRLD", 22: "VMPTRST", 23: "VMREAD", 24: "VMRESUME", 25: "VMWRITE",
+           26: "VMXOFF", 27: "VMXON", 28: "CR access", 30: "I/O", 31: "RDMSR", 32: "WRMSR", 36: "MWAIT", 37: "MTF",
+           39: "MONITOR", 40: "PAUSE", 44: "APIC access", 45: "virtualized EOI", 48: "EPT violation",
+           49: "EPT misconfiguration", 50: "INVEPT", 52: "preemption timer", 53: "INVVPID", 54: "WBINVD", 55: "XSETBV",
+           56: "APIC write", 59: "VMFUNC", 63: "XSAVES", 64: "XRSTORS"}
 IO, RDMSR, WRMSR = 30, 31, 32
 ICR = 0x830
 QUALIFICATION_IN, QUALIFICATION_PORT = 1 << 3, 16

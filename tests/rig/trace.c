@@ -82,9 +82,9 @@ static void write_regs(unsigned cpu, uint64_t offset) {
                 (unsigned long long)offset, mask);
 }
 
-static void on_instruction(unsigned cpu, const void *instruction) {
+static void on_instruction(unsigned cpu, const void *decoded) {
     uint64_t rip, offset;
-    (void)instruction;
+    (void)decoded;
     memcpy(&rip, (*cpus)[cpu] + rip_offset, sizeof(rip));
     offset = rip - IMAGE_VIRT;
     cpu %= WITNESS_CPUS;

@@ -81,6 +81,7 @@ static void on_vmexit(unsigned cpu, uint32_t reason, uint64_t qualification) {
     if (marked)
         write_exit(cpu, reason, qualification);
     trace_vmexit(cpu % WITNESS_CPUS, reason, qualification);
+    cost_vmexit(cpu % WITNESS_CPUS, reason, qualification);
 }
 
 static void on_out(uint16_t port, unsigned bytes, unsigned value) {
@@ -115,11 +116,10 @@ static void on_wrmsr(unsigned cpu, unsigned index, uint64_t value) {
         fprintf(deeds, "%llu %u %x %llx\n", witness_now(), cpu, index, (unsigned long long)value);
 }
 
-/* What carries out VMREAD and VMWRITE, with 32-bit and with 64-bit operands. */
-typedef void instruction(void *cpu, void *decoded);
+/* VMREAD and VMWRITE, with 32-bit and with 64-bit operands. */
 static instruction *vmread_32, *vmread_64, *vmwrite_32, *vmwrite_64, *verw;
 
-static unsigned number_of(const void *cpu) {
+unsigned witness_cpu(const void *cpu) {
     unsigned number = 0;
 
     while (number < WITNESS_CPUS - 1 && (*cpus)[number] != cpu)
@@ -128,7 +128,7 @@ static unsigned number_of(const void *cpu) {
 }
 
 static void count(const void *cpu, unsigned what) {
-    counts[number_of(cpu)][what]++;
+    counts[witness_cpu(cpu)][what]++;
 }
 
 static void on_vmread_32(void *cpu, void *decoded) {
@@ -152,13 +152,13 @@ static void on_vmwrite_64(void *cpu, void *decoded) {
 }
 
 static void on_verw(void *cpu, void *decoded) {
-    if (in_hypervisor(number_of(cpu)))
-        fprintf(deeds, "%llu %u verw\n", witness_now(), number_of(cpu));
+    if (in_hypervisor(witness_cpu(cpu)))
+        fprintf(deeds, "%llu %u verw\n", witness_now(), witness_cpu(cpu));
     verw(cpu, decoded);
 }
 
 /* Bochs decodes by a table, writable, of functions: put `ours` wherever the function `name` is in it. */
-static void replace_instruction(const char *name, instruction **theirs, instruction *ours) {
+void witness_replace(const char *name, instruction **theirs, instruction *ours) {
     instruction **table = (instruction **)dlsym(RTLD_DEFAULT, "BxOpcodesTable");
     const Elf64_Sym *symbol;
     Dl_info info;
@@ -208,15 +208,16 @@ __attribute__((constructor)) static void witness_init(void) {
     deeds = fopen(name, "w");
     if (rows != NULL && marks != NULL && each != NULL && deeds != NULL) {
         witness_hook("_Z14bx_instr_wrmsrjjm", (const void *)on_wrmsr);
-        replace_instruction("_ZN8BX_CPU_C7VERW_EwEP15bxInstruction_c", &verw, on_verw);
+        witness_replace("_ZN8BX_CPU_C7VERW_EwEP15bxInstruction_c", &verw, on_verw);
         witness_hook("_Z15bx_instr_vmexitjjm", (const void *)on_vmexit);
         witness_hook("_Z13bx_instr_outptjj", (const void *)on_out);
         witness_hook("_Z22bx_instr_prefetch_hintjjjm", (const void *)on_prefetch);
-        replace_instruction("_ZN8BX_CPU_C11VMREAD_EdGdEP15bxInstruction_c", &vmread_32, on_vmread_32);
-        replace_instruction("_ZN8BX_CPU_C11VMREAD_EqGqEP15bxInstruction_c", &vmread_64, on_vmread_64);
-        replace_instruction("_ZN8BX_CPU_C12VMWRITE_GdEdEP15bxInstruction_c", &vmwrite_32, on_vmwrite_32);
-        replace_instruction("_ZN8BX_CPU_C12VMWRITE_GqEqEP15bxInstruction_c", &vmwrite_64, on_vmwrite_64);
+        witness_replace("_ZN8BX_CPU_C11VMREAD_EdGdEP15bxInstruction_c", &vmread_32, on_vmread_32);
+        witness_replace("_ZN8BX_CPU_C11VMREAD_EqGqEP15bxInstruction_c", &vmread_64, on_vmread_64);
+        witness_replace("_ZN8BX_CPU_C12VMWRITE_GdEdEP15bxInstruction_c", &vmwrite_32, on_vmwrite_32);
+        witness_replace("_ZN8BX_CPU_C12VMWRITE_GqEqEP15bxInstruction_c", &vmwrite_64, on_vmwrite_64);
         trace_init();
+        cost_init();
         atexit(write_row);
     }
 }
