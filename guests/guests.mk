@@ -44,12 +44,14 @@ $(GUEST)/%.elf: $(GUEST)/obj/guests/%.c.o $(GUEST_LIB) guests/lib/guest.ld
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
 
-# Of several files each: many tests in one guest, and the rows of the bench.
+# Of several files each: many tests in one guest, the rows of the bench, what makes exits at random.
 GUEST_PARTS = $(patsubst %,$(GUEST)/obj/%.o,$(wildcard guests/$(1)/*.c guests/$(1)/*.S))
-GUEST_ELFS += $(GUEST)/rows.elf $(GUEST)/bench.elf
+GUEST_LARGE := $(GUEST)/rows.elf $(GUEST)/bench.elf $(GUEST)/fuzz.elf
+GUEST_ELFS  += $(GUEST_LARGE)
 $(GUEST)/rows.elf: $(call GUEST_PARTS,rows)
 $(GUEST)/bench.elf: $(call GUEST_PARTS,bench)
-$(GUEST)/rows.elf $(GUEST)/bench.elf: $(GUEST_LIB) guests/lib/guest.ld
+$(GUEST)/fuzz.elf: $(call GUEST_PARTS,fuzz)
+$(GUEST_LARGE): $(GUEST_LIB) guests/lib/guest.ld
 	@echo "  LD   $@"
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)

@@ -190,6 +190,10 @@ matrix: all $(BUILD)/rig/witness.so $(TEST_GUESTS) | $(TO_RUN) $(TO_TEST) ## the
 	@$(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST) tests/system/test_paths.py
 	@cat $(BUILD)/system/matrix.txt
 
+.PHONY: campaign
+campaign: all $(GUEST)/fuzz.elf $(GUEST)/jitter.elf $(BUILD)/rig/witness.so | $(TO_RUN) ## exits at random: how many, and what each may cost [SEED=1 EXITS=10000000 MODELS=]
+	@$(PYTHON) tests/rig/campaign.py $(or $(SEED),1) $(or $(EXITS),10000000) $(MODELS)
+
 test: ## all there is: check, a short fuzz, coverage, the system tests
 	+@$(MAKE) --no-print-directory check
 	+@$(MAKE) --no-print-directory fuzz-short
