@@ -27,9 +27,12 @@ LATE_NS = 2000   # that the neighbour's timer may be
 # How many instructions an exit may take at most. Whatever a guest asks for, it does one element of a string
 # instruction, walks the guest's page tables three times, says one line, or, at the console, moves what the UART's
 # FIFO takes: for that it may have to put two lines of somebody's together, which are 240 characters each.
-CONSOLE, OTHER = 60_000, 1500
-WORST = {VMCALL: CONSOLE, 30: CONSOLE, 48: CONSOLE, 52: CONSOLE,
-         LIFE: 3_000_000}  # a dump of 25 lines, and 4 MiB of RAM made zero
+# Any exit may meet an NMI by which another core kicks this one.
+CONSOLE, OTHER = 60_000, 10_000
+WORST = dict.fromkeys((0, VMCALL, 30, 48, 52), CONSOLE) | {LIFE: 3_000_000}  # a dump, and 4 MiB of RAM made zero
+
+# Exits that only an error of the hypervisor's could cause: those whose controls are off, and refused entries.
+NEVER = [1, 3, 4, 5, 6, 12, 14, 16, 29, 33, 34, 40, 41, 43, 44, 49, 51, 56, 57, 58, 61]
 
 
 def run(lab, name, seed, exits, kernel, model=None):
@@ -72,6 +75,7 @@ def test_the_neighbour_does_not_notice(result):
 def test_the_hypervisor_is_in_order(result):
     """Guests crashed and were started again; the hypervisor itself has nothing to complain of."""
     assert result.machine.find("PANIC|must not happen|VM entry failed", HYPERVISOR) is None
+    assert not {reason: count for reason, count in result.machine.exits().items() if reason in NEVER}
     assert result.machine.find(CRASHED, HYPERVISOR) is None
 
 
