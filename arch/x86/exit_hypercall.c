@@ -21,7 +21,8 @@ static uint64_t wait_until(struct vcpu *v, uint64_t tsc, uint32_t length) {
     if (!vmx_can_set(&vmx_caps, VMX_PIN, PIN_PREEMPTION_TIMER) || (vmx_caps.raw[CAP_MISC] & MISC_HLT) == 0)
         return (uint64_t)HYPERCALL_ENOSYS;
     if (left > 0) {
-        vcpu_set_timer(((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1);
+        uint64_t count = ((uint64_t)left >> vmx_preemption_shift(&vmx_caps)) + 1, poll = console_poll_ticks();
+        vcpu_set_timer(poll != 0 && poll < count ? poll : count); /* input is looked for meanwhile */
         vmcs_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
         v->wait_rip = vmcs_read(VMCS_GUEST_RIP) + length;
     }

@@ -164,6 +164,16 @@ static void last_parked(struct partition *p) {
     system_partition_stopped(p);
 }
 
+/* Until a kick, or at least for a moment: where input is polled, core 0 does so with no guest to run, too. */
+static void wait_idle(void) {
+    if (console_poll_ticks() != 0) {
+        console_service();
+        cpu_pause();
+    } else {
+        cpu_wait_kick(); /* an NMI may still bring console work, done in its handler */
+    }
+}
+
 /* The partition has stopped: stay halted until it starts again. It may have stopped anew by the time this
  * core wakes up, so the count tells, not the state. */
 _Noreturn static void park(struct vcpu *v) {
@@ -172,7 +182,7 @@ _Noreturn static void park(struct vcpu *v) {
     if (__atomic_or_fetch(&p->parked, BIT(v->cpu), __ATOMIC_ACQ_REL) == p->config->cpus)
         last_parked(p);
     while (__atomic_load_n(&p->restarts, __ATOMIC_ACQUIRE) == restarts)
-        cpu_wait_kick();
+        wait_idle();
     start(v);
 }
 
@@ -261,13 +271,7 @@ void vcpu_send_ipi(struct vcpu *v, const struct ipi *ipi) {
 
 void vcpu_run(void) {
     struct vcpu *v = this_cpu.vcpu;
-    while (v == NULL) {
-        if (console_poll_ticks() != 0) {
-            console_service();
-            cpu_pause();
-        } else {
-            cpu_wait_kick(); /* an NMI may still bring console work, done in its handler */
-        }
-    }
+    while (v == NULL)
+        wait_idle();
     start(v);
 }
