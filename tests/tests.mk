@@ -68,11 +68,11 @@ SCRIPTS := $(sort $(wildcard tests/rig/*.sh guests/*.sh guests/*/*.sh .ci/run))
 # What is analyzed: all of the hypervisor that is C, and what proves a config.
 ANALYZED := $(CORE) $(HW) $(AUDIT) tests/prove.c tests/confcheck.c
 
-.PHONY: check check-gcc check-clang check-analyzer check-house check-headers check-format check-cppcheck check-scripts \
-        check-rows
+.PHONY: check check-gcc check-clang check-analyzer check-house check-headers check-fuzzers check-format \
+        check-cppcheck check-scripts check-rows
 check: | $(TO_BUILD) $(TO_TEST) ## both compilers, their analyzers, unit tests, the rules of the house
 	+@$(MAKE) $(PARALLEL) check-gcc check-clang check-analyzer guests peers unit check-house check-headers \
-	    check-format check-cppcheck check-scripts check-rows
+	    check-fuzzers check-format check-cppcheck check-scripts check-rows
 
 check-gcc:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/gcc CC=gcc ANALYZE=-fanalyzer all \
@@ -106,6 +106,10 @@ check-headers:
 	    $(CC) $(filter-out -MMD -MP,$(HV_FLAGS)) -fsyntax-only -include $$header \
 	    -x c /dev/null; done
 	@echo "headers: each of the $(words $(HEADERS)) compiles alone"
+
+check-fuzzers:
+	@clang $(filter-out -MMD -MP,$(HOST_FLAGS)) -fsyntax-only $(wildcard tests/fuzz/*.c)
+	@echo "fuzzers: each compiles"
 
 check-format:
 	@clang-format --dry-run -Werror $(SOURCES)

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t in[3];
 
     for (; size >= 1 + sizeof(in); data += 1 + sizeof(in), size -= 1 + sizeof(in)) {
-        enum hypercall_act act;
+        uint64_t result;
 
         memcpy(in, data + 1, sizeof(in));
         for (unsigned i = 0; i < 3; i++)
@@ -33,14 +33,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         in[0] = (data[0] & 8) != 0 ? in[0] : in[0] % 12;
         config.vuart = (data[0] & 16) != 0;
         before = v;
-        uint64_t result = hypercall(&v, in[0], in[1], in[2], &act);
+        bool answered = hypercall(&v, in[0], in[1], in[2], &result);
 
-        require(memcmp(&before, &v, sizeof(v)) == 0 && act <= HYPERCALL_TO_TRACE);
-        require(act == HYPERCALL_DONE || result == 0);
-        require(in[0] <= HYPERCALL_TRACE || (act == HYPERCALL_DONE && result == (uint64_t)HYPERCALL_ENOSYS));
-        require(act != HYPERCALL_TO_WRITE || (config.vuart && in[2] <= 8));
-        require(act != HYPERCALL_TO_TRACE || in[1] <= 64);
-        require(in[0] != HYPERCALL_WRITE || act == HYPERCALL_TO_WRITE || is_error(result));
+        require(memcmp(&before, &v, sizeof(v)) == 0);
+        require(in[0] <= HYPERCALL_TRACE || (answered && result == (uint64_t)HYPERCALL_ENOSYS));
+        require(in[0] != HYPERCALL_WRITE || answered != (config.vuart && in[2] <= 8));
+        require(in[0] != HYPERCALL_WRITE || !answered || is_error(result));
+        require(in[0] != HYPERCALL_TRACE || answered == (in[1] > 64));
     }
     return 0;
 }
