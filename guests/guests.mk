@@ -44,14 +44,13 @@ $(GUEST)/%.elf: $(GUEST)/obj/guests/%.c.o $(GUEST_LIB) guests/lib/guest.ld
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
 
-# Of several files each: many tests in one guest, the rows of the bench, what makes exits at random.
+# Of several files each: many tests in one guest, the rows of the bench, what makes exits at random, and all that a
+# guest can do to others.
 GUEST_PARTS = $(patsubst %,$(GUEST)/obj/%.o,$(wildcard guests/$(1)/*.c guests/$(1)/*.S))
-GUEST_LARGE := $(GUEST)/rows.elf $(GUEST)/bench.elf $(GUEST)/fuzz.elf
-GUEST_ELFS  += $(GUEST_LARGE)
-$(GUEST)/rows.elf: $(call GUEST_PARTS,rows)
-$(GUEST)/bench.elf: $(call GUEST_PARTS,bench)
-$(GUEST)/fuzz.elf: $(call GUEST_PARTS,fuzz)
-$(GUEST_LARGE): $(GUEST_LIB) guests/lib/guest.ld
+PARTED     := rows bench fuzz hostile
+GUEST_ELFS += $(PARTED:%=$(GUEST)/%.elf)
+$(foreach guest,$(PARTED),$(eval $(GUEST)/$(guest).elf: $(call GUEST_PARTS,$(guest))))
+$(PARTED:%=$(GUEST)/%.elf): $(GUEST_LIB) guests/lib/guest.ld
 	@echo "  LD   $@"
 	$(Q)gcc -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -o $@ $(filter %.o,$^)
