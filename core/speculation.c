@@ -18,10 +18,12 @@
 #define IF_PSCHANGE_MC_NO BIT(6)
 #define TAA_NO            BIT(8)
 #define MMIO_NO           (BIT(13) | BIT(14) | BIT(15)) /* SBDR_SSDP, FBSDP, PSDP */
+#define FB_CLEAR          BIT(17)
 #define FB_CLEAR_CTRL     BIT(18)
 #define GDS_CTRL          BIT(25)
 #define GDS_NO            BIT(26)
 #define RFDS_NO           BIT(27)
+#define RFDS_CLEAR        BIT(28)
 #define ITS_NO            BIT(62)
 
 /* clang-format off */
@@ -72,7 +74,7 @@ struct speculation speculation_decide(cpuid_fn *cpuid, uint64_t caps) {
     uint32_t edx = leaf7[CPUID_EDX], can = 0;
     can |= (edx & HAS_IBPB) != 0 ? SPEC_IBPB : 0;
     can |= (edx & HAS_L1D_FLUSH) != 0 ? SPEC_FLUSH_L1D : 0;
-    can |= (edx & HAS_MD_CLEAR) != 0 ? SPEC_VERW : 0;
+    can |= (edx & HAS_MD_CLEAR) != 0 || (caps & (FB_CLEAR | RFDS_CLEAR)) != 0 ? SPEC_VERW : 0;
     can |= (edx & HAS_SRBDS_CTRL) != 0 || (caps & (FB_CLEAR_CTRL | GDS_CTRL)) != 0 ? SPEC_MCU_OPT : 0;
 
     struct speculation s = {.arch_capabilities = caps | (its_immune(leaf1) ? ITS_NO : 0)};

@@ -44,6 +44,8 @@ static void test_only_what_is_there(void **state) {
         {BIT(26), 0, SPEC_IBPB},
         {BIT(28), 0, SPEC_FLUSH_L1D},
         {BIT(10), 0, SPEC_VERW},
+        {0, BIT(17), SPEC_VERW}, /* FB_CLEAR */
+        {0, BIT(28), SPEC_VERW}, /* RFDS_CLEAR */
         {BIT(9), 0, SPEC_MCU_OPT},
         {0, BIT(18), SPEC_MCU_OPT}, /* FB_CLEAR_CTRL */
         {0, BIT(25), SPEC_MCU_OPT}, /* GDS_CTRL */
