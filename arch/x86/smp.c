@@ -33,11 +33,10 @@ static uint64_t ticks_per_us __attribute__((section(".bss.sealed")));
 static hpa_t start_page;            /* below 1 MiB, holds ap_start */
 static uint64_t init_tsc, everyone; /* when INIT was sent; all cores */
 static uint64_t arrived;            /* mask of the cores that have come */
-static uint64_t accepted;           /* those that were released: all others stay out of everything */
-static bool released;
-static uint32_t met;     /* arrivals at barriers, of all cores and all barriers */
-static unsigned stopper; /* 1 + the core that has stopped all others, 0 = none */
-static uint64_t stopped; /* mask of those that have seen it */
+static uint64_t accepted; /* those that were released: all others stay out of everything; 0: not yet */
+static uint32_t met;      /* arrivals at barriers, of all cores and all barriers */
+static unsigned stopper;  /* 1 + the core that has stopped all others, 0 = none */
+static uint64_t stopped;  /* mask of those that have seen it */
 
 extern const uint8_t ap_start[], ap_end[]; /* start.S */
 
@@ -81,14 +80,13 @@ uint64_t smp_start(uint64_t tsc_khz) {
 
 bool smp_join(void) {
     __atomic_fetch_or(&arrived, BIT(this_cpu.index), __ATOMIC_ACQ_REL);
-    while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&accepted, __ATOMIC_ACQUIRE) == 0)
         cpu_wait_kick();
     return (accepted & BIT(this_cpu.index)) != 0;
 }
 
 void smp_release(uint64_t cores) {
-    accepted = cores;
-    __atomic_store_n(&released, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&accepted, cores, __ATOMIC_RELEASE);
     send(accepted & ~UINT64_C(1), ICR_NMI | ICR_ASSERT);
 }
 
