@@ -155,7 +155,7 @@ def test_every_page_that_is_seen_is_the_partitions(inside):
 def test_no_frame_is_given_away_after_the_seal(inside):
     refused, mark = inside.ask("alloc")
     assert refused != 0
-    inside.machine.wait_for(r"^frames: no room for 0x1000 bytes: sealed", HYPERVISOR, mark)
+    inside.machine.wait_for(r"^frames: no room for 4 KiB: sealed", HYPERVISOR, mark)
 
 
 # Attacks that nobody averts: the argument, what the panic says, and the function at the top of its backtrace.
