@@ -6,15 +6,16 @@
 
 #include "core/str.h"
 
-#define VECTOR_DB  1
-#define FLAG_TF    BIT(8)
-#define FLAG_RF    BIT(16)
-#define MOST_TRAPS 64 /* in a run of a case: some would go on for ever */
-#define RUNS       8  /* of a case, at most */
-#define REPORTS    8
-#define HANG_TICKS 20000000 /* no case takes a tenth of it */
-#define VECTOR_NMI 2
-#define REASONS    87
+#define VECTOR_DB       1
+#define FLAG_TF         BIT(8)
+#define FLAG_RF         BIT(16)
+#define MOST_TRAPS      64 /* in a run of a case: some would go on for ever */
+#define RUNS            8  /* of a case, at most */
+#define REPORTS         8
+#define HANG_TICKS      20000000 /* no case takes a tenth of it */
+#define UNWATCHED_CASES 1000     /* some take hundreds of thousands of ticks */
+#define VECTOR_NMI      2
+#define REASONS         87
 
 static const struct fuzz_mode modes[] = {
     {"64-bit", WAY_LONG, 64, false, SEL_CASE_64, 40},
@@ -32,7 +33,8 @@ static const struct fuzz_mode modes[] = {
 };
 
 static uint64_t random_state, digest, cases;
-static volatile uint64_t alive; /* changes as long as this life goes on */
+static volatile uint64_t alive;   /* changes as long as this life goes on, */
+static volatile uint64_t watched; /* and this as long as it is watched: INIT ends that */
 static uint64_t cases_of[ARRAY_SIZE(modes)];
 static struct fuzz_code code;
 
@@ -111,12 +113,23 @@ static void watch(void *arg) {
     (void)arg;
     for (;;) {
         call(HYPERCALL_WAIT, rdtsc() + HANG_TICKS / 4, 0);
+        watched++;
         if (alive != seen) {
             seen = alive;
             since = rdtsc();
         } else if (rdtsc() - since > HANG_TICKS) {
             call(HYPERCALL_RESTART, 0, 0);
         }
+    }
+}
+
+static void need_watch(void) {
+    static uint64_t seen, since;
+    if (watched != seen) {
+        seen = watched;
+        since = cases;
+    } else if (cases - since > UNWATCHED_CASES) {
+        call(HYPERCALL_RESTART, 0, 0);
     }
 }
 
@@ -188,6 +201,7 @@ void guest_main(void) {
         say("fuzz: seed %lu, until %lu exits\n", seed, goal);
     for (; exits < goal; cases++) {
         alive++;
+        need_watch();
         random_state = (seed << 40) + (life << 24) + cases;
         random_state = fuzz_random();
         const struct fuzz_mode *mode = choose_mode();
