@@ -228,12 +228,8 @@ static void test_seen_at_boot(void **state) {
 
 /* Linked in place of the allocator's (Makefile): the one that is to fail finds nothing free. */
 static unsigned allocations, failing;
-enum err __real_frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out);
-enum err __wrap_frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out);
-enum err __real_frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces, unsigned max,
-                                    unsigned *count);
-enum err __wrap_frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces, unsigned max,
-                                    unsigned *count);
+typeof(frames_alloc) __real_frames_alloc, __wrap_frames_alloc;
+typeof(frames_alloc_pieces) __real_frames_alloc_pieces, __wrap_frames_alloc_pieces;
 
 enum err __wrap_frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out) {
     static struct frames none;
@@ -241,11 +237,12 @@ enum err __wrap_frames_alloc(struct frames *frames, uint64_t bytes, hpa_t *out) 
     return __real_frames_alloc(++allocations == failing ? &none : frames, bytes, out);
 }
 
-enum err __wrap_frames_alloc_pieces(struct frames *frames, uint64_t bytes, struct range *pieces, unsigned max,
-                                    unsigned *count) {
+enum err __wrap_frames_alloc_pieces(struct frames *frames, uint64_t bytes, uint64_t limit,
+                                    struct range *pieces, unsigned max, unsigned *count) {
     static struct frames none;
 
-    return __real_frames_alloc_pieces(++allocations == failing ? &none : frames, bytes, pieces, max, count);
+    return __real_frames_alloc_pieces(++allocations == failing ? &none : frames, bytes, limit, pieces, max,
+                                      count);
 }
 
 /* Each allocation of a boot fails once: how much was wanted is said each time, and for which partition. */
