@@ -61,7 +61,7 @@ def fixture_attacked(lab):
         partition("linux", 3, "vmlinuz", memory="256M", initrd="initrd.img", cmdline=LINUX_CMDLINE)
     image = lab.image("attacked", config, ["hostile.elf", "witness.elf", "vmlinuz", "initrd.img"], kernel=PLAIN)
     with lab.boot("attacked", image, cpus=4) as machine:
-        machine.wait_for("^hostile: stopped|PANIC", HYPERVISOR, timeout=400)
+        machine.wait_for("^hostile: stopped|PANIC", HYPERVISOR, timeout=900)
         machine.wait_for(f"^witness: {periods(machine)[-1][0] + 2} ", "witness")
         yield machine
 

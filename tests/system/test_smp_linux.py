@@ -63,7 +63,7 @@ class Linux:
         return {reason: count for (core, reason), count in counts.items() if core == cpu}
 
 
-MACHINES = [(2, False, "corei7_ivy_bridge_3770k"), (4, True, "tigerlake"), (4, False, "corei7_icelake_u")]
+MACHINES = [(2, False, "corei7_ivy_bridge_3770k"), (4, True, "tigerlake")]
 
 
 ITS_IMMUNE = "corei7_ivy_bridge_3770k",  # by core/speculation.c: no return thunks
