@@ -218,6 +218,7 @@ def test_machine_check_of_one_core_leaves_the_others_alone(lab, four):
         attacker.ready()
         for core in (1, 2, 3):
             machine.wait_for(f"^core {core} goes on$", HYPERVISOR)
+        machine.send(NEXT_INPUT)
         assert neighbour.ask("control")[0] == 0
         ticks_on(machine)
         assert machine.find("PANIC", HYPERVISOR) is None
