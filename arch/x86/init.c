@@ -65,7 +65,7 @@ static void read_config(void) {
     const struct module *m = boot_info_module(&info, CONFIG_NAME);
     struct report report = {CONFIG_NAME, 0};
     if (m == NULL)
-        refuse("no module named " CONFIG_NAME ": give GRUB a line `module2 FILE " CONFIG_NAME "`");
+        refuse("no module named mullion.conf: give GRUB a line `module2 FILE mullion.conf`");
     else if (config_parse(host_phys(m->at, m->bytes), m->bytes, &config, &report) != ERR_OK) {
         log_line("%u errors in " CONFIG_NAME, report.errors);
         refuse("the configuration is wrong");

@@ -15,7 +15,7 @@ from messages import CRASHED, HYPERVISOR, JITTER_LINE
 MODELS = ["corei7_skylake_x", "tigerlake"]
 EXITS = 250_000  # of each guest on each model
 VMCALL = 18
-SHORT = 2_500    # where the VMCS is checked at each entry
+SHORT = 1_000    # where the VMCS is checked at each entry
 
 # What has to have happened, at least so often on a model.
 OFTEN = {0: 5000, 10: 5000, 18: 5000, 28: 5000, 30: 20000, 31: 10000, 32: 10000, 48: 10000, 55: 3000}
